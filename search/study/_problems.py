@@ -1,0 +1,132 @@
+"""What is wrong with a study: every problem with its path in the file, its value, the rule and the known names."""
+
+from __future__ import annotations
+
+import difflib
+import reprlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel, ValidationError
+
+if TYPE_CHECKING:
+    from search.study._document import Document
+
+#: Keys and list positions from the top of the file down to a value.
+Location = tuple[str | int, ...]
+
+#: Stands for a value that is not in the file at all.
+ABSENT: Any = type("Absent", (), {"__repr__": lambda self: "absent"})()
+
+
+def written(location: Sequence[str | int]) -> str:
+    """A location as people write it, such as ``methods.lora.rank[1]``."""
+    text = ""
+    for part in location:
+        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else str(part)
+    return text
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing that is wrong: where (empty: the file itself), the broken rule, the value, and the names allowed there."""
+
+    path: str
+    rule: str
+    value: Any = field(default=ABSENT)
+    known: tuple[str, ...] = ()
+    line: int | None = None
+
+    def __str__(self) -> str:
+        place = self.path or "the file"
+        if self.line is not None:
+            place += f" (line {self.line})"
+        text = f"{place}: {self.rule}"
+        if self.value is not ABSENT:
+            text += f", but got {_short(self.value)}"
+        if self.known:
+            text += f"{self._suggestion()}; known: {', '.join(self.known)}"
+        return text
+
+    def _suggestion(self) -> str:
+        """The known name that is nearest to the value, or to the last part of the path."""
+        name = self.value if isinstance(self.value, str) else self.path.rpartition(".")[2]
+        near = difflib.get_close_matches(name, self.known, n=1, cutoff=0.6)
+        return f"; did you mean {near[0]!r}?" if near else ""
+
+
+class StudyError(ValueError):
+    """A study that cannot be run, with all of its ``problems``; nothing was started."""
+
+    def __init__(self, file: Path | str, problems: Iterable[Problem]) -> None:
+        self.file = str(file)
+        self.problems = list(problems)
+        count = f"{len(self.problems)} problem" + ("s" if len(self.problems) != 1 else "")
+        super().__init__("\n".join([f"{self.file}: not a valid study, {count}", *(f"  {p}" for p in self.problems)]))
+
+
+class Collector:
+    """Gathers the problems of one document, so that all of them are told at once."""
+
+    def __init__(self, document: Document) -> None:
+        self._document = document
+        self.problems: list[Problem] = list(document.problems)
+
+    def add(self, location: Location, rule: str, value: Any = ABSENT, known: Iterable[str] = ()) -> None:
+        """Note that the value at ``location`` breaks ``rule``."""
+        line = self._document.line(location) if location else None
+        self.problems.append(Problem(written(location), rule, value, tuple(known), line))
+
+    def add_validation(self, location: Location, error: ValidationError, model: type[BaseModel]) -> None:
+        """Note everything that pydantic found wrong with the value of ``model`` at ``location``."""
+        for item in error.errors():
+            inner = item["loc"]
+            at = (*location, *inner)
+            match item["type"]:
+                case "extra_forbidden" | "invalid_key":
+                    self.unknown_key((*location, *map(str, inner)), known=model.model_fields)
+                case "missing":
+                    self.add(at, "is required")
+                case _:
+                    value = item["input"] if inner else ABSENT
+                    self.add(at, rule(item["type"], item["msg"], item.get("ctx", {})), value)
+
+    def unknown_key(self, location: Location, known: Iterable[str]) -> None:
+        """Note that nothing is called what the last part of ``location`` says."""
+        self.add(location, "unknown key", known=known)
+
+    def mapping(self, location: Location, value: Any, what: str) -> dict[str, Any]:
+        """``value`` as a mapping with keys of text; an empty one, and a problem, where it is something else."""
+        if not isinstance(value, dict):
+            self.add(location, f"must be a mapping of {what}", value)
+            return {}
+        for key in value:
+            if not isinstance(key, str):
+                self.add((*location, str(key)), "a key must be text; write it in quotes", key)
+        return {key: inner for key, inner in value.items() if isinstance(key, str)}
+
+    def sequence(self, location: Location, value: Any, what: str) -> list[Any]:
+        """``value`` as a list with at least one item; an empty one, and a problem, where it is something else."""
+        if not isinstance(value, list) or not value:
+            self.add(location, f"must be a list of at least one {what}", value)
+            return []
+        return value
+
+
+def rule(kind: str, message: str, context: dict[str, Any]) -> str:
+    """A pydantic error as a rule: what the value must be."""
+    if kind == "value_error":
+        return str(context.get("error", message))
+    for beginning in ("Input should be ", "Value should be "):
+        if message.startswith(beginning):
+            return "must be " + message.removeprefix(beginning)
+    if message.startswith(("String should ", "List should ")):
+        return "must " + message.partition(" should ")[2]
+    return message[:1].lower() + message[1:]
+
+
+def _short(value: Any) -> str:
+    text = reprlib.Repr(maxstring=80, maxother=80, maxdict=6, maxlist=8)
+    return text.repr(value)

@@ -1,0 +1,57 @@
+"""Softmax attention with prefixes, used by every family."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from trainables.backbones._family import Pass
+
+
+def split_heads(x: Tensor, heads: int) -> Tensor:
+    """``(…, n, d)`` to ``(…, h, n, d / h)``."""
+    return x.unflatten(-1, (heads, -1)).transpose(-2, -3)
+
+
+def project(forward: Pass, layer: int, hidden: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Queries, keys and values ``(k·b, h, p + n, d / h)`` of ``hidden`` ``(k·b, p + n, d)``."""
+    query, key, value = (split_heads(forward.site(s, layer, hidden), forward.heads) for s in ("query", "key", "value"))
+    return query, key, value
+
+
+def plain(forward: Pass, layer: int, hidden: Tensor, bias: Tensor | None) -> Tensor:
+    """Self-attention ``(k·b, p + n, d)`` of the families that add at most a ``bias`` to the scores."""
+    query, key, value = project(forward, layer, hidden)
+    return attend(forward, layer, query, key, value, bias=bias)
+
+
+def attend(
+    forward: Pass,
+    layer: int,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    *,
+    bias: Tensor | None = None,
+    scale: float | None = None,
+) -> Tensor:
+    """softmax(scale · query · keyᵀ + bias) · value, heads joined: ``(k·b, p + n, d)``.
+
+    ``query``, ``key``, ``value`` are ``(k·b, h, p + n, d / h)``; ``bias`` broadcasts to ``(k·b, h, p + n, p + n)``;
+    ``scale`` is 1 / √(d / h) by default. The layer's prefix stands before the keys: it is never masked and takes
+    no bias, since it has no position (equation 6 of the paper).
+    """
+    mask = forward.mask[:, None, None, :]  # (k·b, 1, 1, keys)
+    prefix = forward.seams.prefix(layer)
+    if prefix is not None:
+        before = [forward.per_member(split_heads(x, forward.heads)).to(key.dtype) for x in prefix]
+        key, value = torch.cat([before[0], key], 2), torch.cat([before[1], value], 2)
+        mask = functional.pad(mask, (before[0].shape[2], 0), value=True)
+        bias = None if bias is None else functional.pad(bias, (before[0].shape[2], 0))
+    if bias is not None:
+        mask = bias.to(query.dtype).masked_fill(~mask, torch.finfo(query.dtype).min)
+    context = functional.scaled_dot_product_attention(
+        query, key, value, attn_mask=mask, dropout_p=forward.attention_dropout, scale=scale
+    )
+    return context.transpose(1, 2).flatten(2)

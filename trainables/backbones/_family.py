@@ -1,0 +1,105 @@
+"""What a family of encoders says about itself, and what it sees of one forward pass.
+
+A family's file declares one ``FAMILY``; ``_encoder.py`` holds the loop that calls it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from transformers import PretrainedConfig
+
+from trainables.backbones._seams import Seams, Site
+from trainables.batch import Batch
+
+
+@dataclass(frozen=True)
+class Pass:
+    """One forward pass of ``k`` members, ``b`` sequences each, of ``p`` prompt tokens and ``n`` tokens of text.
+
+    ``mask`` is ``(k·b, p + n)``, true for prompts and real tokens. ``modules`` holds the library's linears and norms
+    by site and layer. The dropout probabilities are zero outside training.
+    """
+
+    model: nn.Module
+    batch: Batch
+    seams: Seams
+    mask: Tensor
+    prompt_tokens: int
+    heads: int
+    modules: Mapping[tuple[str, int], nn.Module]
+    hidden_dropout: float
+    attention_dropout: float
+
+    @property
+    def members(self) -> int:
+        """``k``."""
+        return self.batch.members
+
+    @property
+    def token_types(self) -> Tensor:
+        """Token type ids ``(k·b, p + n)``; a prompt is of type 0."""
+        return functional.pad(self.batch.token_type_ids, (self.prompt_tokens, 0))
+
+    def site(self, name: str, layer: int, x: Tensor) -> Tensor:
+        """What the seams make of the linear or norm ``name`` of ``layer`` (-1 outside the layers) on ``x``."""
+        return self.seams.linear(name, layer, self.modules[name, layer], x)
+
+    def drop(self, x: Tensor) -> Tensor:
+        """``x`` after the dropout of hidden states."""
+        return functional.dropout(x, self.hidden_dropout) if self.hidden_dropout > 0 else x
+
+    def per_member(self, x: Tensor) -> Tensor:
+        """``x`` ``(k, …)`` repeated for each of a member's sequences: ``(k·b, …)``."""
+        sequences = self.mask.shape[0] // self.members
+        return x.unsqueeze(1).expand(-1, sequences, *x.shape[1:]).flatten(0, 1)
+
+
+def _nothing_shared(forward: Pass, hidden: Tensor) -> None:
+    return None
+
+
+def _unchanged_model(model: nn.Module) -> None:
+    return None
+
+
+def _unchanged_output(forward: Pass, layer: int, entered: Tensor, output: Tensor) -> Tensor:
+    return output
+
+
+@dataclass(frozen=True)
+class Family:
+    """The parts in which families differ.
+
+    ``model_types``: the values of ``model_type`` in ``config.json`` that belong here.
+    ``sites(config)``: every linear and norm, in the order of the forward pass.
+    ``max_tokens(config)``: the longest sequence that the positions allow.
+    ``embed(forward, words)``: word embeddings ``(k·b, p + n, d_embedding)`` to what enters layer 0 ``(k·b, p + n, d)``.
+    ``attend(forward, layer, hidden, shared)``: self-attention up to its output linear, ``(k·b, p + n, d)``.
+    ``shared(forward, hidden)``: what the attention of all layers has in common, computed once.
+    ``after_layer(forward, layer, entered, output)``: what leaves a layer, given what entered it.
+    ``adapt(model)``: changes the loaded model in place, so that every site is a linear or norm of its own.
+    ``options``: arguments of the library's model class, such as the one that leaves out the pooling layer.
+    """
+
+    name: str
+    model_types: tuple[str, ...]
+    sites: Callable[[PretrainedConfig], tuple[Site, ...]]
+    max_tokens: Callable[[PretrainedConfig], int]
+    embed: Callable[[Pass, Tensor], Tensor]
+    attend: Callable[[Pass, int, Tensor, Any], Tensor]
+    shared: Callable[[Pass, Tensor], Any] = _nothing_shared
+    after_layer: Callable[[Pass, int, Tensor, Tensor], Tensor] = _unchanged_output
+    adapt: Callable[[nn.Module], None] = _unchanged_model
+    options: Mapping[str, Any] = MappingProxyType({})
+
+
+def positions(forward: Pass, first: int = 0) -> Tensor:
+    """Position ids ``(1, p + n)``, counted from ``first``."""
+    return torch.arange(first, first + forward.mask.shape[1], device=forward.mask.device).unsqueeze(0)

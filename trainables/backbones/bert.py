@@ -1,0 +1,34 @@
+"""BERT (Devlin et al., 2019): learned absolute positions, token types, norm after each residual sum."""
+
+from __future__ import annotations
+
+from torch import Tensor
+from transformers import PretrainedConfig
+
+from trainables.backbones._attention import plain
+from trainables.backbones._family import Family, Pass, positions
+from trainables.backbones._sites import bert_like
+
+
+def embed(forward: Pass, words: Tensor) -> Tensor:
+    """Words, token types and positions, summed and normed: ``(k·b, p + n, d)``."""
+    embeddings = forward.model.embeddings
+    summed = words + embeddings.token_type_embeddings(forward.token_types)
+    summed = summed + embeddings.position_embeddings(positions(forward))
+    return forward.drop(forward.site("embedding_norm", -1, summed))
+
+
+def max_tokens(config: PretrainedConfig) -> int:
+    """One token for each position."""
+    return int(config.max_position_embeddings)
+
+
+FAMILY = Family(
+    name="bert",
+    model_types=("bert",),
+    sites=bert_like,
+    max_tokens=max_tokens,
+    embed=embed,
+    attend=plain,
+    options={"add_pooling_layer": False},
+)

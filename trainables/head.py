@@ -1,0 +1,32 @@
+"""The classification head that every method trains: dropout, then one linear layer on the first real token."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F  # noqa: N812
+
+#: Probability of dropout before the linear layer where the protocol gives none; the paper does not state one.
+DROPOUT = 0.1
+_STD = 0.02
+
+
+def initial(outputs: int, width: int, generator: torch.Generator) -> dict[str, Tensor]:
+    """One member's fresh head: weight ``(outputs, d)`` from N(0, 0.02²), zero bias ``(outputs,)``."""
+    weight = torch.empty(outputs, width).normal_(0.0, _STD, generator=generator)
+    return {"head.weight": weight, "head.bias": torch.zeros(outputs)}
+
+
+def count(outputs: int, width: int) -> int:
+    """Trainable parameters of a head."""
+    return outputs * (width + 1)
+
+
+def logits(hidden: Tensor, tokens: int, weight: Tensor, bias: Tensor, dropout: float) -> Tensor:
+    """Outputs ``(k, b, outputs)`` in float32 from last hidden states ``(k·b, p + n, d)``.
+
+    The first real token stands after the prompt, which is whatever is longer than ``tokens`` = ``n``.
+    ``weight`` is ``(k, outputs, d)``, ``bias`` is ``(k, outputs)``.
+    """
+    first = hidden[:, hidden.shape[1] - tokens].float().unflatten(0, (weight.shape[0], -1))  # (k, b, d)
+    return torch.baddbmm(bias.unsqueeze(1), F.dropout(first, dropout), weight.transpose(1, 2))

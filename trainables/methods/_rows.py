@@ -1,0 +1,65 @@
+"""Rows of P by token id, as both AoT methods look them up (section 3.2 of the paper, equation 1)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from trainables.batch import Batch
+
+#: Tokens whose rows are computed at once when the whole of P is written out.
+CHUNK = 2048
+
+
+def take(table: Tensor, index: Tensor) -> Tensor:
+    """Rows of each member's own table: ``table`` (k, m, c), ``index`` (k, i) -> (k, i, c)."""
+    members, size, width = table.shape
+    return functional.embedding(_offset(index, size), table.reshape(members * size, width))
+
+
+def add_rows(
+    rows: Callable[[int], Tensor], batch: Batch, dropout: float, training: bool
+) -> Callable[[int, Tensor], Tensor]:
+    """The seam ``before_layer`` of equation 1: the hidden state of token ``x`` gets the row ``P_x`` added.
+
+    ``rows(layer)`` are the rows ``(k, u, d)`` of the tokens ``batch.distinct``, so that no row is computed twice.
+    ``dropout`` acts on the rows after the look-up: each occurrence of a token has a mask of its own.
+    """
+    where = _offset(batch.where, batch.distinct.shape[1])  # (k, b·n)
+
+    def before_layer(layer: int, hidden: Tensor) -> Tensor:
+        looked_up = functional.embedding(where, rows(layer).flatten(0, 1)).view(hidden.shape)  # (k·b, n, d)
+        return hidden + functional.dropout(looked_up, dropout, training)
+
+    return before_layer
+
+
+@torch.no_grad()
+def all_rows(rows: Callable[[int, Tensor], Tensor], vocabulary: int, layers: int, width: int) -> Tensor:
+    """The whole of P, ``(v, l, d)`` in half precision and in host memory, computed in float32 chunk by chunk.
+
+    ``rows(layer, ids)`` are the rows ``(1, c, d)`` of the tokens ``ids`` ``(1, c)``.
+
+    Raises:
+        ValueError: if a row is too large for half precision, or is not a number.
+    """
+    full = torch.empty(vocabulary, layers, width, dtype=torch.float16)
+    for start in range(0, vocabulary, CHUNK):
+        ids = torch.arange(start, min(start + CHUNK, vocabulary)).unsqueeze(0)  # (1, c)
+        for layer in range(layers):
+            full[ids[0], layer] = rows(layer, ids)[0].to("cpu", torch.float16)
+        if not full[start : start + CHUNK].isfinite().all():
+            raise ValueError(
+                f"rows of P must be finite in half precision (at most 65504), but some of tokens {start} to "
+                f"{int(ids[0, -1])} are not; the trial has diverged: fuse one with a smaller learning rate"
+            )
+    return full
+
+
+def _offset(index: Tensor, size: int) -> Tensor:
+    """Indices ``(k, i)`` into tables of ``size`` rows, as indices into the tables one below the other."""
+    members = torch.arange(index.shape[0], device=index.device)
+    return index + size * members.unsqueeze(1)

@@ -1,0 +1,75 @@
+"""Adapters (Houlsby et al., 2019): a small bottleneck network after each sublayer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import ClassVar
+
+import torch
+from pydantic import BaseModel, Field
+from torch import Tensor, nn
+from torch.nn import functional
+
+from trainables.backbones._seams import Seams, Spec
+from trainables.batch import Batch
+from trainables.methods import Fused
+from trainables.methods._config import SETTINGS
+from trainables.methods._members import affine, by_layer, grouped
+
+SITES = ("attention", "feed_forward")
+DOWN_STD = 1e-2  # Houlsby et al. find the start insensitive to it up to 1e-2 and unstable above
+
+
+class Adapters:
+    """``h + GELU(h W_down + b_down) W_up + b_up`` on the output of both sublayers, before residual sum and norm.
+
+    Parameters of one member, for each of the two sites: ``SITE.down`` (l, d, r), ``SITE.down_bias`` (l, r),
+    ``SITE.up`` (l, r, d) and ``SITE.up_bias`` (l, d); all zero at the start but ``down``.
+    """
+
+    class Config(BaseModel):
+        """Hyperparameters of Adapters."""
+
+        model_config = SETTINGS
+
+        rank: int = Field(64, ge=1, description="r, the width of the bottleneck")
+
+    label: ClassVar[str] = "Adapters"
+    fusable: ClassVar[bool] = False
+    max_members: ClassVar[int | None] = None
+
+    def __init__(self, config: Config, spec: Spec) -> None:
+        self.rank = config.rank
+        self.layers = spec.layers
+        self.width = spec.width
+
+    def count(self) -> int:
+        """``2 l (2 d r + r + d)``."""
+        return 2 * self.layers * (2 * self.width * self.rank + self.rank + self.width)
+
+    def initial(self, backbone: nn.Module, generator: torch.Generator) -> dict[str, Tensor]:
+        """``down`` normal with a small deviation, the rest zero: the backbone as it is."""
+        params = {}
+        for site in SITES:
+            down = torch.randn(self.layers, self.width, self.rank, generator=generator)
+            params[f"{site}.down"] = DOWN_STD * down
+            params[f"{site}.down_bias"] = torch.zeros(self.layers, self.rank)
+            params[f"{site}.up"] = torch.zeros(self.layers, self.rank, self.width)
+            params[f"{site}.up_bias"] = torch.zeros(self.layers, self.width)
+        return params
+
+    def seams(self, params: Mapping[str, Tensor], backbone: nn.Module, batch: Batch, training: bool) -> Seams:
+        """The bottleneck with its own residual around each sublayer's output."""
+        layers = by_layer(params)
+
+        def sublayer(site: str, layer: int, output: Tensor) -> Tensor:
+            here = layers[layer]
+            x = grouped(output, batch.members)  # (k, b·n, d)
+            narrow = functional.gelu(affine(x, here[f"{site}.down"], here[f"{site}.down_bias"]))  # (k, b·n, r)
+            return (x + affine(narrow, here[f"{site}.up"], here[f"{site}.up_bias"])).view(output.shape)
+
+        return Seams(sublayer=sublayer)
+
+    def fuse(self, params: Mapping[str, Tensor], backbone: nn.Module) -> Fused:
+        """TypeError: a nonlinear layer has no place in the backbone's own weights."""
+        raise TypeError("adapters cannot be fused: they add layers that the backbone does not have; serve them unfused")

@@ -1,0 +1,92 @@
+"""FC AoT P-Tuning (section 3.3 of the paper, equation 3): P as a small network of the word embeddings."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import ClassVar
+
+import torch
+from pydantic import BaseModel, Field
+from torch import Tensor, nn
+from torch.nn import functional
+
+from trainables.backbones._seams import Seams, Spec
+from trainables.batch import Batch
+from trainables.methods import Fused
+from trainables.methods._config import SETTINGS
+from trainables.methods._members import affine, by_layer
+from trainables.methods._rows import add_rows, all_rows
+
+
+class FullyConnectedAoT:
+    """``P = f(E W_1 + b_1) W_2 + b_2`` in every layer; the row of token ``x`` is added to its hidden state before it.
+
+    ``E`` are the backbone's word embeddings, frozen; ``f`` is GELU. Parameters of one member: ``w_1`` (l, d, r),
+    ``b_1`` (l, r), ``w_2`` (l, r, d) and ``b_2`` (l, d); all zero at the start but ``w_1``.
+    """
+
+    class Config(BaseModel):
+        """Hyperparameters of FC AoT P-Tuning."""
+
+        model_config = SETTINGS
+
+        rank: int = Field(64, ge=1, description="r, the hidden width of the network")
+        dropout: float = Field(0.1, ge=0, lt=1, description="probability of dropout on E")
+
+    label: ClassVar[str] = "FC AoT P-Tuning"
+    fusable: ClassVar[bool] = True
+    max_members: ClassVar[int | None] = None
+
+    def __init__(self, config: Config, spec: Spec) -> None:
+        self.rank = config.rank
+        self.dropout = config.dropout
+        self.spec = spec
+
+    def count(self) -> int:
+        """``l (2 d r + r + d)``."""
+        return self.spec.layers * (2 * self.spec.width * self.rank + self.rank + self.spec.width)
+
+    def initial(self, backbone: nn.Module, generator: torch.Generator) -> dict[str, Tensor]:
+        """``W_1`` normal, the rest zero."""
+        layers, rank, width = self.spec.layers, self.rank, self.spec.width
+        std = 1 / (math.sqrt(width) * _root_mean_square(backbone.projected_embeddings))
+        return {
+            "w_1": std * torch.randn(layers, width, rank, generator=generator),
+            "b_1": torch.zeros(layers, rank),
+            "w_2": torch.zeros(layers, rank, width),
+            "b_2": torch.zeros(layers, width),
+        }
+
+    def seams(self, params: Mapping[str, Tensor], backbone: nn.Module, batch: Batch, training: bool) -> Seams:
+        """``H + P_x`` before each layer, with dropout on ``E`` (section 4.1), drawn anew for each layer."""
+        layers = by_layer(params)
+        embedded = backbone.projected_embeddings[batch.distinct]  # (k, u, d)
+
+        def rows(layer: int) -> Tensor:
+            return _network(layers[layer], functional.dropout(embedded, self.dropout, training))
+
+        return Seams(before_layer=add_rows(rows, batch, 0.0, training))
+
+    def fuse(self, params: Mapping[str, Tensor], backbone: nn.Module) -> Fused:
+        """The rows of P ``(v, l, d)`` in half precision."""
+        layers = by_layer({name: value.unsqueeze(0) for name, value in params.items()})
+        embeddings = backbone.projected_embeddings
+        spec = self.spec
+        rows = all_rows(
+            lambda layer, ids: _network(layers[layer], embeddings[ids.to(embeddings.device)]),
+            spec.vocabulary,
+            spec.layers,
+            spec.width,
+        )
+        return Fused(rows=rows)
+
+
+def _network(layer: Mapping[str, Tensor], embedded: Tensor) -> Tensor:
+    """Equation 3 for some rows of ``E``: (k, u, d) -> (k, u, d)."""
+    hidden = functional.gelu(affine(embedded, layer["w_1"], layer["b_1"]))  # (k, u, r)
+    return affine(hidden, layer["w_2"], layer["b_2"])
+
+
+def _root_mean_square(embeddings: Tensor) -> float:
+    return float(embeddings.detach().float().square().mean().sqrt())

@@ -1,0 +1,101 @@
+"""Kronecker AoT P-Tuning (section 3.3 of the paper, equation 2): P as a product of three small matrices."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import ClassVar
+
+import torch
+from pydantic import BaseModel, Field
+from torch import Tensor, nn
+
+from trainables.backbones._seams import Seams, Spec
+from trainables.batch import Batch
+from trainables.methods import Fused
+from trainables.methods._config import SETTINGS
+from trainables.methods._members import by_layer
+from trainables.methods._rows import add_rows, all_rows, take
+
+
+class KroneckerAoT:
+    """``P = (W_L ⊗ W_M) W_R`` in every layer; the row of token ``x`` is added to its hidden state before the layer.
+
+    Row ``x`` of the Kronecker product is that of row ``x div b`` of ``W_L`` and row ``x mod b`` of ``W_M``, so no more
+    than the rows in the batch are ever formed. Parameters of one member: ``w_l`` (l, a, r), ``w_m`` (l, b, r) and
+    ``w_r`` (l, r², d), zero at the start.
+    """
+
+    class Config(BaseModel):
+        """Hyperparameters of Kronecker AoT P-Tuning."""
+
+        model_config = SETTINGS
+
+        rank: int = Field(25, ge=1, description="r, the columns of W_L and of W_M; P has rank r² at most")
+        a: int | None = Field(None, ge=1, description="rows of W_L; chosen so that a·b just covers the vocabulary")
+        b: int | None = Field(None, ge=1, description="rows of W_M; chosen so that a·b just covers the vocabulary")
+        dropout: float = Field(0.1, ge=0, lt=1, description="probability of dropout on the looked-up rows of P")
+
+    label: ClassVar[str] = "Kron. AoT P-Tuning"
+    fusable: ClassVar[bool] = True
+    max_members: ClassVar[int | None] = None
+
+    def __init__(self, config: Config, spec: Spec) -> None:
+        self.rank = config.rank
+        self.dropout = config.dropout
+        self.spec = spec
+        self.a, self.b = _factors(config.a, config.b, spec.vocabulary)
+
+    def count(self) -> int:
+        """``l (a r + b r + r² d)``."""
+        return self.spec.layers * self.rank * (self.a + self.b + self.rank * self.spec.width)
+
+    def initial(self, backbone: nn.Module, generator: torch.Generator) -> dict[str, Tensor]:
+        """``W_L`` and ``W_M`` normal, ``W_R`` zero."""
+        layers, rank = self.spec.layers, self.rank
+        std = rank**-0.5
+        return {
+            "w_l": std * torch.randn(layers, self.a, rank, generator=generator),
+            "w_m": std * torch.randn(layers, self.b, rank, generator=generator),
+            "w_r": torch.zeros(layers, rank * rank, self.spec.width),
+        }
+
+    def seams(self, params: Mapping[str, Tensor], backbone: nn.Module, batch: Batch, training: bool) -> Seams:
+        """``H + P_x`` before each layer, with dropout on ``P_x`` (section 4.1)."""
+        layers = by_layer(params)
+
+        def rows(layer: int) -> Tensor:
+            return self._rows(layers[layer], batch.distinct)
+
+        return Seams(before_layer=add_rows(rows, batch, self.dropout, training))
+
+    def fuse(self, params: Mapping[str, Tensor], backbone: nn.Module) -> Fused:
+        """The rows of P ``(v, l, d)`` in half precision."""
+        layers = by_layer({name: value.unsqueeze(0) for name, value in params.items()})
+        device = params["w_r"].device
+        spec = self.spec
+        rows = all_rows(
+            lambda layer, ids: self._rows(layers[layer], ids.to(device)), spec.vocabulary, spec.layers, spec.width
+        )
+        return Fused(rows=rows)
+
+    def _rows(self, layer: Mapping[str, Tensor], ids: Tensor) -> Tensor:
+        """Rows of P in one layer: ids ``(k, u)`` -> (k, u, d)."""
+        left = take(layer["w_l"], ids // self.b)  # (k, u, r)
+        right = take(layer["w_m"], ids % self.b)  # (k, u, r)
+        products = (left.unsqueeze(-1) * right.unsqueeze(-2)).flatten(-2)  # (k, u, r²)
+        return torch.bmm(products, layer["w_r"])
+
+
+def _factors(a: int | None, b: int | None, vocabulary: int) -> tuple[int, int]:
+    """``a`` and ``b`` with ``a·b >= v``: as given, the other to fit, or near-square; ValueError if too small."""
+    if a is None:
+        a = math.isqrt(vocabulary - 1) + 1 if b is None else -(-vocabulary // b)
+    if b is None:
+        b = -(-vocabulary // a)
+    if a * b < vocabulary:
+        raise ValueError(
+            f"a·b must be at least {vocabulary}, the size of the vocabulary, but got a={a}, b={b}, a·b={a * b}; "
+            f"leave out one of them, or make b at least {-(-vocabulary // a)}"
+        )
+    return a, b

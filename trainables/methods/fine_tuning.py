@@ -1,0 +1,52 @@
+"""Fine-tuning: every parameter of the backbone is trained; the reference that the other methods are measured against."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import ClassVar
+
+import torch
+from pydantic import BaseModel
+from torch import Tensor, nn
+
+from trainables.backbones._seams import Seams, Spec
+from trainables.batch import Batch
+from trainables.methods import Fused
+from trainables.methods._config import SETTINGS
+
+
+class FineTuning:
+    """A copy of every parameter that the backbone's forward pass uses, by the backbone's own names."""
+
+    class Config(BaseModel):
+        """Fine-tuning has no hyperparameter of its own."""
+
+        model_config = SETTINGS
+
+    label: ClassVar[str] = "Fine-Tuning"
+    fusable: ClassVar[bool] = True
+    max_members: ClassVar[int | None] = 1
+
+    def __init__(self, config: Config, spec: Spec) -> None:
+        self.spec = spec
+
+    def count(self) -> int:
+        """All parameters of the backbone."""
+        return self.spec.parameters
+
+    def initial(self, backbone: nn.Module, generator: torch.Generator) -> dict[str, Tensor]:
+        """The pretrained values; nothing is drawn."""
+        return {name: value.detach().to("cpu", copy=True) for name, value in backbone.named_parameters()}
+
+    def seams(self, params: Mapping[str, Tensor], backbone: nn.Module, batch: Batch, training: bool) -> Seams:
+        """The trained tensors in place of the backbone's; ValueError for more than one member."""
+        if batch.members != 1:
+            raise ValueError(
+                f"fine-tuning trains one member at a time, as each needs a backbone of its own, but the pack has "
+                f"{batch.members}; make packs of one"
+            )
+        return Seams(weights={name: value.squeeze(0) for name, value in params.items()})
+
+    def fuse(self, params: Mapping[str, Tensor], backbone: nn.Module) -> Fused:
+        """The trained weights themselves."""
+        return Fused(weights={name: value.detach().clone() for name, value in params.items()})

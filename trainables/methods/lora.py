@@ -1,0 +1,84 @@
+"""LoRA (Hu et al., 2022): a low-rank change of the weights of query and value."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import ClassVar
+
+import torch
+from pydantic import BaseModel, Field
+from torch import Tensor, nn
+
+from trainables.backbones._seams import Seams, Spec
+from trainables.batch import Batch
+from trainables.methods import Fused
+from trainables.methods._config import SETTINGS
+from trainables.methods._members import by_layer, grouped
+
+SITES = ("query", "value")
+
+
+class LoRA:
+    """``W + ΔW`` with ``ΔW = (α/r) B A`` at query and value of every layer.
+
+    Parameters of one member, for each of the two sites: ``SITE.a`` (l, r, inputs), random, and ``SITE.b``
+    (l, outputs, r), zero at the start.
+    """
+
+    class Config(BaseModel):
+        """Hyperparameters of LoRA."""
+
+        model_config = SETTINGS
+
+        rank: int = Field(8, ge=1, description="r, the rank of the change of each weight")
+        alpha: float = Field(16.0, gt=0, allow_inf_nan=False, description="α; the change is scaled by α/r")
+
+    label: ClassVar[str] = "LoRA"
+    fusable: ClassVar[bool] = True
+    max_members: ClassVar[int | None] = None
+
+    def __init__(self, config: Config, spec: Spec) -> None:
+        self.rank = config.rank
+        self.scale = config.alpha / config.rank
+        self.layers = spec.layers
+        self.sites = tuple(spec.site(name) for name in SITES)
+
+    def count(self) -> int:
+        """``l · r · Σ (inputs + outputs)`` over the two sites; ``4 l r d`` where they are square."""
+        return self.layers * self.rank * sum(site.inputs + site.outputs for site in self.sites)
+
+    def initial(self, backbone: nn.Module, generator: torch.Generator) -> dict[str, Tensor]:
+        """``A`` uniform in ±1/√inputs (what Kaiming's uniform rule with a = √5 comes to), ``B`` zero."""
+        params = {}
+        for site in self.sites:
+            bound = 1 / math.sqrt(site.inputs)
+            a = torch.empty(self.layers, self.rank, site.inputs)
+            params[f"{site.name}.a"] = a.uniform_(-bound, bound, generator=generator)
+            params[f"{site.name}.b"] = torch.zeros(self.layers, site.outputs, self.rank)
+        return params
+
+    def seams(self, params: Mapping[str, Tensor], backbone: nn.Module, batch: Batch, training: bool) -> Seams:
+        """``x W + (α/r) x Aᵀ Bᵀ`` at query and value, never forming ΔW."""
+        layers = by_layer(params)
+
+        def linear(site: str, layer: int, module: nn.Module, x: Tensor) -> Tensor:
+            output = module(x)
+            if site not in SITES:
+                return output
+            a, b = layers[layer][f"{site}.a"], layers[layer][f"{site}.b"]
+            low = torch.bmm(grouped(x, batch.members), a.mT)  # (k, b·n, r)
+            changed = torch.baddbmm(grouped(output, batch.members), low, b.mT, alpha=self.scale)
+            return changed.view(output.shape)
+
+        return Seams(linear=linear)
+
+    def fuse(self, params: Mapping[str, Tensor], backbone: nn.Module) -> Fused:
+        """The weights ``W + ΔW`` of query and value."""
+        weights = {}
+        for site in self.sites:
+            change = self.scale * params[f"{site.name}.b"].detach() @ params[f"{site.name}.a"].detach()  # (l, out, in)
+            for layer in range(self.layers):
+                name = f"{site.path.format(i=layer)}.weight"
+                weights[name] = backbone.get_parameter(name).detach() + change[layer]
+        return Fused(weights=weights)

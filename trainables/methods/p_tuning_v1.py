@@ -1,0 +1,61 @@
+"""P-Tuning v1 (Liu et al., 2021b; Lester et al., 2021): trained embeddings in front of the text."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import ClassVar
+
+import torch
+from pydantic import BaseModel, Field
+from torch import Tensor, nn
+
+from trainables.backbones._seams import Seams, Spec
+from trainables.batch import Batch
+from trainables.methods import Fused
+from trainables.methods._config import SETTINGS
+
+
+class PTuningV1:
+    """A prompt ``P`` of ``p`` embeddings, put before the word embeddings (equation 5 of the paper).
+
+    Parameter of one member: ``prompt`` (p, d_embedding), with the width of the word embeddings (below ``d`` for
+    ELECTRA's small models).
+    """
+
+    class Config(BaseModel):
+        """Hyperparameters of P-Tuning v1."""
+
+        model_config = SETTINGS
+
+        prompt_length: int = Field(20, ge=1, description="p, the number of trained embeddings before the text")
+
+    label: ClassVar[str] = "P-Tuning v1"
+    fusable: ClassVar[bool] = False
+    max_members: ClassVar[int | None] = None
+
+    def __init__(self, config: Config, spec: Spec) -> None:
+        if config.prompt_length >= spec.max_tokens:
+            raise ValueError(
+                f"prompt_length must be below {spec.max_tokens}, the most tokens that this {spec.family} takes, to leave "
+                f"room for text, but got prompt_length={config.prompt_length}; choose a shorter prompt"
+            )
+        self.length = config.prompt_length
+        self.width = spec.embedding_width
+
+    def count(self) -> int:
+        """``p · d_embedding``."""
+        return self.length * self.width
+
+    def initial(self, backbone: nn.Module, generator: torch.Generator) -> dict[str, Tensor]:
+        """Embeddings of ``p`` tokens drawn from the vocabulary."""
+        embeddings = backbone.embedding_matrix.detach()  # (v, d_embedding)
+        tokens = torch.randint(embeddings.shape[0], (self.length,), generator=generator)
+        return {"prompt": embeddings[tokens.to(embeddings.device)].to("cpu", torch.float32, copy=True)}
+
+    def seams(self, params: Mapping[str, Tensor], backbone: nn.Module, batch: Batch, training: bool) -> Seams:
+        """The prompt of each member before each of its sequences."""
+        return Seams(prompt=lambda: params["prompt"])
+
+    def fuse(self, params: Mapping[str, Tensor], backbone: nn.Module) -> Fused:
+        """TypeError: a prompt makes the sequence longer, which no weight can do."""
+        raise TypeError("p_tuning_v1 cannot be fused: its prompt is part of the sequence; serve it unfused")

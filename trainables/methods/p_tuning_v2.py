@@ -1,0 +1,62 @@
+"""P-Tuning v2 (Liu et al., 2021a; Li & Liang, 2021): trained keys and values in every layer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import ClassVar
+
+import torch
+from pydantic import BaseModel, Field
+from torch import Tensor, nn
+
+from trainables.backbones._seams import Seams, Spec
+from trainables.batch import Batch
+from trainables.methods import Fused
+from trainables.methods._config import SETTINGS
+from trainables.methods._members import by_layer
+
+STD = 0.02  # what encoders are themselves initialised with
+
+
+class PTuningV2:
+    """Prefixes ``P_K`` and ``P_V`` before the keys and values of every layer (equation 6 of the paper).
+
+    They are trained directly, without a network that produces them. Parameters of one member: ``keys`` and ``values``,
+    (l, p, d) each.
+    """
+
+    class Config(BaseModel):
+        """Hyperparameters of P-Tuning v2."""
+
+        model_config = SETTINGS
+
+        prompt_length: int = Field(20, ge=1, description="p, the number of trained keys and values in each layer")
+
+    label: ClassVar[str] = "P-Tuning v2"
+    fusable: ClassVar[bool] = False
+    max_members: ClassVar[int | None] = None
+
+    def __init__(self, config: Config, spec: Spec) -> None:
+        self.shape = (spec.layers, config.prompt_length, spec.width)
+
+    def count(self) -> int:
+        """``2 l p d``."""
+        layers, length, width = self.shape
+        return 2 * layers * length * width
+
+    def initial(self, backbone: nn.Module, generator: torch.Generator) -> dict[str, Tensor]:
+        """Normal with deviation 0.02."""
+        return {name: STD * torch.randn(self.shape, generator=generator) for name in ("keys", "values")}
+
+    def seams(self, params: Mapping[str, Tensor], backbone: nn.Module, batch: Batch, training: bool) -> Seams:
+        """Each layer's keys and values ``(k, p, d)``."""
+        layers = by_layer(params)
+
+        def prefix(layer: int) -> tuple[Tensor, Tensor]:
+            return layers[layer]["keys"], layers[layer]["values"]
+
+        return Seams(prefix=prefix)
+
+    def fuse(self, params: Mapping[str, Tensor], backbone: nn.Module) -> Fused:
+        """TypeError: a prefix makes the attention longer, which no weight can do."""
+        raise TypeError("p_tuning_v2 cannot be fused: its prefixes are part of the attention; serve it unfused")

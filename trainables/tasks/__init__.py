@@ -1,0 +1,40 @@
+"""The tasks. The folder is the registry: every file here with a ``TASKS`` offers built-in tasks.
+
+A task is one value: where its rows are, how columns become text, its labels and its metric. Add a task by
+adding a ``Task`` to the ``TASKS`` of a file, or a file; nothing else names it. A study's own tasks are made by
+``trainables.tasks.custom.custom_task``.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from functools import cache
+
+from trainables.tasks._source import DataError, Files, Generated, Hub
+from trainables.tasks._task import Derived, Task, resolve
+
+__all__ = ["DataError", "Derived", "Files", "Generated", "Hub", "Task", "get", "names", "resolve"]
+
+
+@cache
+def _registry() -> dict[str, Task]:
+    tasks: dict[str, Task] = {}
+    for module in sorted(m.name for m in pkgutil.iter_modules(__path__) if not m.name.startswith("_")):
+        for task in getattr(importlib.import_module(f"{__name__}.{module}"), "TASKS", ()):
+            if task.name in tasks:
+                raise ValueError(f"task names must be unique, but {task.name!r} stands twice (again in {module}.py)")
+            tasks[task.name] = task
+    return tasks
+
+
+def names() -> list[str]:
+    """The names of every built-in task, ``benchmark/task``, file by file."""
+    return list(_registry())
+
+
+def get(name: str) -> Task:
+    """The built-in task of this name, not yet bound to data; ValueError names the known ones."""
+    if name not in _registry():
+        raise ValueError(f"unknown task {name!r}; known: {', '.join(names())}")
+    return _registry()[name]

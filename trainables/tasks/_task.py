@@ -1,0 +1,150 @@
+"""What a task is: one value with its source, its text, its labels and its metric."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from trainables.tasks._source import DataError, Files, Generated, Hub, find, read, with_digest
+
+Kind = Literal["classification", "regression", "multiple_choice"]
+Row = Mapping[str, Any]
+
+#: A column's name in a template. Anything but braces may stand in it: columns of users have all kinds of names.
+PLACEHOLDER = re.compile(r"\{([^{}]+)\}")
+
+#: What ``{choice}`` stands for in a template: the choice that this sequence is about.
+CHOICE = "choice"
+
+
+@dataclass(frozen=True)
+class Derived:
+    """Extra columns that a template cannot make from a row by itself.
+
+    ``function`` maps a row (its ``columns`` only) to new columns. Raise ``version`` with every change of what it returns:
+    it stands in the identity of the task's trials.
+    """
+
+    function: Callable[[Row], dict[str, str]]
+    columns: tuple[str, ...]
+    version: int = 1
+
+
+@dataclass(frozen=True)
+class Task:
+    """A data set with a question asked of each row.
+
+    ``text``: templates of one or two segments; ``{column}`` stands for the row's value.
+    ``label``: the column of the label. ``labels``: their names in the order of their ids; ``None`` for regression; empty:
+        still to be read from the train split (``resolve`` does).
+    ``options``: for multiple choice, a template per choice; each makes one sequence, in which ``{choice}`` in ``text``
+        stands for it.
+    ``metric``: a name in ``trainables.metrics.METRICS``.
+    ``epochs`` and ``patience``: the paper's Table 6 for its tasks.
+    ``blanks``: whether a text may be empty; otherwise that is an error.
+    """
+
+    name: str
+    text: tuple[str, ...]
+    source: Hub | Files | Generated
+    metric: str
+    labels: tuple[str, ...] | None
+    label: str = "label"
+    options: tuple[str, ...] = ()
+    derived: Derived | None = None
+    epochs: int = 100
+    patience: int = 10
+    blanks: bool = False
+
+    @property
+    def benchmark(self) -> str:
+        """The part of the name before the slash: macro scores are taken over a benchmark's tasks."""
+        return self.name.split("/")[0]
+
+    @property
+    def kind(self) -> Kind:
+        if self.options:
+            return "multiple_choice"
+        return "regression" if self.labels is None else "classification"
+
+    @property
+    def choices(self) -> int:
+        """Sequences per example: the number of choices, and 1 where there are none."""
+        return len(self.options) or 1
+
+    @property
+    def outputs(self) -> int:
+        """Outputs of the head per sequence: one per class; 1 for regression and multiple choice.
+
+        Raises:
+            ValueError: the labels are still to be read from the train split.
+        """
+        if self.kind != "classification":
+            return 1
+        if not self.labels:
+            raise ValueError(f"the labels of task {self.name} are read from its train split: call resolve(task) first")
+        return len(self.labels)
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns of the data that make text, without the label; each once."""
+        named = [c for template in (*self.text, *self.options) for c in PLACEHOLDER.findall(template)]
+        if self.derived is None:
+            return tuple(dict.fromkeys(c for c in named if not (self.options and c == CHOICE)))
+        return self.derived.columns
+
+    def identity(self) -> dict[str, Any]:
+        """Plain JSON values of everything that determines the data and the score, and of nothing else.
+
+        Epochs and patience belong to the protocol. The place of a file does not count, only its content.
+        """
+        return {
+            "name": self.name,
+            "text": list(self.text),
+            "options": list(self.options),
+            "derived": [self.derived.function.__name__, self.derived.version] if self.derived else None,
+            "label": self.label,
+            "labels": None if self.labels is None else list(self.labels),
+            "metric": self.metric,
+            "blanks": self.blanks,
+            "source": self.source.identity(),
+        }
+
+
+def resolve(task: Task, data_dir: str | None = None) -> Task:
+    """The task bound to real data.
+
+    A task of the hub that has a place in a data folder (``glue/rte``) is read from there if ``data_dir`` or the
+    variable ``AOT_DATA_DIR`` names such a folder. Files get a digest of their content, and labels that were not given are
+    read from the train split: every distinct value, sorted.
+
+    Raises:
+        DataError: the folder, a split or a file is missing, or the label column is.
+    """
+    data_dir = data_dir or os.environ.get("AOT_DATA_DIR") or None
+    source = task.source
+    if isinstance(source, Hub) and source.folder and data_dir:
+        source = find(Path(data_dir), source)
+    if isinstance(source, Files):
+        source = with_digest(source)
+    task = replace(task, source=source)
+    return replace(task, labels=_infer_labels(task)) if task.labels == () else task
+
+
+def _infer_labels(task: Task) -> tuple[str, ...]:
+    table = read(task.source, "train", (task.label,))
+    if names := table.names.get(task.label):
+        return names
+    values = table.columns[task.label]
+    for number, value in enumerate(values, start=1):
+        if value is None or value != value or str(value).strip() == "":  # value != value: NaN
+            raise DataError(table.at(number, task.label, "the label is missing", "give every row a label"))
+    distinct = {str(v) for v in values}
+    try:
+        return tuple(sorted(distinct, key=int))
+    except ValueError:
+        return tuple(sorted(distinct))

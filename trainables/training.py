@@ -1,0 +1,281 @@
+"""Training of a pack, from its trials to their results: the one loop.
+
+    for progress in train(pack, workspace):
+        ...                                     # one item per epoch
+
+The members of a pack share one frozen backbone and one forward pass; nothing of one member reaches another
+(learning rate, shuffling, initialisation and stopping are each member's own). The loop leaves a checkpoint behind
+after every epoch and goes on from it: a run that is killed and started again gives the same numbers.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F  # noqa: N812
+
+from trainables import backbones, data, head, methods, metrics
+from trainables.batch import Batch
+from trainables.checkpoint import Storage
+from trainables.member import Member
+from trainables.optim import Members
+from trainables.trial import Epoch, Pack, Result, Trial, digest
+
+log = logging.getLogger(__name__)
+
+#: Padded tokens per forward pass of an evaluation; more is no faster on a CPU, fewer leaves a GPU idle.
+EVALUATION_TOKENS = {"cpu": 2_048, "cuda": 65_536}
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """Where a pack is trained. ``storage`` (folder or URI) takes checkpoints and weights, ``cache_dir`` tokenised data."""
+
+    storage: str
+    cache_dir: str
+    device: str = "auto"
+    threads: int | None = None
+
+    def torch_device(self) -> torch.device:
+        if self.device == "auto":
+            return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        return torch.device(self.device)
+
+
+@dataclass(frozen=True)
+class Progress:
+    """One epoch of a pack: what each member reached in it, and the results of those that ended with it."""
+
+    epoch: int
+    epochs: Mapping[str, Epoch]  # by trial id
+    results: tuple[Result, ...]
+    done: bool
+
+
+def train(pack: Pack, workspace: Workspace) -> Iterator[Progress]:
+    """Train ``pack`` to its end, an epoch at a time; members that stop early leave it.
+
+    Results of members that had ended before an interruption come again, in the first item.
+    Raises ``DataError`` or ``ValueError`` where a trial cannot be trained at all, ``torch.OutOfMemoryError`` where
+    the pack does not fit on the device.
+    """
+    if workspace.threads:
+        torch.set_num_threads(workspace.threads)
+    run = _Run(pack, workspace)
+    if run.ended_before:
+        yield Progress(run.epoch, {}, run.ended_before, done=not run.active)
+    while run.active:
+        started = time.perf_counter()
+        run.epoch += 1
+        with _random_numbers(run):
+            losses = _train_epoch(run)
+        scores = _evaluate(run)
+        seconds = (time.perf_counter() - started) / len(run.active)
+        epochs = {}
+        for i, member in enumerate(run.active):
+            epochs[member.trial.id] = member.close_epoch(scores[i], losses[i], seconds, lambda i=i: run.weights(i))
+        results = run.release_ended()
+        run.save()
+        yield Progress(run.epoch, epochs, results, done=not run.active)
+
+
+def discard(pack: Pack, workspace: Workspace) -> None:
+    """Delete the checkpoint of a pack whose results have been recorded."""
+    Storage(workspace.storage).delete(_checkpoint_name(pack))
+
+
+def _checkpoint_name(pack: Pack) -> str:
+    return f"checkpoints/{pack.group}.safetensors"
+
+
+class _Run:
+    """A pack in training: backbone, data, and the members that are still in it."""
+
+    def __init__(self, pack: Pack, workspace: Workspace) -> None:
+        first = pack.trials[0]
+        self.pack, self.task, self.protocol = pack, first.task, first.protocol
+        self.storage = Storage(workspace.storage)
+        self.device = workspace.torch_device()
+        self.backbone = backbones.load(first.backbone).to(self.device)
+        self.backbone.set_dropout(self.protocol.dropout)
+        self.head_dropout = head.DROPOUT if self.protocol.dropout is None else self.protocol.dropout
+        self.data = data.load(self.task, first.backbone, self.protocol, Path(workspace.cache_dir))
+        method = methods.get(first.method)
+        self.method = method(method.Config(**first.method_config), self.backbone.spec)
+        self.trainable_parameters = self.method.count() + head.count(self.task.outputs, self.backbone.spec.width)
+        self.shift, self.scale = _regression_scale(self.data.train.labels) if self.task.labels is None else (0.0, 1.0)
+        self.epoch = 0
+        self.active: list[Member] = [Member(trial) for trial in pack.trials]
+        self.ended_before: tuple[Result, ...] = ()
+        self._ended: dict[str, dict] = {}
+        saved = self._saved()
+        if saved is None:
+            tensors = [self._initial(trial) for trial in pack.trials]
+        else:
+            tensors = self._resume(*saved)
+        if self.active:
+            self.members = Members(tensors, [m.trial.learning_rate for m in self.active], self.device)
+        if saved is not None:
+            for i, member in enumerate(self.active):
+                self.members.load_state(i, _under(saved[0], f"{member.trial.id}/adam/"))
+
+    def _initial(self, trial: Trial) -> dict[str, Tensor]:
+        generator = torch.Generator().manual_seed(derive(trial.seed, "initialisation"))
+        fresh_head = head.initial(self.task.outputs, self.backbone.spec.width, generator)
+        return {**self.method.initial(self.backbone, generator), **fresh_head}
+
+    def _saved(self) -> tuple[dict[str, Tensor], dict] | None:
+        name = _checkpoint_name(self.pack)
+        try:
+            saved = self.storage.read_tensors(name)
+        except ValueError as error:
+            log.warning("checkpoint set aside, the pack starts afresh: %s", error)
+            return None
+        if saved is None or not {t.id for t in self.pack.trials} <= set(saved[1]["members"]):
+            return None
+        return saved
+
+    def _resume(self, tensors: dict[str, Tensor], state: dict) -> list[dict[str, Tensor]]:
+        self.epoch = state["epoch"]
+        self._ended = {trial_id: m for trial_id, m in state["members"].items() if m["status"]}
+        for member in self.active:
+            member.load(state["members"][member.trial.id], _under(tensors, f"{member.trial.id}/best/"))
+        self.ended_before = tuple(self._result(m) for m in self.active if m.status)
+        self.active = [m for m in self.active if not m.status]
+        return [_under(tensors, f"{m.trial.id}/parameter/") for m in self.active]
+
+    def save(self) -> None:
+        """Write all that the next epoch needs; ended members leave only their history."""
+        tensors: dict[str, Tensor] = {}
+        for i, member in enumerate(self.active):
+            parts = {"parameter": self.members.tensors(i), "adam": self.members.state(i), "best": member.best_weights}
+            tensors |= {f"{member.trial.id}/{part}/{n}": t for part, named in parts.items() for n, t in named.items()}
+        state = {"epoch": self.epoch, "members": self._ended | {m.trial.id: m.dump() for m in self.active}}
+        self.storage.write_tensors(_checkpoint_name(self.pack), tensors, state)
+
+    def release_ended(self) -> tuple[Result, ...]:
+        """Let the members that ended leave the pack, their best weights written to the storage."""
+        ended = [m for m in self.active if m.status]
+        for member in ended:
+            self._ended[member.trial.id] = member.dump()
+            if member.best_weights:
+                self.storage.write_tensors(member.weights_name, member.best_weights, member.describe())
+        if ended:
+            staying = [i for i, m in enumerate(self.active) if not m.status]
+            self.active = [self.active[i] for i in staying]
+            if staying:
+                self.members.keep(staying)
+        return tuple(self._result(m) for m in ended)
+
+    def _result(self, member: Member) -> Result:
+        return member.result(self.trainable_parameters)
+
+    def weights(self, i: int) -> dict[str, Tensor]:
+        """Tensors of member ``i`` as they are kept: the head of a regression speaks in the label's own units."""
+        tensors = self.members.tensors(i)
+        tensors["head.weight"] *= self.scale
+        tensors["head.bias"] = tensors["head.bias"] * self.scale + self.shift
+        return tensors
+
+    def outputs(self, batch: Batch, training: bool) -> Tensor:
+        """Class scores ``(k, b, classes)``, scores of the choices ``(k, b / choices, choices)``, or values ``(k, b)``."""
+        stacked = self.members.stacked
+        half = self.protocol.precision == "bfloat16"
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=half):
+            seams = self.method.seams(stacked, self.backbone, batch, training)
+            hidden = self.backbone(batch, seams)
+        logits = head.logits(
+            hidden,
+            batch.input_ids.shape[1],
+            stacked["head.weight"],
+            stacked["head.bias"],
+            self.head_dropout if training else 0.0,
+        )
+        if batch.choices > 1:
+            return logits.squeeze(-1).unflatten(1, (-1, batch.choices))
+        return logits if self.task.labels is not None else logits.squeeze(-1) * self.scale + self.shift
+
+    def losses(self, batch: Batch) -> Tensor:
+        """Mean loss of each member ``(k,)``: cross-entropy, or squared error in the labels' standard deviations."""
+        outputs = self.outputs(batch, training=True)
+        if self.task.labels is None:
+            return ((outputs - batch.labels) / self.scale).square().mean(1)
+        k, b, _ = outputs.shape
+        return F.cross_entropy(outputs.flatten(0, 1), batch.labels.flatten(), reduction="none").view(k, b).mean(1)
+
+
+def _train_epoch(run: _Run) -> list[float]:
+    """One pass of every member over its own order of the train split; mean loss of each, NaN for a diverged one."""
+    run.backbone.train()
+    total = torch.zeros(len(run.active), device=run.device)
+    steps = 0
+    batches = data.train_batches(
+        run.data.train,
+        seeds=[m.trial.seed for m in run.active],
+        epoch=run.epoch,
+        batch_size=run.active[0].trial.batch_size,
+        task_name=run.task.name,
+        pad_token_id=run.backbone.spec.pad_token_id,
+    )
+    for batch in batches:
+        losses = run.losses(batch.to(run.device))
+        run.members.step(losses.sum())
+        total += losses.detach()  # stays on the device: reading it would wait for the step
+        steps += 1
+    return [float(x) for x in total / max(steps, 1)]
+
+
+@torch.no_grad()
+def _evaluate(run: _Run) -> list[dict[str, float]]:
+    """The task's metric of every member on the dev split, in percent."""
+    run.backbone.eval()
+    examples = run.data.dev
+    predictions = np.full((len(run.active), len(examples)), np.nan)
+    batches = data.dev_batches(
+        examples,
+        members=len(run.active),
+        tokens=EVALUATION_TOKENS.get(run.device.type, 8_192),
+        pad_token_id=run.backbone.spec.pad_token_id,
+    )
+    for batch, indices in batches:
+        outputs = run.outputs(batch.to(run.device), training=False)
+        if run.task.labels is not None:
+            finite = outputs.isfinite().all(-1)
+            outputs = torch.where(finite, outputs.argmax(-1).float(), torch.nan)
+        predictions[:, indices] = outputs.float().cpu().numpy()
+    return [metrics.score(run.task.metric, row, examples.labels) for row in predictions]
+
+
+def derive(*parts: int | str) -> int:
+    """A seed of 63 bits for one consumer, from the master seed and the consumer's name."""
+    return int(digest(list(parts)), 16) >> 1
+
+
+@contextmanager
+def _random_numbers(run: _Run) -> Iterator[None]:
+    """Dropout's random numbers for one epoch, a function of the members' seeds and the epoch alone.
+
+    They need not be saved, then, to continue exactly; the generators outside are left as they were.
+    """
+    with torch.random.fork_rng(devices=[run.device] if run.device.type == "cuda" else []):
+        torch.manual_seed(derive("dropout", run.epoch, *(m.trial.seed for m in run.active)))
+        yield
+
+
+def _regression_scale(labels: np.ndarray) -> tuple[float, float]:
+    """Mean and standard deviation of the train labels; a regression is trained on standardised values."""
+    std = float(np.std(labels))
+    return float(np.mean(labels)), std if std > 0 and math.isfinite(std) else 1.0
+
+
+def _under(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {name[len(prefix) :]: tensor for name, tensor in tensors.items() if name.startswith(prefix)}

@@ -1,0 +1,168 @@
+"""The units of work: a trial (an assignment and a seed) and a pack of trials that train together."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any, Literal
+
+from trainables.tasks import Task
+
+#: Raised whenever a change to the code changes the result of a trial; old results are then not taken for new ones.
+RESULT_VERSION = 1
+
+Status = Literal["finished", "diverged", "failed", "pruned"]
+Precision = Literal["float32", "bfloat16"]
+
+
+def digest(value: Any) -> str:
+    """16 hexadecimal digits of the SHA-256 of ``value``'s canonical JSON (sorted keys, no spaces)."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+@dataclass(frozen=True)
+class BackboneSource:
+    """Where a pretrained encoder comes from: a hub id, a folder, or ``package:NAME/FOLDER``.
+
+    ``name`` is for people (tables, MLflow); ``identity`` says which weights these are, whatever they are called:
+    the hub id and revision, or a hash of the folder's files.
+    """
+
+    name: str
+    source: str
+    revision: str | None = None
+    identity: str = ""
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """How every trial of a cell is trained. Lengths in tokens; ``None`` means no limit, or the backbone's own value."""
+
+    epochs: int
+    patience: int
+    max_length: int = 128
+    precision: Precision = "float32"
+    dropout: float | None = None
+    train_rows: int | None = None
+    dev_rows: int | None = None
+
+
+@dataclass(frozen=True)
+class Trial:
+    """An assignment of hyperparameters in a cell, and a seed.
+
+    ``hyperparameters`` holds ``learning_rate``, ``batch_size`` and every field of the method's config, defaults
+    included, so that a default and the same value written out are the same trial.
+    """
+
+    backbone: BackboneSource
+    task: Task
+    method: str
+    hyperparameters: Mapping[str, Any]
+    seed: int
+    protocol: Protocol
+
+    @cached_property
+    def assignment_id(self) -> str:
+        """The trial without its seed."""
+        return digest(self._identity())
+
+    @cached_property
+    def id(self) -> str:
+        """Hash of the canonical JSON of everything that determines the trial's result."""
+        return digest({**self._identity(), "seed": self.seed})
+
+    @property
+    def learning_rate(self) -> float:
+        return float(self.hyperparameters["learning_rate"])
+
+    @property
+    def batch_size(self) -> int:
+        return int(self.hyperparameters["batch_size"])
+
+    @property
+    def method_config(self) -> dict[str, Any]:
+        """The hyperparameters that belong to the method itself."""
+        return {k: v for k, v in self.hyperparameters.items() if k not in ("learning_rate", "batch_size")}
+
+    def _identity(self) -> dict[str, Any]:
+        return {
+            "version": RESULT_VERSION,
+            "backbone": self.backbone.identity or [self.backbone.source, self.backbone.revision],
+            "task": self.task.identity(),
+            "method": self.method,
+            "hyperparameters": dict(self.hyperparameters),
+            "protocol": vars(self.protocol),
+        }
+
+
+@dataclass(frozen=True)
+class Pack:
+    """Trials of one cell with the same tensor shapes, trained together; each is a member.
+
+    ``group`` names the pack as it was first planned. What is left of a pack after an interruption keeps it, and
+    finds its checkpoint by it.
+    """
+
+    trials: tuple[Trial, ...]
+    group: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.group:
+            object.__setattr__(self, "group", digest([t.id for t in self.trials]))
+        shapes = {self._shape(t) for t in self.trials}
+        if len(shapes) != 1:
+            raise ValueError(f"the members of a pack must differ only in learning rate and seed, but got {shapes}")
+
+    @staticmethod
+    def _shape(trial: Trial) -> str:
+        return replace(trial, seed=0, hyperparameters={**trial.hyperparameters, "learning_rate": 0.0}).id
+
+    def without(self, finished: Collection[str]) -> Pack | None:
+        """The same pack less the trials of these ids; None when nothing is left."""
+        left = tuple(t for t in self.trials if t.id not in finished)
+        return replace(self, trials=left) if left else None
+
+    def split(self) -> tuple[Pack, Pack]:
+        """Two packs of half the members each, for a device on which this one does not fit."""
+        half = len(self.trials) // 2
+        if half == 0:
+            raise ValueError("a pack of one cannot be split")
+        return Pack(self.trials[:half]), Pack(self.trials[half:])
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """What one member reached in one epoch (counted from 1). ``score`` and ``train_loss`` may be NaN: diverged."""
+
+    epoch: int
+    score: float
+    train_loss: float
+    seconds: float  # the pack's seconds divided by its members
+
+
+@dataclass(frozen=True)
+class Result:
+    """The outcome of one trial; ``score`` in percent at ``best_epoch``, ``None`` where none was reached."""
+
+    trial_id: str
+    status: Status
+    score: float | None
+    best_epoch: int | None
+    history: tuple[Epoch, ...]
+    trainable_parameters: int
+    reason: str = ""
+    weights: str | None = None  # name of the best epoch's weights in the study's storage
+    metrics: Mapping[str, float] = field(default_factory=dict)  # the parts of the score at the best epoch
+
+    @property
+    def epochs(self) -> int:
+        return len(self.history)
+
+    @property
+    def seconds(self) -> float:
+        return sum(e.seconds for e in self.history)
