@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 
@@ -25,9 +26,8 @@ class Patience:
     def update(self, score: float) -> bool:
         """Take the next epoch's score; True when training should stop."""
         self.epoch += 1
-        if self.best is None or score > self.best:
-            if score == score:  # not NaN
-                self.best, self.best_epoch = score, self.epoch
+        if not math.isnan(score) and (self.best is None or score > self.best):
+            self.best, self.best_epoch = score, self.epoch
         return self.epoch - (self.best_epoch or 0) >= self.patience
 
     @property

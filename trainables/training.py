@@ -38,7 +38,11 @@ EVALUATION_TOKENS = {"cpu": 2_048, "cuda": 65_536}
 
 @dataclass(frozen=True)
 class Workspace:
-    """Where a pack is trained. ``storage`` (folder or URI) takes checkpoints and weights, ``cache_dir`` tokenised data."""
+    """Where a pack is trained.
+
+    ``storage`` (folder or URI) takes checkpoints and weights, ``cache_dir`` tokenised data. ``device`` "auto" is the
+    GPU where there is one; ``threads`` is the number of CPU threads, None for torch's own choice.
+    """
 
     storage: str
     cache_dir: str
@@ -112,19 +116,16 @@ class _Run:
         method = methods.get(first.method)
         self.method = method(method.Config(**first.method_config), self.backbone.spec)
         self.trainable_parameters = self.method.count() + head.count(self.task.outputs, self.backbone.spec.width)
-        self.shift, self.scale = _regression_scale(self.data.train.labels) if self.task.labels is None else (0.0, 1.0)
+        self.shift, self.scale = _regression_scale(self.data.train.labels) if self.task.kind == "regression" else (0.0, 1.0)
         self.epoch = 0
         self.active: list[Member] = [Member(trial) for trial in pack.trials]
         self.ended_before: tuple[Result, ...] = ()
         self._ended: dict[str, dict] = {}
         saved = self._saved()
-        if saved is None:
-            tensors = [self._initial(trial) for trial in pack.trials]
-        else:
-            tensors = self._resume(*saved)
+        tensors = self._resume(*saved) if saved else [self._initial(trial) for trial in pack.trials]
         if self.active:
             self.members = Members(tensors, [m.trial.learning_rate for m in self.active], self.device)
-        if saved is not None:
+        if saved:
             for i, member in enumerate(self.active):
                 self.members.load_state(i, _under(saved[0], f"{member.trial.id}/adam/"))
 
@@ -187,7 +188,7 @@ class _Run:
         return tensors
 
     def outputs(self, batch: Batch, training: bool) -> Tensor:
-        """Class scores ``(k, b, classes)``, scores of the choices ``(k, b / choices, choices)``, or values ``(k, b)``."""
+        """Scores of classes ``(k, b, classes)`` or of choices ``(k, b / choices, choices)``, or values ``(k, b)``."""
         stacked = self.members.stacked
         half = self.protocol.precision == "bfloat16"
         with torch.autocast(self.device.type, torch.bfloat16, enabled=half):
@@ -202,12 +203,12 @@ class _Run:
         )
         if batch.choices > 1:
             return logits.squeeze(-1).unflatten(1, (-1, batch.choices))
-        return logits if self.task.labels is not None else logits.squeeze(-1) * self.scale + self.shift
+        return logits if self.task.kind != "regression" else logits.squeeze(-1) * self.scale + self.shift
 
     def losses(self, batch: Batch) -> Tensor:
         """Mean loss of each member ``(k,)``: cross-entropy, or squared error in the labels' standard deviations."""
         outputs = self.outputs(batch, training=True)
-        if self.task.labels is None:
+        if self.task.kind == "regression":
             return ((outputs - batch.labels) / self.scale).square().mean(1)
         k, b, _ = outputs.shape
         return F.cross_entropy(outputs.flatten(0, 1), batch.labels.flatten(), reduction="none").view(k, b).mean(1)
@@ -248,7 +249,7 @@ def _evaluate(run: _Run) -> list[dict[str, float]]:
     )
     for batch, indices in batches:
         outputs = run.outputs(batch.to(run.device), training=False)
-        if run.task.labels is not None:
+        if run.task.kind != "regression":
             finite = outputs.isfinite().all(-1)
             outputs = torch.where(finite, outputs.argmax(-1).float(), torch.nan)
         predictions[:, indices] = outputs.float().cpu().numpy()

@@ -119,8 +119,9 @@ class Pack:
             raise ValueError(f"the members of a pack must differ only in learning rate and seed, but got {shapes}")
 
     @staticmethod
-    def _shape(trial: Trial) -> str:
-        return replace(trial, seed=0, hyperparameters={**trial.hyperparameters, "learning_rate": 0.0}).id
+    def _shape(trial: Trial) -> tuple[Any, ...]:
+        others = tuple(sorted((k, v) for k, v in trial.hyperparameters.items() if k != "learning_rate"))
+        return trial.backbone, trial.task, trial.method, trial.protocol, others
 
     def without(self, finished: Collection[str]) -> Pack | None:
         """The same pack less the trials of these ids; None when nothing is left."""

@@ -7,7 +7,7 @@ import reprlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
@@ -86,7 +86,7 @@ class Collector:
             at = (*location, *inner)
             match item["type"]:
                 case "extra_forbidden" | "invalid_key":
-                    self.unknown_key((*location, *map(str, inner)), known=model.model_fields)
+                    self.unknown_key((*location, *map(str, inner)), known=_fields(model, inner[:-1]))
                 case "missing":
                     self.add(at, "is required")
                 case _:
@@ -115,6 +115,15 @@ class Collector:
         return value
 
 
+def _fields(model: type[BaseModel], location: Location) -> list[str]:
+    """The names of the fields of the model that stands at ``location`` inside ``model``."""
+    for part in location:
+        annotation = model.model_fields[str(part)].annotation
+        inner = [a for a in (annotation, *get_args(annotation)) if isinstance(a, type) and issubclass(a, BaseModel)]
+        model = inner[0]
+    return list(model.model_fields)
+
+
 def rule(kind: str, message: str, context: dict[str, Any]) -> str:
     """A pydantic error as a rule: what the value must be."""
     if kind == "value_error":
@@ -128,5 +137,8 @@ def rule(kind: str, message: str, context: dict[str, Any]) -> str:
 
 
 def _short(value: Any) -> str:
-    text = reprlib.Repr(maxstring=80, maxother=80, maxdict=6, maxlist=8)
+    """The value as Python writes it, without the middle of long texts and the ends of long lists."""
+    text = reprlib.Repr()
+    text.maxstring = text.maxother = 100
+    text.maxlist = text.maxtuple = text.maxdict = 8
     return text.repr(value)

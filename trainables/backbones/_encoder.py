@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -11,6 +13,7 @@ from transformers import PretrainedConfig
 
 from trainables.backbones._family import Family, Pass
 from trainables.backbones._seams import Seams, Spec
+from trainables.backbones._sites import site_parameters
 from trainables.batch import Batch
 
 
@@ -22,12 +25,12 @@ class Backbone(nn.Module):
     only in training mode.
     """
 
-    def __init__(self, model: nn.Module, family: Family) -> None:
+    def __init__(self, model: Any, family: Family) -> None:
         super().__init__()
         family.adapt(model)
-        self.model = model
+        self.model: Any = model
         self.family = family
-        self.spec = describe(model.config, family, sum(p.numel() for p in model.parameters()))
+        self.spec = describe(model.config, family)
         self._modules_at = {
             (site.name, i): self.get_submodule(site.path.format(i=i))
             for site in self.spec.sites
@@ -44,8 +47,15 @@ class Backbone(nn.Module):
     @property
     def projected_embeddings(self) -> Tensor:
         """The word embeddings in the width of the hidden states ``(v, d)``."""
+        return self._project(self.embedding_matrix)
+
+    def token_embeddings(self, ids: Tensor) -> Tensor:
+        """The rows of ``projected_embeddings`` for token ids ``(…)``, without projecting the others: ``(…, d)``."""
+        return self._project(self.embedding_matrix[ids])
+
+    def _project(self, words: Tensor) -> Tensor:
         projection = self._modules_at.get(("embedding_projection", -1))
-        return self.embedding_matrix if projection is None else projection(self.embedding_matrix)
+        return words if projection is None else projection(words)
 
     def set_dropout(self, p: float | None) -> None:
         """Set the dropout of hidden states and attention in training; ``None``: the values of the config."""
@@ -102,11 +112,12 @@ class Backbone(nn.Module):
             forward = replace(forward, mask=functional.pad(forward.mask, (prompt.shape[1], 0), value=True))
         return words, forward
 
-    def _activation(self, layer: int) -> nn.Module:
-        return self.model.encoder.layer[layer].intermediate.intermediate_act_fn
+    def _activation(self, layer: int) -> Callable[[Tensor], Tensor]:
+        activation: Callable[[Tensor], Tensor] = self.model.encoder.layer[layer].intermediate.intermediate_act_fn
+        return activation
 
 
-def describe(config: PretrainedConfig, family: Family, parameters: int) -> Spec:
+def describe(config: PretrainedConfig, family: Family) -> Spec:
     """The sizes of a backbone of ``family`` with this config."""
     sites = family.sites(config)
     return Spec(
@@ -119,5 +130,5 @@ def describe(config: PretrainedConfig, family: Family, parameters: int) -> Spec:
         pad_token_id=config.pad_token_id or 0,
         max_tokens=family.max_tokens(config),
         sites=sites,
-        parameters=parameters,
+        parameters=site_parameters(sites, config.num_hidden_layers) + family.other_parameters(config),
     )

@@ -6,8 +6,7 @@ A family's file declares one ``FAMILY``; ``_encoder.py`` holds the loop that cal
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from types import MappingProxyType
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -27,7 +26,7 @@ class Pass:
     by site and layer. The dropout probabilities are zero outside training.
     """
 
-    model: nn.Module
+    model: Any  # the library's; its submodules go by names that type checkers don't know
     batch: Batch
     seams: Seams
     mask: Tensor
@@ -65,7 +64,7 @@ def _nothing_shared(forward: Pass, hidden: Tensor) -> None:
     return None
 
 
-def _unchanged_model(model: nn.Module) -> None:
+def _unchanged_model(model: Any) -> None:
     return None
 
 
@@ -79,6 +78,7 @@ class Family:
 
     ``model_types``: the values of ``model_type`` in ``config.json`` that belong here.
     ``sites(config)``: every linear and norm, in the order of the forward pass.
+    ``other_parameters(config)``: how many parameters the model has that are in no site: tables and convolutions.
     ``max_tokens(config)``: the longest sequence that the positions allow.
     ``embed(forward, words)``: word embeddings ``(k·b, p + n, d_embedding)`` to what enters layer 0 ``(k·b, p + n, d)``.
     ``attend(forward, layer, hidden, shared)``: self-attention up to its output linear, ``(k·b, p + n, d)``.
@@ -91,15 +91,22 @@ class Family:
     name: str
     model_types: tuple[str, ...]
     sites: Callable[[PretrainedConfig], tuple[Site, ...]]
+    other_parameters: Callable[[PretrainedConfig], int]
     max_tokens: Callable[[PretrainedConfig], int]
     embed: Callable[[Pass, Tensor], Tensor]
     attend: Callable[[Pass, int, Tensor, Any], Tensor]
     shared: Callable[[Pass, Tensor], Any] = _nothing_shared
     after_layer: Callable[[Pass, int, Tensor, Tensor], Tensor] = _unchanged_output
-    adapt: Callable[[nn.Module], None] = _unchanged_model
-    options: Mapping[str, Any] = MappingProxyType({})
+    adapt: Callable[[Any], None] = _unchanged_model
+    options: Mapping[str, Any] = field(default_factory=dict)
 
 
-def positions(forward: Pass, first: int = 0) -> Tensor:
-    """Position ids ``(1, p + n)``, counted from ``first``."""
-    return torch.arange(first, first + forward.mask.shape[1], device=forward.mask.device).unsqueeze(0)
+def positions(forward: Pass) -> Tensor:
+    """Position ids ``(1, p + n)``, counted from 0."""
+    return torch.arange(forward.mask.shape[1], device=forward.mask.device).unsqueeze(0)
+
+
+def positions_after(padding_id: int, forward: Pass) -> Tensor:
+    """Position ids ``(k·b, p + n)``: ``padding_id`` for padding, and counted from ``padding_id + 1`` for the rest."""
+    real = forward.mask.long()
+    return real.cumsum(1) * real + padding_id

@@ -18,7 +18,8 @@ class Site:
     """A linear or a norm that is applied in the backbone, once or in each of its layers.
 
     ``name`` is one of the names in ``LINEAR_SITES`` or ``NORM_SITES``; ``path`` is the name of the library's module,
-    with ``{i}`` for the layer where ``per_layer``. ``outputs`` is the width of what comes out.
+    with ``{i}`` for the layer where ``per_layer``. ``outputs`` is the width of what comes out; ``bias`` says whether
+    the library's module has one.
     """
 
     name: str
@@ -27,6 +28,7 @@ class Site:
     outputs: int
     per_layer: bool = True
     is_norm: bool = False
+    bias: bool = True
 
 
 LINEAR_SITES = (

@@ -1,4 +1,4 @@
-"""Names and paths of the linears and norms that the families have in common."""
+"""Names, paths and sizes of the modules that the families have in common."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from trainables.backbones._seams import Site
 LAYER = "model.encoder.layer.{i}."
 
 
-def linear(name: str, path: str, inputs: int, outputs: int) -> Site:
+def linear(name: str, path: str, inputs: int, outputs: int, bias: bool = True) -> Site:
     """A linear of every layer; ``path`` is inside the layer."""
-    return Site(name, LAYER + path, inputs, outputs)
+    return Site(name, LAYER + path, inputs, outputs, bias=bias)
 
 
 def norm(name: str, path: str, width: int) -> Site:
@@ -19,16 +19,23 @@ def norm(name: str, path: str, width: int) -> Site:
     return Site(name, LAYER + path, width, width, is_norm=True)
 
 
-def single(name: str, path: str, inputs: int, outputs: int | None = None) -> Site:
-    """A site outside the layers: a linear, or a norm if there is no ``outputs``; ``path`` is inside the model."""
-    return Site(name, f"model.{path}", inputs, outputs or inputs, per_layer=False, is_norm=outputs is None)
+def single(name: str, path: str, inputs: int, outputs: int, bias: bool = True) -> Site:
+    """A linear outside the layers; ``path`` is inside the model."""
+    return Site(name, f"model.{path}", inputs, outputs, per_layer=False, bias=bias)
 
 
-def projections(config: PretrainedConfig, query: str, key: str, value: str) -> tuple[Site, ...]:
+def single_norm(name: str, path: str, width: int) -> Site:
+    """A norm outside the layers; ``path`` is inside the model."""
+    return Site(name, f"model.{path}", width, width, per_layer=False, is_norm=True)
+
+
+def projections(config: PretrainedConfig, query: str, key: str, value: str, key_bias: bool = True) -> tuple[Site, ...]:
     """Query, key and value of a layer, at the paths given."""
     width = config.hidden_size
-    return tuple(
-        linear(name, path, width, width) for name, path in (("query", query), ("key", key), ("value", value))
+    return (
+        linear("query", query, width, width),
+        linear("key", key, width, width, bias=key_bias),
+        linear("value", value, width, width),
     )
 
 
@@ -52,7 +59,22 @@ def bert_like(config: PretrainedConfig) -> tuple[Site, ...]:
     """Every site of BERT and of those that name their modules as BERT does."""
     attention = "attention.self."
     return (
-        single("embedding_norm", "embeddings.LayerNorm", config.hidden_size),
+        single_norm("embedding_norm", "embeddings.LayerNorm", config.hidden_size),
         *projections(config, attention + "query", attention + "key", attention + "value"),
         *after_attention(config),
     )
+
+
+def table_parameters(config: PretrainedConfig) -> int:
+    """Parameters of the tables of words, absolute positions and token types."""
+    rows = config.vocab_size + config.max_position_embeddings + getattr(config, "type_vocab_size", 0)
+    return int(rows * getattr(config, "embedding_size", config.hidden_size))
+
+
+def site_parameters(sites: tuple[Site, ...], layers: int) -> int:
+    """Parameters of all linears and norms."""
+    total = 0
+    for site in sites:
+        weight = site.outputs if site.is_norm else site.inputs * site.outputs
+        total += (layers if site.per_layer else 1) * (weight + site.outputs * site.bias)
+    return total

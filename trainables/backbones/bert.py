@@ -7,7 +7,7 @@ from transformers import PretrainedConfig
 
 from trainables.backbones._attention import plain
 from trainables.backbones._family import Family, Pass, positions
-from trainables.backbones._sites import bert_like
+from trainables.backbones._sites import bert_like, table_parameters
 
 
 def embed(forward: Pass, words: Tensor) -> Tensor:
@@ -27,6 +27,7 @@ FAMILY = Family(
     name="bert",
     model_types=("bert",),
     sites=bert_like,
+    other_parameters=table_parameters,
     max_tokens=max_tokens,
     embed=embed,
     attend=plain,

@@ -11,14 +11,17 @@ import pkgutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
-from typing import Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import torch
 from pydantic import BaseModel
-from torch import Tensor, nn
+from torch import Tensor
 
 from trainables.backbones._seams import Seams, Spec
 from trainables.batch import Batch
+
+if TYPE_CHECKING:
+    from trainables.backbones import Backbone
 
 
 @dataclass(frozen=True)
@@ -47,15 +50,15 @@ class Method(Protocol):
         """Trainable parameters of one member without its head, in closed form."""
         ...
 
-    def initial(self, backbone: nn.Module, generator: torch.Generator) -> dict[str, Tensor]:
+    def initial(self, backbone: Backbone, generator: torch.Generator) -> dict[str, Tensor]:
         """Fresh tensors of one member, by name, drawn from ``generator`` on the CPU."""
         ...
 
-    def seams(self, params: Mapping[str, Tensor], backbone: nn.Module, batch: Batch, training: bool) -> Seams:
+    def seams(self, params: Mapping[str, Tensor], backbone: Backbone, batch: Batch, training: bool) -> Seams:
         """How stacked ``params`` ``(k, …)`` change the forward pass of ``batch``; dropout only when ``training``."""
         ...
 
-    def fuse(self, params: Mapping[str, Tensor], backbone: nn.Module) -> Fused:
+    def fuse(self, params: Mapping[str, Tensor], backbone: Backbone) -> Fused:
         """The fused form of one member's ``params``; TypeError where ``fusable`` is false."""
         ...
 
@@ -72,7 +75,9 @@ def get(name: str) -> type[Method]:
         raise ValueError(f"unknown method {name!r}; known: {', '.join(names())}")
     module = importlib.import_module(f"{__name__}.{name}")
     classes = [
-        c for c in vars(module).values() if isinstance(c, type) and c.__module__ == module.__name__ and hasattr(c, "Config")
+        c
+        for c in vars(module).values()
+        if isinstance(c, type) and c.__module__ == module.__name__ and hasattr(c, "Config")
     ]
     if len(classes) != 1:
         raise ValueError(f"{module.__file__} must hold exactly one class with a Config, but has {len(classes)}")

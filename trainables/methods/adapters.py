@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import torch
 from pydantic import BaseModel, Field
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
 from trainables.backbones._seams import Seams, Spec
@@ -15,6 +15,9 @@ from trainables.batch import Batch
 from trainables.methods import Fused
 from trainables.methods._config import SETTINGS
 from trainables.methods._members import affine, by_layer, grouped
+
+if TYPE_CHECKING:
+    from trainables.backbones import Backbone
 
 SITES = ("attention", "feed_forward")
 DOWN_STD = 1e-2  # Houlsby et al. find the start insensitive to it up to 1e-2 and unstable above
@@ -47,7 +50,7 @@ class Adapters:
         """``2 l (2 d r + r + d)``."""
         return 2 * self.layers * (2 * self.width * self.rank + self.rank + self.width)
 
-    def initial(self, backbone: nn.Module, generator: torch.Generator) -> dict[str, Tensor]:
+    def initial(self, backbone: Backbone, generator: torch.Generator) -> dict[str, Tensor]:
         """``down`` normal with a small deviation, the rest zero: the backbone as it is."""
         params = {}
         for site in SITES:
@@ -58,7 +61,7 @@ class Adapters:
             params[f"{site}.up_bias"] = torch.zeros(self.layers, self.width)
         return params
 
-    def seams(self, params: Mapping[str, Tensor], backbone: nn.Module, batch: Batch, training: bool) -> Seams:
+    def seams(self, params: Mapping[str, Tensor], backbone: Backbone, batch: Batch, training: bool) -> Seams:
         """The bottleneck with its own residual around each sublayer's output."""
         layers = by_layer(params)
 
@@ -70,6 +73,6 @@ class Adapters:
 
         return Seams(sublayer=sublayer)
 
-    def fuse(self, params: Mapping[str, Tensor], backbone: nn.Module) -> Fused:
+    def fuse(self, params: Mapping[str, Tensor], backbone: Backbone) -> Fused:
         """TypeError: a nonlinear layer has no place in the backbone's own weights."""
         raise TypeError("adapters cannot be fused: they add layers that the backbone does not have; serve them unfused")

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import torch
 from pydantic import BaseModel, Field
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
 from trainables.backbones._seams import Seams, Spec
@@ -17,6 +17,9 @@ from trainables.methods import Fused
 from trainables.methods._config import SETTINGS
 from trainables.methods._members import affine, by_layer
 from trainables.methods._rows import add_rows, all_rows
+
+if TYPE_CHECKING:
+    from trainables.backbones import Backbone
 
 
 class FullyConnectedAoT:
@@ -47,7 +50,7 @@ class FullyConnectedAoT:
         """``l (2 d r + r + d)``."""
         return self.spec.layers * (2 * self.spec.width * self.rank + self.rank + self.spec.width)
 
-    def initial(self, backbone: nn.Module, generator: torch.Generator) -> dict[str, Tensor]:
+    def initial(self, backbone: Backbone, generator: torch.Generator) -> dict[str, Tensor]:
         """``W_1`` normal, the rest zero."""
         layers, rank, width = self.spec.layers, self.rank, self.spec.width
         std = 1 / (math.sqrt(width) * _root_mean_square(backbone.projected_embeddings))
@@ -58,28 +61,25 @@ class FullyConnectedAoT:
             "b_2": torch.zeros(layers, width),
         }
 
-    def seams(self, params: Mapping[str, Tensor], backbone: nn.Module, batch: Batch, training: bool) -> Seams:
+    def seams(self, params: Mapping[str, Tensor], backbone: Backbone, batch: Batch, training: bool) -> Seams:
         """``H + P_x`` before each layer, with dropout on ``E`` (section 4.1), drawn anew for each layer."""
         layers = by_layer(params)
-        embedded = backbone.projected_embeddings[batch.distinct]  # (k, u, d)
+        embedded = backbone.token_embeddings(batch.distinct)  # (k, u, d)
 
         def rows(layer: int) -> Tensor:
             return _network(layers[layer], functional.dropout(embedded, self.dropout, training))
 
         return Seams(before_layer=add_rows(rows, batch, 0.0, training))
 
-    def fuse(self, params: Mapping[str, Tensor], backbone: nn.Module) -> Fused:
+    def fuse(self, params: Mapping[str, Tensor], backbone: Backbone) -> Fused:
         """The rows of P ``(v, l, d)`` in half precision."""
         layers = by_layer({name: value.unsqueeze(0) for name, value in params.items()})
-        embeddings = backbone.projected_embeddings
-        spec = self.spec
-        rows = all_rows(
-            lambda layer, ids: _network(layers[layer], embeddings[ids.to(embeddings.device)]),
-            spec.vocabulary,
-            spec.layers,
-            spec.width,
-        )
-        return Fused(rows=rows)
+        device = params["w_1"].device
+
+        def rows(layer: int, ids: Tensor) -> Tensor:
+            return _network(layers[layer], backbone.token_embeddings(ids.to(device)))
+
+        return Fused(rows=all_rows(rows, self.spec.vocabulary, self.spec.layers, self.spec.width))
 
 
 def _network(layer: Mapping[str, Tensor], embedded: Tensor) -> Tensor:

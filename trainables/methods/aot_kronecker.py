@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import torch
 from pydantic import BaseModel, Field
-from torch import Tensor, nn
+from torch import Tensor
 
 from trainables.backbones._seams import Seams, Spec
 from trainables.batch import Batch
@@ -16,6 +16,9 @@ from trainables.methods import Fused
 from trainables.methods._config import SETTINGS
 from trainables.methods._members import by_layer
 from trainables.methods._rows import add_rows, all_rows, take
+
+if TYPE_CHECKING:
+    from trainables.backbones import Backbone
 
 
 class KroneckerAoT:
@@ -50,7 +53,7 @@ class KroneckerAoT:
         """``l (a r + b r + r² d)``."""
         return self.spec.layers * self.rank * (self.a + self.b + self.rank * self.spec.width)
 
-    def initial(self, backbone: nn.Module, generator: torch.Generator) -> dict[str, Tensor]:
+    def initial(self, backbone: Backbone, generator: torch.Generator) -> dict[str, Tensor]:
         """``W_L`` and ``W_M`` normal, ``W_R`` zero."""
         layers, rank = self.spec.layers, self.rank
         std = rank**-0.5
@@ -60,7 +63,7 @@ class KroneckerAoT:
             "w_r": torch.zeros(layers, rank * rank, self.spec.width),
         }
 
-    def seams(self, params: Mapping[str, Tensor], backbone: nn.Module, batch: Batch, training: bool) -> Seams:
+    def seams(self, params: Mapping[str, Tensor], backbone: Backbone, batch: Batch, training: bool) -> Seams:
         """``H + P_x`` before each layer, with dropout on ``P_x`` (section 4.1)."""
         layers = by_layer(params)
 
@@ -69,15 +72,15 @@ class KroneckerAoT:
 
         return Seams(before_layer=add_rows(rows, batch, self.dropout, training))
 
-    def fuse(self, params: Mapping[str, Tensor], backbone: nn.Module) -> Fused:
+    def fuse(self, params: Mapping[str, Tensor], backbone: Backbone) -> Fused:
         """The rows of P ``(v, l, d)`` in half precision."""
         layers = by_layer({name: value.unsqueeze(0) for name, value in params.items()})
         device = params["w_r"].device
-        spec = self.spec
-        rows = all_rows(
-            lambda layer, ids: self._rows(layers[layer], ids.to(device)), spec.vocabulary, spec.layers, spec.width
-        )
-        return Fused(rows=rows)
+
+        def rows(layer: int, ids: Tensor) -> Tensor:
+            return self._rows(layers[layer], ids.to(device))
+
+        return Fused(rows=all_rows(rows, self.spec.vocabulary, self.spec.layers, self.spec.width))
 
     def _rows(self, layer: Mapping[str, Tensor], ids: Tensor) -> Tensor:
         """Rows of P in one layer: ids ``(k, u)`` -> (k, u, d)."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import torch
 from pydantic import BaseModel
@@ -14,6 +14,9 @@ from trainables.batch import Batch
 from trainables.methods import Fused
 from trainables.methods._config import SETTINGS
 from trainables.methods._members import grouped
+
+if TYPE_CHECKING:
+    from trainables.backbones import Backbone
 
 
 class BitFit:
@@ -41,11 +44,11 @@ class BitFit:
         """The outputs of every linear and norm, once for each layer that applies it."""
         return sum(site.outputs * (self.layers if site.per_layer else 1) for site in self.sites)
 
-    def initial(self, backbone: nn.Module, generator: torch.Generator) -> dict[str, Tensor]:
+    def initial(self, backbone: Backbone, generator: torch.Generator) -> dict[str, Tensor]:
         """Zeros; nothing is drawn."""
         return {site.name: torch.zeros(self._shape(site)) for site in self.sites}
 
-    def seams(self, params: Mapping[str, Tensor], backbone: nn.Module, batch: Batch, training: bool) -> Seams:
+    def seams(self, params: Mapping[str, Tensor], backbone: Backbone, batch: Batch, training: bool) -> Seams:
         """The module's output plus the member's bias."""
         # A site outside the layers is called with layer -1, which is the only element of its tuple.
         biases = {s.name: params[s.name].unbind(1) if s.per_layer else (params[s.name],) for s in self.sites}
@@ -57,16 +60,16 @@ class BitFit:
 
         return Seams(linear=linear)
 
-    def fuse(self, params: Mapping[str, Tensor], backbone: nn.Module) -> Fused:
+    def fuse(self, params: Mapping[str, Tensor], backbone: Backbone) -> Fused:
         """The sums of pretrained and trained bias, also under the name of a bias that the module left out."""
         weights = {}
+        pretrained = dict(backbone.named_parameters())
         for site in self.sites:
             trained = params[site.name].detach()
             for layer in range(self.layers if site.per_layer else 1):
-                path = site.path.format(i=layer)
-                pretrained = backbone.get_submodule(path).bias
+                name = f"{site.path.format(i=layer)}.bias"
                 bias = trained[layer] if site.per_layer else trained
-                weights[f"{path}.bias"] = bias.clone() if pretrained is None else pretrained.detach() + bias
+                weights[name] = pretrained[name].detach() + bias if name in pretrained else bias.clone()
         return Fused(weights=weights)
 
     def _shape(self, site: Site) -> tuple[int, ...]:

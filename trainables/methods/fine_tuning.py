@@ -1,18 +1,21 @@
-"""Fine-tuning: every parameter of the backbone is trained; the reference that the other methods are measured against."""
+"""Fine-tuning: every parameter of the backbone is trained; what the other methods are measured against."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import torch
 from pydantic import BaseModel
-from torch import Tensor, nn
+from torch import Tensor
 
 from trainables.backbones._seams import Seams, Spec
 from trainables.batch import Batch
 from trainables.methods import Fused
 from trainables.methods._config import SETTINGS
+
+if TYPE_CHECKING:
+    from trainables.backbones import Backbone
 
 
 class FineTuning:
@@ -34,11 +37,11 @@ class FineTuning:
         """All parameters of the backbone."""
         return self.spec.parameters
 
-    def initial(self, backbone: nn.Module, generator: torch.Generator) -> dict[str, Tensor]:
+    def initial(self, backbone: Backbone, generator: torch.Generator) -> dict[str, Tensor]:
         """The pretrained values; nothing is drawn."""
         return {name: value.detach().to("cpu", copy=True) for name, value in backbone.named_parameters()}
 
-    def seams(self, params: Mapping[str, Tensor], backbone: nn.Module, batch: Batch, training: bool) -> Seams:
+    def seams(self, params: Mapping[str, Tensor], backbone: Backbone, batch: Batch, training: bool) -> Seams:
         """The trained tensors in place of the backbone's; ValueError for more than one member."""
         if batch.members != 1:
             raise ValueError(
@@ -47,6 +50,6 @@ class FineTuning:
             )
         return Seams(weights={name: value.squeeze(0) for name, value in params.items()})
 
-    def fuse(self, params: Mapping[str, Tensor], backbone: nn.Module) -> Fused:
+    def fuse(self, params: Mapping[str, Tensor], backbone: Backbone) -> Fused:
         """The trained weights themselves."""
         return Fused(weights={name: value.detach().clone() for name, value in params.items()})

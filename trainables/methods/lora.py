@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import torch
 from pydantic import BaseModel, Field
@@ -15,6 +15,9 @@ from trainables.batch import Batch
 from trainables.methods import Fused
 from trainables.methods._config import SETTINGS
 from trainables.methods._members import by_layer, grouped
+
+if TYPE_CHECKING:
+    from trainables.backbones import Backbone
 
 SITES = ("query", "value")
 
@@ -48,7 +51,7 @@ class LoRA:
         """``l · r · Σ (inputs + outputs)`` over the two sites; ``4 l r d`` where they are square."""
         return self.layers * self.rank * sum(site.inputs + site.outputs for site in self.sites)
 
-    def initial(self, backbone: nn.Module, generator: torch.Generator) -> dict[str, Tensor]:
+    def initial(self, backbone: Backbone, generator: torch.Generator) -> dict[str, Tensor]:
         """``A`` uniform in ±1/√inputs (what Kaiming's uniform rule with a = √5 comes to), ``B`` zero."""
         params = {}
         for site in self.sites:
@@ -58,7 +61,7 @@ class LoRA:
             params[f"{site.name}.b"] = torch.zeros(self.layers, site.outputs, self.rank)
         return params
 
-    def seams(self, params: Mapping[str, Tensor], backbone: nn.Module, batch: Batch, training: bool) -> Seams:
+    def seams(self, params: Mapping[str, Tensor], backbone: Backbone, batch: Batch, training: bool) -> Seams:
         """``x W + (α/r) x Aᵀ Bᵀ`` at query and value, never forming ΔW."""
         layers = by_layer(params)
 
@@ -73,7 +76,7 @@ class LoRA:
 
         return Seams(linear=linear)
 
-    def fuse(self, params: Mapping[str, Tensor], backbone: nn.Module) -> Fused:
+    def fuse(self, params: Mapping[str, Tensor], backbone: Backbone) -> Fused:
         """The weights ``W + ΔW`` of query and value."""
         weights = {}
         for site in self.sites:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import torch
 from pydantic import BaseModel, Field
-from torch import Tensor, nn
+from torch import Tensor
 
 from trainables.backbones._seams import Seams, Spec
 from trainables.batch import Batch
 from trainables.methods import Fused
 from trainables.methods._config import SETTINGS
+
+if TYPE_CHECKING:
+    from trainables.backbones import Backbone
 
 
 class PTuningV1:
@@ -36,8 +39,8 @@ class PTuningV1:
     def __init__(self, config: Config, spec: Spec) -> None:
         if config.prompt_length >= spec.max_tokens:
             raise ValueError(
-                f"prompt_length must be below {spec.max_tokens}, the most tokens that this {spec.family} takes, to leave "
-                f"room for text, but got prompt_length={config.prompt_length}; choose a shorter prompt"
+                f"prompt_length must be below {spec.max_tokens}, the most tokens that this {spec.family} takes, to "
+                f"leave room for text, but got prompt_length={config.prompt_length}; choose a shorter prompt"
             )
         self.length = config.prompt_length
         self.width = spec.embedding_width
@@ -46,16 +49,16 @@ class PTuningV1:
         """``p · d_embedding``."""
         return self.length * self.width
 
-    def initial(self, backbone: nn.Module, generator: torch.Generator) -> dict[str, Tensor]:
+    def initial(self, backbone: Backbone, generator: torch.Generator) -> dict[str, Tensor]:
         """Embeddings of ``p`` tokens drawn from the vocabulary."""
         embeddings = backbone.embedding_matrix.detach()  # (v, d_embedding)
         tokens = torch.randint(embeddings.shape[0], (self.length,), generator=generator)
         return {"prompt": embeddings[tokens.to(embeddings.device)].to("cpu", torch.float32, copy=True)}
 
-    def seams(self, params: Mapping[str, Tensor], backbone: nn.Module, batch: Batch, training: bool) -> Seams:
+    def seams(self, params: Mapping[str, Tensor], backbone: Backbone, batch: Batch, training: bool) -> Seams:
         """The prompt of each member before each of its sequences."""
         return Seams(prompt=lambda: params["prompt"])
 
-    def fuse(self, params: Mapping[str, Tensor], backbone: nn.Module) -> Fused:
+    def fuse(self, params: Mapping[str, Tensor], backbone: Backbone) -> Fused:
         """TypeError: a prompt makes the sequence longer, which no weight can do."""
         raise TypeError("p_tuning_v1 cannot be fused: its prompt is part of the sequence; serve it unfused")

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import torch
 from pydantic import BaseModel, Field
-from torch import Tensor, nn
+from torch import Tensor
 
 from trainables.backbones._seams import Seams, Spec
 from trainables.batch import Batch
 from trainables.methods import Fused
 from trainables.methods._config import SETTINGS
 from trainables.methods._members import by_layer
+
+if TYPE_CHECKING:
+    from trainables.backbones import Backbone
 
 STD = 0.02  # what encoders are themselves initialised with
 
@@ -44,11 +47,11 @@ class PTuningV2:
         layers, length, width = self.shape
         return 2 * layers * length * width
 
-    def initial(self, backbone: nn.Module, generator: torch.Generator) -> dict[str, Tensor]:
+    def initial(self, backbone: Backbone, generator: torch.Generator) -> dict[str, Tensor]:
         """Normal with deviation 0.02."""
         return {name: STD * torch.randn(self.shape, generator=generator) for name in ("keys", "values")}
 
-    def seams(self, params: Mapping[str, Tensor], backbone: nn.Module, batch: Batch, training: bool) -> Seams:
+    def seams(self, params: Mapping[str, Tensor], backbone: Backbone, batch: Batch, training: bool) -> Seams:
         """Each layer's keys and values ``(k, p, d)``."""
         layers = by_layer(params)
 
@@ -57,6 +60,6 @@ class PTuningV2:
 
         return Seams(prefix=prefix)
 
-    def fuse(self, params: Mapping[str, Tensor], backbone: nn.Module) -> Fused:
+    def fuse(self, params: Mapping[str, Tensor], backbone: Backbone) -> Fused:
         """TypeError: a prefix makes the attention longer, which no weight can do."""
         raise TypeError("p_tuning_v2 cannot be fused: its prefixes are part of the attention; serve it unfused")

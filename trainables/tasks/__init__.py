@@ -8,11 +8,15 @@ adding a ``Task`` to the ``TASKS`` of a file, or a file; nothing else names it. 
 from __future__ import annotations
 
 import importlib
+import os
 import pkgutil
+from dataclasses import replace
 from functools import cache
+from pathlib import Path
 
-from trainables.tasks._source import DataError, Files, Generated, Hub
-from trainables.tasks._task import Derived, Task, resolve
+from trainables.tasks._source import DataError, Files, Generated, Hub, find, with_digest
+from trainables.tasks._task import Derived, Task
+from trainables.tasks._text import infer_labels
 
 __all__ = ["DataError", "Derived", "Files", "Generated", "Hub", "Task", "get", "names", "resolve"]
 
@@ -38,3 +42,23 @@ def get(name: str) -> Task:
     if name not in _registry():
         raise ValueError(f"unknown task {name!r}; known: {', '.join(names())}")
     return _registry()[name]
+
+
+def resolve(task: Task, data_dir: str | None = None) -> Task:
+    """The task bound to real data.
+
+    A task of the hub that has a place in a data folder (``glue/rte``) is read from there if ``data_dir`` or the
+    variable ``AOT_DATA_DIR`` names such a folder. Files get a digest of their content, and labels that were not given are
+    read from the train split: every distinct value, sorted.
+
+    Raises:
+        DataError: the folder, a split or a file is missing, or the label column is.
+    """
+    data_dir = data_dir or os.environ.get("AOT_DATA_DIR") or None
+    source = task.source
+    if isinstance(source, Hub) and source.folder and data_dir:
+        source = find(Path(data_dir), source)
+    if isinstance(source, Files):
+        source = with_digest(source)
+    task = replace(task, source=source)
+    return replace(task, labels=infer_labels(task)) if task.labels == () else task

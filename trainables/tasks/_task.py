@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any, Literal
 
-from trainables.tasks._source import DataError, Files, Generated, Hub, find, read, with_digest
+from trainables.tasks._source import Files, Generated, Hub
 
 Kind = Literal["classification", "regression", "multiple_choice"]
 Row = Mapping[str, Any]
@@ -25,12 +23,13 @@ CHOICE = "choice"
 class Derived:
     """Extra columns that a template cannot make from a row by itself.
 
-    ``function`` maps a row (its ``columns`` only) to new columns. Raise ``version`` with every change of what it returns:
+    ``function`` maps a row's ``columns`` to new ones, which ``makes`` names. Raise ``version`` with every change of what it returns:
     it stands in the identity of the task's trials.
     """
 
     function: Callable[[Row], dict[str, str]]
     columns: tuple[str, ...]
+    makes: tuple[str, ...]
     version: int = 1
 
 
@@ -93,9 +92,10 @@ class Task:
     def columns(self) -> tuple[str, ...]:
         """The columns of the data that make text, without the label; each once."""
         named = [c for template in (*self.text, *self.options) for c in PLACEHOLDER.findall(template)]
-        if self.derived is None:
-            return tuple(dict.fromkeys(c for c in named if not (self.options and c == CHOICE)))
-        return self.derived.columns
+        made = (CHOICE,) if self.options else ()
+        if self.derived is not None:
+            named, made = [*named, *self.derived.columns], (*made, *self.derived.makes)
+        return tuple(dict.fromkeys(c for c in named if c not in made))
 
     def identity(self) -> dict[str, Any]:
         """Plain JSON values of everything that determines the data and the score, and of nothing else.
@@ -113,38 +113,3 @@ class Task:
             "blanks": self.blanks,
             "source": self.source.identity(),
         }
-
-
-def resolve(task: Task, data_dir: str | None = None) -> Task:
-    """The task bound to real data.
-
-    A task of the hub that has a place in a data folder (``glue/rte``) is read from there if ``data_dir`` or the
-    variable ``AOT_DATA_DIR`` names such a folder. Files get a digest of their content, and labels that were not given are
-    read from the train split: every distinct value, sorted.
-
-    Raises:
-        DataError: the folder, a split or a file is missing, or the label column is.
-    """
-    data_dir = data_dir or os.environ.get("AOT_DATA_DIR") or None
-    source = task.source
-    if isinstance(source, Hub) and source.folder and data_dir:
-        source = find(Path(data_dir), source)
-    if isinstance(source, Files):
-        source = with_digest(source)
-    task = replace(task, source=source)
-    return replace(task, labels=_infer_labels(task)) if task.labels == () else task
-
-
-def _infer_labels(task: Task) -> tuple[str, ...]:
-    table = read(task.source, "train", (task.label,))
-    if names := table.names.get(task.label):
-        return names
-    values = table.columns[task.label]
-    for number, value in enumerate(values, start=1):
-        if value is None or value != value or str(value).strip() == "":  # value != value: NaN
-            raise DataError(table.at(number, task.label, "the label is missing", "give every row a label"))
-    distinct = {str(v) for v in values}
-    try:
-        return tuple(sorted(distinct, key=int))
-    except ValueError:
-        return tuple(sorted(distinct))

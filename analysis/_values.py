@@ -1,0 +1,82 @@
+"""Cells of a runs file as values: text from CSV and MLflow, typed values from parquet, the same result from all."""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import Any, Final
+
+import numpy as np
+import pandas as pd
+
+
+class _Missing:
+    """The type of MISSING, so that an empty cell and a wrong one are not both ``None``."""
+
+
+MISSING: Final = _Missing()
+_EMPTY = frozenset({"", "nan", "none", "null", "na", "<na>"})
+_INTEGER = re.compile(r"[+-]?\d+")
+_EXACT = 2**53  # whole numbers up to here are exact as floats
+
+
+def number(value: Any) -> int | float | _Missing | None:
+    """The number in a cell: MISSING where it is empty, ``None`` where it holds something else."""
+    if _empty(value):
+        return MISSING
+    if isinstance(value, (bool, np.bool_)):
+        return None
+    if isinstance(value, (int, np.integer)):
+        return int(value)
+    if isinstance(value, (float, np.floating)):
+        return float(value)
+    text = str(value).strip()
+    if _INTEGER.fullmatch(text):
+        return int(text)
+    try:
+        return float(text) if "_" not in text else None
+    except ValueError:
+        return None
+
+
+def hyperparameter_series(values: list[Any]) -> Any:
+    """A column of hyperparameter values as a pandas array.
+
+    ``Int64`` if all are whole numbers, ``float64`` if all are numbers, ``boolean`` if all are truth values, and ``str``
+    if they are mixed. A pure function of the values: what CSV made of ``16`` and parquet of ``16.0`` is one column.
+    """
+    parsed = [_hyperparameter(value) for value in values]
+    present = [value for value in parsed if value is not None]
+    if all(isinstance(value, bool) for value in present) and present:
+        return pd.array([pd.NA if value is None else value for value in parsed], dtype="boolean")
+    if all(isinstance(value, (int, float)) and not isinstance(value, bool) for value in present):
+        if all(float(value).is_integer() and abs(value) < _EXACT for value in present):
+            return pd.array([pd.NA if value is None else int(value) for value in parsed], dtype="Int64")
+        return np.array([np.nan if value is None else float(value) for value in parsed], dtype="float64")
+    return pd.array([None if value is None else _text(value) for value in parsed], dtype="str")
+
+
+def _hyperparameter(value: Any) -> bool | int | float | str | None:
+    if _empty(value):
+        return None
+    if isinstance(value, (bool, np.bool_)):
+        return bool(value)
+    parsed = number(value)
+    if isinstance(parsed, (int, float)):
+        return parsed
+    text = str(value).strip()
+    return {"true": True, "false": False}.get(text.lower(), text)
+
+
+def _text(value: bool | int | float | str) -> str:
+    if isinstance(value, float) and value.is_integer() and abs(value) < _EXACT:
+        return str(int(value))
+    return str(value)
+
+
+def _empty(value: Any) -> bool:
+    if value is None or value is pd.NA or value is pd.NaT:
+        return True
+    if isinstance(value, (float, np.floating)):
+        return math.isnan(value)
+    return isinstance(value, str) and value.strip().lower() in _EMPTY

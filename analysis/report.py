@@ -1,0 +1,76 @@
+"""The whole report: every file of ``reports/`` in order, as Markdown, HTML, CSV, LaTeX, PNG and PDF."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import pandas as pd
+
+from analysis import reports, style, summary
+from analysis.evp import Estimator
+from analysis.frame import FrameError, tidy
+from analysis.page import Document, markdown, page
+from analysis.reports._section import Options, Picture, Section
+from analysis.tables import Table, to_latex
+
+
+def write_report(
+    frame: pd.DataFrame, out: str | Path, *, paper: bool = False, estimator: Estimator = "v", title: str | None = None
+) -> Path:
+    """Write the report of a frame into the folder ``out`` and return the path of its HTML page.
+
+    ``out`` then holds ``report.md``, ``report.html`` (one self-contained file), ``figures/*.png`` and ``*.pdf``,
+    ``tables/*.csv`` (``results.csv``, ``macro.csv``, ``evp.csv`` and others) and ``tables/*.tex``. ``paper`` sets the paper's
+    published numbers beside ours; ``estimator`` is that of the EVP curves. The same frame gives the same files.
+
+    Raises FrameError for a frame that has no trial or breaks the schema, ValueError for an unknown estimator.
+    """
+    if estimator not in ("v", "u"):
+        raise ValueError(f"the estimator must be 'v' (with replacement) or 'u' (without), but is {estimator!r}")
+    frame = tidy(frame)
+    if frame.empty:
+        raise FrameError("report", ["the frame has no trial; run the study first (aot run STUDY), or check the runs file"])
+    keys = ["benchmark", "backbone", "task", "method", "assignment_id", "seed", "trial_id"]
+    frame = frame.sort_values(keys, ignore_index=True)
+    folder = Path(out)
+    (folder / "figures").mkdir(parents=True, exist_ok=True)
+    (folder / "tables").mkdir(parents=True, exist_ok=True)
+    with style.context():
+        sections = _sections(frame, Options(paper=paper, estimator=estimator), folder / "tables")
+        images = _pictures(sections, folder / "figures")
+    name = title or "Report: " + ", ".join(sorted(frame["study"].unique()))
+    document = Document(name, summary.what(frame), tuple(summary.findings(frame)), tuple(summary.caveats(frame)), tuple(sections))
+    (folder / "report.md").write_text(markdown(document), encoding="utf-8")
+    (folder / "report.html").write_text(page(document, images), encoding="utf-8")
+    return folder / "report.html"
+
+
+def _sections(frame: pd.DataFrame, options: Options, tables: Path) -> list[Section]:
+    """Compute, export and render every report that has something to show."""
+    sections = []
+    for name in reports.names():
+        report = reports.get(name)
+        data = report.compute(frame, options)
+        for stem, table in reports.exports(report, data).items():
+            table.to_csv(tables / f"{stem}.csv", index=False)
+        section = report.render(data)
+        if section is None:
+            continue
+        sections.append(section)
+        for block in section.blocks:
+            if isinstance(block, Table):
+                (tables / f"{block.name}.tex").write_text(to_latex(block), encoding="utf-8")
+    return sections
+
+
+def _pictures(sections: list[Section], figures: Path) -> dict[str, bytes]:
+    """Save every picture as PNG and PDF; the PNGs by name, for the page. No date is stored, so files can be compared."""
+    images = {}
+    for picture in (block for section in sections for block in section.blocks if isinstance(block, Picture)):
+        image = io.BytesIO()
+        picture.figure.savefig(image, format="png", dpi=style.DPI, metadata={"Software": None})
+        picture.figure.savefig(figures / f"{picture.name}.pdf", metadata={"CreationDate": None})
+        images[picture.name] = image.getvalue()
+        (figures / f"{picture.name}.png").write_bytes(image.getvalue())
+    return images

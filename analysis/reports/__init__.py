@@ -1,0 +1,51 @@
+"""The reports. The folder is the registry: every file here without a leading underscore is a part of ``aot report``.
+
+A report is a module with four names, and may have a fifth:
+
+* ``TITLE``: its heading, and ``POSITION``: its place in the whole report, smallest first;
+* ``compute(frame, options) -> data``: the numbers, with no drawing;
+* ``render(data) -> Section``: the words, tables and figures, with no arithmetic. ``None`` where there is nothing to show;
+* ``exports(data) -> {stem: DataFrame}`` (optional): files for machines, written as ``tables/STEM.csv``.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Mapping
+from typing import Any, Protocol, cast
+
+import pandas as pd
+
+from analysis.reports._section import Options, Section
+
+
+class Report(Protocol):
+    """What every module in this folder offers."""
+
+    TITLE: str
+    POSITION: int
+
+    def compute(self, frame: pd.DataFrame, options: Options = ...) -> Any: ...
+
+    def render(self, data: Any) -> Section | None: ...
+
+
+def names() -> list[str]:
+    """The stems of the reports' files, in the order of the report."""
+    found = [m.name for m in pkgutil.iter_modules(__path__) if not m.name.startswith("_")]
+    return sorted(found, key=lambda name: (get(name).POSITION, name))
+
+
+def get(name: str) -> Report:
+    """The module of a report; ValueError names the known ones."""
+    known = sorted(m.name for m in pkgutil.iter_modules(__path__) if not m.name.startswith("_"))
+    if name not in known:
+        raise ValueError(f"unknown report {name!r}; known: {', '.join(known)}")
+    return cast(Report, importlib.import_module(f"{__name__}.{name}"))
+
+
+def exports(report: Report, data: Any) -> Mapping[str, pd.DataFrame]:
+    """The tables for machines that a report offers, none for one that offers none."""
+    offered = getattr(report, "exports", None)
+    return offered(data) if offered else {}

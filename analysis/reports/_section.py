@@ -1,0 +1,69 @@
+"""What a report gives back: a section of words, tables and figures. Also what its siblings share."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from analysis import style
+from analysis.evp import Estimator
+from analysis.tables import Table
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a reader can ask of the whole report."""
+
+    paper: bool = False
+    estimator: Estimator = "v"
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A figure; ``name`` is the stem of its files, ``title`` its caption and what a screen reader says."""
+
+    name: str
+    title: str
+    figure: Figure
+
+
+@dataclass(frozen=True)
+class Section:
+    """``intro`` says in a few sentences what is shown and how to read it; ``blocks`` follow it in order."""
+
+    title: str
+    intro: str
+    blocks: tuple[Table | Picture | str, ...]
+
+
+def slug(*names: str) -> str:
+    """The stem of a file's name: ``slug("evp", "glue", "org/My Model")`` is ``evp_glue_org-my-model``."""
+    return "_".join(re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-") or "x" for name in names)
+
+
+def groups(table: pd.DataFrame) -> Iterator[tuple[str, str, pd.DataFrame]]:
+    """``benchmark, backbone, rows`` for each pair that occurs."""
+    for (benchmark, backbone), rows in table.groupby(["benchmark", "backbone"]):
+        yield str(benchmark), str(backbone), rows
+
+
+def heading(benchmark: str, backbone: str) -> str:
+    """``GLUE · RoBERTa-Base``."""
+    return f"{style.benchmark(benchmark)} · {style.backbone(backbone)}"
+
+
+def plural(count: int, noun: str) -> str:
+    """``1 trial``, ``2 trials``, ``12,000 trials``."""
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+
+
+def span(values: Iterable[int], noun: str) -> str:
+    """``5 seeds``, or ``2 to 5 seeds`` where they differ."""
+    known = sorted(set(values))
+    if not known:
+        return f"no {noun}s"
+    return plural(known[0], noun) if len(known) == 1 else f"{known[0]} to {plural(known[-1], noun)}"

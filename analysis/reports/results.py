@@ -1,0 +1,120 @@
+"""Median ± deviation of every method on every task, and the macro score: the layout of the paper's Tables 2 and 3."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pandas as pd
+
+from analysis import style
+from analysis.reports._section import Options, Section, groups, heading, plural, slug, span
+from analysis.selection import APART, assignments, best, macro
+from analysis.tables import EMPTY, Cell, Mark, Table, marks, median_std, printed
+
+TITLE = "Results"
+POSITION = 10
+_RESULTS = ["benchmark", "backbone", "method", "task", "median", "std", "n_seeds", "assignment_id", "n_assignments", "n_failed"]
+_INTRO = (
+    "Each entry is the best assignment of that method on that task: the median of its score over seeds and the sample "
+    "standard deviation. Macro is the mean of a row's medians. Bold is best and underlined second, by the printed numbers; "
+    "fine-tuning trains everything and stands apart, unmarked. Scores are on the split the assignments were chosen on, "
+    "so they flatter methods with many assignments."
+)
+
+
+@dataclass(frozen=True)
+class Results:
+    """``winners``: a row per cell (selection.best); ``macro``: a row per benchmark, backbone and method."""
+
+    winners: pd.DataFrame
+    macro: pd.DataFrame
+
+
+def compute(frame: pd.DataFrame, options: Options = Options()) -> Results:  # noqa: B008 (frozen)
+    """The best assignment of every cell and the macro scores."""
+    winners = best(assignments(frame))
+    return Results(winners, macro(winners))
+
+
+def exports(data: Results) -> dict[str, pd.DataFrame]:
+    """``results.csv`` and ``macro.csv``."""
+    return {"results": data.winners[_RESULTS], "macro": data.macro}
+
+
+def render(data: Results) -> Section:
+    """One table per benchmark and backbone."""
+    blocks = tuple(
+        _table(benchmark, backbone, rows, data.macro[(data.macro["benchmark"] == benchmark) & (data.macro["backbone"] == backbone)])
+        for benchmark, backbone, rows in groups(data.winners)
+    )
+    return Section(TITLE, _INTRO, blocks)
+
+
+def _table(benchmark: str, backbone: str, winners: pd.DataFrame, macros: pd.DataFrame) -> Table:
+    methods, tasks = style.methods(winners["method"]), style.tasks(winners["task"])
+    cells = {(row["method"], row["task"]): row for row in winners.to_dict("records")}
+    totals = {row["method"]: row for row in macros.to_dict("records")}
+    ranked = [m for m in methods if m != APART]
+    grid: dict[tuple[str, str], Cell] = {}
+    for task in tasks:
+        won = dict(zip(ranked, marks([cells[m, task]["median"] if (m, task) in cells else None for m in ranked]), strict=True))
+        for method in methods:
+            grid[method, task] = _cell(cells.get((method, task)), won.get(method, ""))
+    complete = [totals[m]["macro"] if totals[m]["complete"] else None for m in ranked]
+    won = dict(zip(ranked, marks(complete), strict=True))
+    rows = []
+    for method in methods:
+        total = totals[method]
+        text = printed(total["macro"])
+        if not total["complete"] and text != EMPTY:
+            text += f" ({total['n_tasks']}/{len(tasks)})"
+        lost = winners.loc[winners["method"] == method, ["n_failed", "n_diverged", "n_pruned"]].sum()
+        rows.append((Cell(style.method(method)), *(grid[method, task] for task in tasks), Cell(text, won.get(method, "")),
+                     Cell(_lost(lost))))  # fmt: skip
+    seeds = span(winners.loc[winners["n_seeds"] > 0, "n_seeds"], "seed")
+    return Table(
+        slug("results", benchmark, backbone),
+        f"{heading(benchmark, backbone)}: median ± standard deviation over {seeds}",
+        ("Method", *(style.task(t) for t in tasks), "Macro", "Lost trials"),
+        tuple(rows),
+        tuple(_notes(winners, macros)),
+        frozenset({0} if methods[0] == APART and len(methods) > 1 else ()),
+    )
+
+
+def _cell(row: dict | None, mark: Mark) -> Cell:
+    if row is None:
+        return Cell(EMPTY)
+    signs = ("†" if row["n_failed"] + row["n_diverged"] else "") + ("‡" if row["fewer_seeds"] else "")
+    return Cell(median_std(row["median"], row["std"]), mark, signs)
+
+
+def _lost(counts: pd.Series) -> str:
+    """``2 failed, 1 diverged``; ``0`` where every trial finished."""
+    return ", ".join(f"{int(n)} {name.removeprefix('n_')}" for name, n in counts.items() if n) or "0"
+
+
+def _notes(winners: pd.DataFrame, macros: pd.DataFrame) -> list[str]:
+    """The signs under the table, each with what it stands for."""
+    notes = []
+    hurt = winners[winners["n_failed"] + winners["n_diverged"] > 0]
+    if len(hurt):
+        notes.append(f"† {plural(len(hurt), 'cell')} with trials that failed (no number) or diverged (their best score counts): "
+                     + "; ".join(_hurt(row) for row in hurt.to_dict("records")) + ".")  # fmt: skip
+    fewer = winners[winners["fewer_seeds"]]
+    if len(fewer):
+        names = [f"{_name(row)} {row['n_seeds']} of {row['seeds_given']}" for row in fewer.to_dict("records")]
+        notes.append("‡ The best assignment rests on fewer seeds than its cell was given, so luck weighs more: " + "; ".join(names) + ".")
+    partial = macros[~macros["complete"] & (macros["n_tasks"] > 0)]
+    if len(partial):
+        notes.append("A macro followed by (k/n) is over k of the n tasks and is not ranked.")
+    return notes
+
+
+def _name(row: dict) -> str:
+    return f"{style.method(row['method'])} on {style.task(row['task'])}"
+
+
+def _hurt(row: dict) -> str:
+    lost = ", ".join(f"{row[f'n_{s}']} {s}" for s in ("failed", "diverged") if row[f"n_{s}"])
+    return f"{_name(row)} {lost} of {row['n_trials']}"

@@ -1,0 +1,87 @@
+"""How much seeds matter: every seed's score of the best assignments, and the deviations in one table."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+
+from analysis import style
+from analysis.reports._section import Options, Picture, Section, groups, heading, slug
+from analysis.selection import CELL, assignments, best, counts
+from analysis.tables import Cell, Table, printed
+
+TITLE = "Variance over seeds"
+POSITION = 60
+_INTRO = (
+    "Each dot is one seed of a cell's best assignment, the bar its median. A wide row is a method whose result "
+    "depends on luck; compare it with the distance between methods before believing a ranking."
+)
+
+
+@dataclass(frozen=True)
+class Seeds:
+    """``scores``: a row per seed of every winner; ``deviations``: a row per benchmark, backbone and method."""
+
+    scores: pd.DataFrame
+    deviations: pd.DataFrame
+
+
+def compute(frame: pd.DataFrame, options: Options = Options()) -> Seeds:  # noqa: B008 (frozen)
+    """Seeds' scores of winners; mean and largest deviation of winners, mean over all assignments with two seeds or more."""
+    table = assignments(frame)
+    winners = best(table).dropna(subset="median")
+    scores = frame[counts(frame)].merge(winners[[*CELL, "assignment_id"]], on=[*CELL, "assignment_id"])
+    key = ["benchmark", "backbone", "method"]
+    deviations = table.groupby(key).agg(mean_all=("std", "mean"), n_assignments=("std", "count"))
+    own = winners.groupby(key).agg(mean_best=("std", "mean"), largest_best=("std", "max"), n_tasks=("std", "count"))
+    return Seeds(scores[[*CELL, "seed", "score"]], own.join(deviations).reset_index())
+
+
+def render(data: Seeds) -> Section | None:
+    """A figure and a table per benchmark and backbone; ``None`` where every assignment has one seed."""
+    blocks: list[Table | Picture] = []
+    several = data.deviations[data.deviations["n_assignments"] > 0]
+    for benchmark, backbone, rows in groups(several):
+        own = data.scores[(data.scores["benchmark"] == benchmark) & (data.scores["backbone"] == backbone)]
+        blocks += [_picture(benchmark, backbone, own), _table(benchmark, backbone, rows)]
+    return Section(TITLE, _INTRO, tuple(blocks)) if blocks else None
+
+
+def _table(benchmark: str, backbone: str, rows: pd.DataFrame) -> Table:
+    found = {row["method"]: row for row in rows.to_dict("records")}
+    body = []
+    for method in style.methods(found):
+        row = found[method]
+        numbers = (printed(row["mean_best"]), printed(row["largest_best"]), printed(row["mean_all"]), f"{row['n_assignments']:,}")
+        body.append((Cell(style.method(method)), *(Cell(text) for text in numbers)))
+    columns = ("Method", "Mean, best assignments", "Largest, best assignments", "Mean, all assignments", "Assignments with 2+ seeds")
+    title = f"{heading(benchmark, backbone)}: standard deviation over seeds, in points"
+    return Table(slug("seeds", benchmark, backbone), title, columns, tuple(body))
+
+
+def _picture(benchmark: str, backbone: str, rows: pd.DataFrame) -> Picture:
+    tasks, methods = style.tasks(rows["task"]), style.methods(rows["method"])
+    figure, axes = style.panels(len(tasks), height=0.26 * len(methods) + 0.75)
+    for i, (axis, task) in enumerate(zip(axes, tasks, strict=True)):
+        _panel(axis, rows[rows["task"] == task], methods)
+        axis.set_title(style.task(task))
+        columns = round(figure.get_size_inches()[0] / 2.75)
+        axis.set_yticks(range(len(methods)), [style.method(m) for m in methods] if i % columns == 0 else [])
+    figure.supxlabel("Score", fontsize=9)
+    return Picture(slug("seeds", benchmark, backbone), f"{heading(benchmark, backbone)}: every seed of the best assignments", figure)
+
+
+def _panel(axis: Axes, rows: pd.DataFrame, methods: list[str]) -> None:
+    for place, method in enumerate(methods):
+        scores, look = rows.loc[rows["method"] == method, "score"].sort_values().to_numpy(), style.look(method)
+        if not len(scores):
+            continue
+        shift = np.linspace(-0.16, 0.16, len(scores)) if len(scores) > 1 else np.zeros(1)
+        axis.plot([np.median(scores)] * 2, [place - 0.34, place + 0.34], color=look.color, lw=2, zorder=2)
+        axis.scatter(scores, place + shift, s=16, color=look.color, alpha=0.75, lw=0, zorder=3)
+    axis.set_ylim(len(methods) - 0.4, -0.6)
+    axis.grid(visible=False, axis="y")
+    axis.tick_params(axis="y", length=0)

@@ -1,0 +1,107 @@
+"""Is the difference real? Tests of every method against the best one, over tasks and over seeds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pandas as pd
+
+from analysis import significance, style
+from analysis.reports._section import Options, Section, groups, heading, slug
+from analysis.selection import assignments, best
+from analysis.tables import EMPTY, Cell, Table, p_value, printed
+
+TITLE = "Is the difference real?"
+POSITION = 20
+LEVEL = 0.05
+_INTRO = (
+    "Every method is set against the best one (fine-tuning apart). Over tasks: Wilcoxon's signed-rank test on the differences "
+    "of medians. Over seeds: a permutation test on the scores of the two best assignments of one task. All p-values are "
+    "two-sided and corrected for the number of comparisons (Holm). With few tasks or seeds no difference, however large, "
+    "can reach 0.05: the least p that a comparison could have given is shown beside it. The best method was picked on the same "
+    "scores, so its lead is somewhat flattered; no p-value here corrects for that."
+)
+
+
+@dataclass(frozen=True)
+class Significance:
+    """The two tables of :mod:`analysis.significance`."""
+
+    over_tasks: pd.DataFrame
+    over_seeds: pd.DataFrame
+
+
+def compute(frame: pd.DataFrame, options: Options = Options()) -> Significance:  # noqa: B008 (frozen)
+    """Both families of tests."""
+    winners = best(assignments(frame))
+    return Significance(significance.over_tasks(winners), significance.over_seeds(frame, winners))
+
+
+def exports(data: Significance) -> dict[str, pd.DataFrame]:
+    """``significance_tasks.csv`` and ``significance_seeds.csv``."""
+    return {"significance_tasks": data.over_tasks, "significance_seeds": data.over_seeds}
+
+
+def render(data: Significance) -> Section | None:
+    """Per benchmark and backbone: a row per method over tasks, and a grid of methods and tasks over seeds."""
+    blocks: list[Table | str] = []
+    for benchmark, backbone, rows in groups(data.over_tasks):
+        if rows["n_tasks"].max() > 1:
+            blocks.append(_over_tasks(benchmark, backbone, rows))
+    for benchmark, backbone, rows in groups(data.over_seeds):
+        if (rows["p_least"] < 1).any():
+            blocks.append(_over_seeds(benchmark, backbone, rows))
+    return Section(TITLE, _INTRO, tuple(blocks)) if blocks else None
+
+
+def _over_tasks(benchmark: str, backbone: str, table: pd.DataFrame) -> Table:
+    by_method = {row["method"]: row for row in table.to_dict("records")}
+    rows = []
+    for method in style.methods(by_method):
+        row = by_method[method]
+        interval = f"{printed(row['lower'], sign=True)} to {printed(row['upper'], sign=True)}"
+        rows.append((
+            Cell(style.method(method)), Cell(printed(row["difference"], sign=True)),
+            Cell(EMPTY if pd.isna(row["lower"]) else interval),
+            Cell(f"{row['wins']} / {row['ties']} / {row['losses']}"), Cell(str(row["n_tasks"])),
+            Cell(p_value(row["p"])), Cell(p_value(row["p_holm"]), "best" if row["p_holm"] < LEVEL else ""),
+            Cell(p_value(min(1.0, row["p_least"] * len(by_method)))),
+        ))  # fmt: skip
+    reference = style.method(table["reference"].iloc[0])
+    columns = ("Method", "Mean difference", "95 % interval", "Better / equal / worse", "Tasks", "p", "p (Holm)", "Least p (Holm)")
+    notes = ("Differences in points, method minus the best. The interval is a bootstrap over tasks, given from five tasks up. "
+             "Least p (Holm) is what this comparison would get if it were the clearest of all and won or lost every task.",)  # fmt: skip
+    name = slug("significance-tasks", benchmark, backbone)
+    return Table(name, f"{heading(benchmark, backbone)}: each method against {reference}, over tasks", columns, tuple(rows), notes)
+
+
+def _over_seeds(benchmark: str, backbone: str, table: pd.DataFrame) -> Table:
+    cells = {(row["method"], row["task"]): row for row in table.to_dict("records")}
+    reference = dict(zip(table["task"], table["reference"], strict=True))
+    tasks = style.tasks(reference)
+    rows = []
+    for method in style.methods({*table["method"], *table["reference"]}):
+        row = [Cell(style.method(method))]
+        for task in tasks:
+            found = cells.get((method, task))
+            if method == reference[task]:
+                row.append(Cell("best"))
+            elif found is None:
+                row.append(Cell(EMPTY))
+            else:
+                text = f"{printed(found['difference'], sign=True)} (p {_equals(found['p_holm'])})"
+                row.append(Cell(text, "best" if found["p_holm"] < LEVEL else ""))
+        rows.append(tuple(row))
+    sizes = {f"{min(a, b)} against {max(a, b)}" for a, b in zip(table["n_reference"], table["n_method"], strict=True)}
+    families = table.groupby("task")["p_least"].agg(["min", "size"])
+    reachable = (families["min"] * families["size"] < LEVEL).sum()
+    notes = [f"Difference of medians from the task's best method, and p after Holm within the task; bold where p < {LEVEL}. "
+             f"Seeds compared: {', '.join(sorted(sizes))}. Enough seeds for p < {LEVEL} to be possible: "
+             f"{reachable} of {len(families)} tasks."]  # fmt: skip
+    return Table(slug("significance-seeds", benchmark, backbone), f"{heading(benchmark, backbone)}: each method against the task's best, over seeds",
+                 ("Method", *(style.task(t) for t in tasks)), tuple(rows), tuple(notes))  # fmt: skip
+
+
+def _equals(p: float) -> str:
+    text = p_value(p)
+    return text if text.startswith("<") else f"= {text}"

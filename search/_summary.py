@@ -1,0 +1,55 @@
+"""What a cell's parent run says of its trials."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from statistics import median, stdev
+
+
+@dataclass(frozen=True)
+class Score:
+    """What a cell's summary needs to know of a trial."""
+
+    assignment_id: str
+    status: str
+    score: float | None
+    trainable_parameters: float | None
+
+
+@dataclass
+class Summary:
+    """A cell: its trials by id, its parent run, and whether that run still has to hear of them."""
+
+    scores: dict[str, Score] = field(default_factory=dict)
+    run_id: str | None = None
+    changed: bool = False
+
+    def metrics(self) -> dict[str, float]:
+        """Trials by status, and the best assignment's median, standard deviation and seeds."""
+        values = list(self.scores.values())
+        counts = {f"n_{s}": sum(v.status == s for v in values) for s in ("finished", "diverged", "failed", "pruned")}
+        numbers: dict[str, float] = {"n_trials": len(values), **counts}
+        if best := self.best():
+            scores = self._scored()[best]
+            numbers["best_median"], numbers["best_seeds"] = median(scores), len(scores)
+            if len(scores) > 1:
+                numbers["best_std"] = stdev(scores)
+        return numbers
+
+    def best(self) -> str | None:
+        """The assignment of the highest median; of equal ones that of the smaller deviation, then fewer parameters."""
+        scored = self._scored()
+        size = {v.assignment_id: v.trainable_parameters or 0.0 for v in self.scores.values()}
+
+        def rank(assignment: str) -> tuple[float, float, float, str]:
+            scores = scored[assignment]
+            return -median(scores), stdev(scores) if len(scores) > 1 else 0.0, size[assignment], assignment
+
+        return min(scored, key=rank, default=None)
+
+    def _scored(self) -> dict[str, list[float]]:
+        scored: dict[str, list[float]] = {}
+        for value in self.scores.values():
+            if value.score is not None and value.status in ("finished", "diverged"):
+                scored.setdefault(value.assignment_id, []).append(value.score)
+        return scored

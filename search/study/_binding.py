@@ -1,0 +1,102 @@
+"""What a study names, found: the backbones, the data, and whether the methods fit the backbones."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from search.study._grids import combinations
+from search.study._model import Study
+from search.study._problems import Collector, Location
+from search.study._sections import BackboneEntry
+from trainables import backbones, methods, tasks
+from trainables.backbones import Spec
+from trainables.tasks import Task
+from trainables.trial import BackboneSource
+
+
+def named(entries: Sequence[BackboneEntry]) -> tuple[BackboneSource, ...]:
+    """The backbones as they are written, without looking for them."""
+    return tuple(BackboneSource(e.name or Path(e.source).name, e.source, e.revision) for e in entries)
+
+
+def bind_backbones(problems: Collector, entries: Sequence[BackboneEntry]) -> tuple[BackboneSource, ...]:
+    """The backbones with their identities; each must be there, of a known family, and have a name of its own."""
+    found: list[BackboneSource] = []
+    for entry in entries:
+        try:
+            source = backbones.resolve(entry.source, entry.name, entry.revision)
+            spec_if_known(source)
+        except ValueError as error:
+            problems.add(entry.location, f"{entry.source!r} cannot be used: {error}")
+            continue
+        if source.name in [other.name for other in found]:
+            rule = f"two backbones must not share the name {source.name!r}; give this one another with name:"
+            problems.add(entry.location, rule, entry.source)
+        found.append(source)
+    return tuple(found)
+
+
+def spec_if_known(source: BackboneSource) -> Spec | None:
+    """The sizes of a backbone; ``None`` where they stand on the hub and that cannot be reached.
+
+    Raises:
+        ValueError: the backbone is of no known family, or its config is malformed.
+    """
+    try:
+        return backbones.spec(source)
+    except ValueError as error:
+        if isinstance(error.__cause__, OSError):
+            return None
+        raise
+
+
+def bind_tasks(
+    problems: Collector, placed: Sequence[tuple[Location, Task]], data_dir: str | None
+) -> tuple[Task, ...]:
+    """The tasks with their data found."""
+    bound: list[Task] = []
+    for location, task in placed:
+        try:
+            bound.append(tasks.resolve(task, data_dir))
+        except ValueError as error:
+            problems.add(location, f"{task.name}: {error}")
+    return tuple(bound)
+
+
+def check_fit(problems: Collector, study: Study) -> None:
+    """Note the methods, lengths and batch sizes that a backbone or a task cannot take."""
+    for source in study.backbones:
+        spec = spec_if_known(source)
+        if spec is None:
+            continue
+        if study.protocol.max_length > spec.max_tokens:
+            rule = f"must be at most {spec.max_tokens}, the longest sequence of backbone {source.name}"
+            problems.add(("protocol", "max_length"), rule, study.protocol.max_length)
+        for task, override in study.overrides.items():
+            if override.protocol.get("max_length", 0) > spec.max_tokens:
+                rule = f"must be at most {spec.max_tokens}, the longest sequence of backbone {source.name}"
+                problems.add(("overrides", task, "max_length"), rule, override.protocol["max_length"])
+        for method in study.methods:
+            _check_method(problems, study, method, source, spec)
+
+
+def _check_method(problems: Collector, study: Study, method: str, source: BackboneSource, spec: Spec) -> None:
+    """Build the method with every assignment of its own hyperparameters; a range stands for its two ends."""
+    kind = methods.get(method)
+    told: set[str] = set()
+    places: list[tuple[Location, str]] = [(("methods", method), study.tasks[0].name)] if study.tasks else []
+    for task, override in study.overrides.items():
+        if override.methods.get(method):
+            places.append((("overrides", task, "methods", method), task))
+    for location, task in places:
+        grids = study.grids(task, method)
+        own = {name: grid for name, grid in grids.items() if name in kind.Config.model_fields}
+        for values in combinations(own):
+            try:
+                kind(kind.Config.model_validate(values), spec)
+            except (ValueError, KeyError) as error:
+                text = str(error)
+                if text not in told:
+                    told.add(text)
+                    problems.add(location, f"does not fit backbone {source.name}: {text}", values)

@@ -1,0 +1,163 @@
+"""A study file to a ``Study``."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+from search.study import _document, _sections
+from search.study._binding import bind_backbones, bind_tasks, check_fit, named
+from search.study._grids import GridReader
+from search.study._model import ProtocolSettings, Resources, Search, Study
+from search.study._problems import Collector, StudyError
+from search.study._tasks import task_list
+
+SECTIONS = (
+    "study", "description", "backbones", "tasks", "methods", "defaults", "overrides", "seeds", "protocol", "search",
+    "resources", "tracking", "storage", "data_dir",
+)  # fmt: skip
+REQUIRED = ("study", "backbones", "tasks", "methods")
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
+_URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
+_TRACKING = ("sqlite", "postgresql", "mysql", "mssql", "http", "https", "file", "databricks")
+
+
+def load(path: Path | str, *, bind: bool = True) -> Study:
+    """The study in the YAML file ``path``.
+
+    With ``bind``, the backbones and the data that the study names are found as well, and the methods are fitted to the
+    backbones. Without it a study can be read for its results where neither is at hand.
+
+    Raises:
+        StudyError: the file breaks a rule; it holds all problems, each with path, value, rule and known names.
+    """
+    path = Path(path)
+    document = _document.read(path)
+    problems = Collector(document)
+    if not isinstance(document.data, dict):
+        what = "is empty; a study needs" if document.data is None else "must be a mapping of"
+        problems.add((), f"{what} {', '.join(REQUIRED)} and what else differs from the defaults")
+        raise StudyError(path, problems.problems)
+    study = _read(problems, problems.mapping((), document.data, "sections"), path.absolute().parent, bind)
+    if problems.problems or study is None:
+        raise StudyError(path, sorted(problems.problems, key=lambda problem: problem.line or 0))
+    return study
+
+
+def _read(problems: Collector, data: dict[str, Any], folder: Path, bind: bool) -> Study | None:
+    _check_sections(problems, data)
+    name, description = _name(problems, data.get("study")), _text(problems, data, "description") or ""
+    search = _search(problems, data)
+    protocol = _sections.part(problems, ("protocol",), data.get("protocol"), ProtocolSettings)
+    resources = _resources(problems, data)
+    backbones = _sections.backbones(problems, data["backbones"], folder) if "backbones" in data else []
+    placed = task_list(problems, data["tasks"], folder) if "tasks" in data else []
+    reader = GridReader(problems, ranges=search is None or search.strategy == "random")
+    methods = _sections.method_grids(problems, ("methods",), data["methods"], reader) if "methods" in data else {}
+    shared = _sections.defaults(problems, data.get("defaults"), reader)
+    tasks = {task.name: task for _, task in placed}
+    overrides = _sections.overrides(problems, data.get("overrides"), reader, tasks, methods)
+    _sections.check_cells(problems, methods, shared, overrides, tasks)
+    seeds = _sections.seeds(problems, data.get("seeds", 1))
+    storage, tracking = _storage(problems, data), _tracking(problems, data)
+    data_dir = _data_dir(problems, data, folder)
+    bound_backbones = bind_backbones(problems, backbones) if bind else named(backbones)
+    bound_tasks = bind_tasks(problems, placed, data_dir) if bind else tuple(tasks.values())
+    if problems.problems or search is None:
+        return None
+    study = Study(
+        name=name, description=description, backbones=bound_backbones, tasks=bound_tasks, methods=methods,
+        defaults=shared, overrides=overrides, seeds=seeds, protocol=protocol, search=search, resources=resources,
+        storage=storage, tracking=tracking or _default_tracking(storage), data_dir=data_dir,
+    )  # fmt: skip
+    if bind:
+        check_fit(problems, study)
+    return study
+
+
+def _check_sections(problems: Collector, data: dict[str, Any]) -> None:
+    for key in data:
+        if key not in SECTIONS:
+            problems.unknown_key((key,), SECTIONS)
+    for key in REQUIRED:
+        if key not in data:
+            problems.add((key,), "is required")
+
+
+def _name(problems: Collector, value: Any) -> str:
+    if isinstance(value, str) and _NAME.fullmatch(value):
+        return value
+    if value is not None:
+        rule = "must be a name of at most 64 letters, digits, - and _, beginning with a letter or digit"
+        problems.add(("study",), rule, value)
+    return ""
+
+
+def _text(problems: Collector, data: dict[str, Any], key: str) -> str | None:
+    """The text under ``key``; ``None`` where it is left out, empty or something else."""
+    value = data.get(key)
+    if value is None:
+        return None
+    if not isinstance(value, str) or not value.strip():
+        problems.add((key,), "must be text, and not empty", value)
+        return None
+    return value.strip()
+
+
+def _search(problems: Collector, data: dict[str, Any]) -> Search | None:
+    """How to search; ``None`` where the section is broken, so that nobody can tell what it allows."""
+    before = len(problems.problems)
+    search = _sections.part(problems, ("search",), data.get("search"), Search)
+    if len(problems.problems) > before:
+        return None
+    written = data.get("search") or {}
+    if search.strategy == "random" and search.n is None:
+        problems.add(("search", "n"), "is required where the strategy is random: the assignments to draw per cell")
+    if search.strategy == "grid":
+        for key in ("n", "seed"):
+            if key in written:
+                rule = "means nothing in a grid search, which takes every assignment; leave it out, or use strategy: random"
+                problems.add(("search", key), rule, written[key])
+    return search
+
+
+def _resources(problems: Collector, data: dict[str, Any]) -> Resources:
+    resources = _sections.part(problems, ("resources",), data.get("resources"), Resources)
+    for key in ("cpu", "gpu"):
+        amount = getattr(resources, key)
+        if amount > 1 and amount != int(amount):
+            problems.add(("resources", key), "must be a whole number where it is more than 1", amount)
+    return resources
+
+
+def _storage(problems: Collector, data: dict[str, Any]) -> str:
+    storage = _text(problems, data, "storage") or "runs"
+    return storage if _URI.match(storage) else str(Path(storage).expanduser().absolute())
+
+
+def _tracking(problems: Collector, data: dict[str, Any]) -> str | None:
+    tracking = _text(problems, data, "tracking")
+    if tracking is not None and tracking.split("://")[0].split("+")[0] not in _TRACKING:
+        rule = "must be an MLflow URI such as sqlite:///mlflow.db or http://HOST:PORT"
+        problems.add(("tracking",), rule, tracking, known=[f"{scheme}://" for scheme in _TRACKING])
+    return tracking
+
+
+def _default_tracking(storage: str) -> str:
+    """SQLite in the storage folder; SQLite needs a real file, so beside this project's default where storage is a URI."""
+    folder = Path("runs").absolute() if _URI.match(storage) else Path(storage)
+    return f"sqlite:///{folder / 'mlflow.db'}"
+
+
+def _data_dir(problems: Collector, data: dict[str, Any], folder: Path) -> str | None:
+    written = _text(problems, data, "data_dir")
+    if written is None:
+        return None
+    path = Path(written).expanduser()
+    for place in (folder / path, path.absolute()):
+        if place.is_dir():
+            return str(place.resolve())
+    problems.add(("data_dir",), "must be a folder that exists, beside the study file or from the current folder", written)
+    return None

@@ -1,0 +1,150 @@
+"""What a valid study holds. Frozen; every default is here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from trainables.tasks import Task
+from trainables.trial import BackboneSource, Precision, Protocol
+
+_STRICT = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+PositiveInt = Annotated[int, Field(ge=1)]
+
+
+class Range(BaseModel):
+    """All values from ``low`` to ``high``, both included, for a random search; evenly in the logarithm if ``log``.
+
+    A range between two ``int`` holds whole numbers only.
+    """
+
+    model_config = _STRICT
+
+    low: float
+    high: float
+    log: bool = False
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Range:
+        if not self.low < self.high:
+            raise ValueError(f"low must be smaller than high, but got low={self.low:g} and high={self.high:g}")
+        if self.log and self.low <= 0:
+            raise ValueError(f"low must be greater than 0 where log is true, but got low={self.low:g}")
+        return self
+
+    @property
+    def whole(self) -> bool:
+        """Whether only whole numbers lie in the range."""
+        return isinstance(self.low, int)
+
+    def of_whole_numbers(self) -> Range:
+        """The same range between whole ends."""
+        return self.model_copy(update={"low": int(self.low), "high": int(self.high)})
+
+
+#: The values that a hyperparameter may take: those listed, or all of a range.
+Grid = tuple[Any, ...] | Range
+Grids = Mapping[str, Grid]
+
+
+class ProtocolSettings(BaseModel):
+    """How every trial is trained. Lengths in tokens; ``None`` for epochs and patience: the task's own."""
+
+    model_config = _STRICT
+
+    max_length: int = Field(128, ge=8, le=8192)
+    precision: Precision = "float32"
+    dropout: float | None = Field(None, ge=0, lt=1)
+    epochs: PositiveInt | None = None
+    patience: PositiveInt | None = None
+    train_rows: PositiveInt | None = None
+    dev_rows: PositiveInt | None = None
+
+
+class Override(BaseModel):
+    """What is different for one task. ``None``: as everywhere else."""
+
+    model_config = _STRICT
+
+    learning_rate: Any = None
+    batch_size: Any = None
+    methods: Any = None
+    max_length: int | None = Field(None, ge=8, le=8192)
+    epochs: PositiveInt | None = None
+    patience: PositiveInt | None = None
+    train_rows: PositiveInt | None = None
+    dev_rows: PositiveInt | None = None
+
+
+class TaskOverride(BaseModel):
+    """An ``Override`` that was read: ``shared`` learning rates and batch sizes, grids per method, protocol values."""
+
+    model_config = ConfigDict(frozen=True, arbitrary_types_allowed=True)
+
+    shared: Grids = {}
+    methods: Mapping[str, Grids] = {}
+    protocol: Mapping[str, int] = {}
+
+
+class Search(BaseModel):
+    """How assignments are chosen in a cell: every one of the grid, or ``n`` drawn at random from ``seed``."""
+
+    model_config = _STRICT
+
+    strategy: Literal["grid", "random"] = "grid"
+    n: PositiveInt | None = None
+    seed: int = Field(0, ge=0)
+
+
+class Resources(BaseModel):
+    """What one pack of trials takes. ``pack_tokens``: tokens per training step; ``None``: by device."""
+
+    model_config = _STRICT
+
+    cpu: float = Field(1, gt=0)
+    gpu: float = Field(0, ge=0)
+    pack_tokens: int | None = Field(None, ge=0)
+
+
+class Study(BaseModel):
+    """A study that was validated whole: which trials there are, how they are trained, and where they are logged."""
+
+    model_config = ConfigDict(frozen=True, arbitrary_types_allowed=True)
+
+    name: str
+    description: str = ""
+    backbones: tuple[BackboneSource, ...]
+    tasks: tuple[Task, ...]
+    methods: Mapping[str, Grids]
+    defaults: Grids = {}
+    overrides: Mapping[str, TaskOverride] = {}
+    seeds: tuple[int, ...] = (0,)
+    protocol: ProtocolSettings = ProtocolSettings()
+    search: Search = Search()
+    resources: Resources = Resources()
+    tracking: str
+    storage: str
+    data_dir: str | None = None
+
+    @property
+    def folder(self) -> str:
+        """``<storage>/<name>``: checkpoints, weights and the journal of this study, a folder or a URI."""
+        return f"{self.storage.rstrip('/')}/{self.name}"
+
+    def grids(self, task: str, method: str) -> dict[str, Grid]:
+        """The hyperparameters of a cell and their values; of two places that name one, the more specific wins.
+
+        From weak to strong: ``defaults``, ``methods.METHOD``, ``overrides.TASK``, ``overrides.TASK.methods.METHOD``.
+        """
+        override = self.overrides.get(task, TaskOverride())
+        return {**self.defaults, **self.methods[method], **override.shared, **override.methods.get(method, {})}
+
+    def protocol_for(self, task: Task) -> Protocol:
+        """How the trials of a task are trained: its override, else ``protocol``, else the task's own epochs and patience."""
+        chosen: dict[str, Any] = {"epochs": task.epochs, "patience": task.patience}
+        chosen.update({name: value for name, value in self.protocol.model_dump().items() if value is not None})
+        override = self.overrides.get(task.name, TaskOverride())
+        return Protocol(**{**chosen, **override.protocol})

@@ -1,0 +1,89 @@
+"""Small members of any method, found by name, and what a backbone makes of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import cache
+from typing import Any
+
+import torch
+from helpers.families import tiny_backbone
+from torch import Tensor
+
+from trainables import methods
+from trainables.backbones import Backbone, Seams
+from trainables.batch import Batch
+from trainables.methods import Method
+
+#: Small values for whichever of these hyperparameters a method has.
+SMALL = {"rank": 3, "prompt_length": 4}
+
+
+@cache
+def shared_backbone(family: str, variant: str = "") -> Backbone:
+    """One frozen backbone of a family for all tests, which leave it as it is."""
+    return tiny_backbone(family, variant=variant)
+
+
+def small_method(name: str, backbone: Backbone, **values: Any) -> Method:
+    """A method with small ranks and lengths; ``values`` are hyperparameters to set."""
+    kind = methods.get(name)
+    small = {key: value for key, value in SMALL.items() if key in kind.Config.model_fields}
+    return kind(kind.Config(**{**small, **values}), backbone.spec)
+
+
+def moved_member(method: Method, backbone: Backbone, seed: int = 0, scale: float = 0.1) -> dict[str, Tensor]:
+    """A fresh member, each of its tensors moved at random, so that none is zero."""
+    generator = torch.Generator().manual_seed(seed)
+    fresh = method.initial(backbone, generator)
+    return {name: value + scale * torch.randn(value.shape, generator=generator) for name, value in fresh.items()}
+
+
+def stacked(members: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
+    """Members side by side, ``(k, …)``, ready to be trained."""
+    return {name: torch.stack([m[name] for m in members]).requires_grad_() for name in members[0]}
+
+
+def alone(batch: Batch, member: int) -> Batch:
+    """The batch of one member only."""
+    per_member = len(batch.input_ids) // batch.members
+    rows, one = slice(member * per_member, (member + 1) * per_member), slice(member, member + 1)
+    return replace(
+        batch,
+        input_ids=batch.input_ids[rows],
+        attention_mask=batch.attention_mask[rows],
+        token_type_ids=batch.token_type_ids[rows],
+        distinct=batch.distinct[one],
+        where=batch.where[one],
+        labels=batch.labels[one],
+    )
+
+
+def hidden(
+    backbone: Backbone, method: Method, params: Mapping[str, Tensor], batch: Batch, training: bool = False
+) -> Tensor:
+    """Last hidden states ``(k·b, n, d)`` of the text, zero where it is padded; a prompt's are left out."""
+    states = backbone(batch, method.seams(params, backbone, batch, training))
+    return of_text(states, batch)
+
+
+def plain(backbone: Backbone, batch: Batch, seams: Seams | None = None) -> Tensor:
+    """The same of the backbone with ``seams`` of one's own, or none."""
+    return of_text(backbone(batch, seams or Seams()), batch)
+
+
+def of_text(states: Tensor, batch: Batch) -> Tensor:
+    """States ``(k·b, p + n, d)`` without the prompt and zero at padding: ``(k·b, n, d)``."""
+    return states[:, -batch.input_ids.shape[1] :] * batch.attention_mask.unsqueeze(-1)
+
+
+def loss_of(states: Tensor) -> Tensor:
+    """A fixed random projection of hidden states ``(…, n, d)``, the same for each sequence."""
+    direction = torch.randn(states.shape[-2:], generator=torch.Generator().manual_seed(7))
+    return (states * direction).sum()
+
+
+def gradients(states: Tensor, params: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The gradient of ``loss_of(states)`` for each parameter."""
+    return dict(zip(params, torch.autograd.grad(loss_of(states), list(params.values())), strict=True))

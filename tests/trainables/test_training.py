@@ -1,0 +1,219 @@
+"""The loop: members of a pack do not feel each other, and a killed run continues exactly."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import json
+import math
+from pathlib import Path
+
+import pytest
+import torch
+from helpers.families import save_tiny
+
+from trainables import backbones, methods, training
+from trainables.checkpoint import Storage
+from trainables.tasks import resolve
+from trainables.tasks.custom import Columns, custom_task, files
+from trainables.trial import Pack, Protocol, Result, Trial
+
+SMALL = {"rank": 2, "prompt_length": 3}
+COLOURS, THINGS = ("red", "green", "blue"), ("cat", "dog", "house", "river", "tree")
+
+
+@pytest.fixture(scope="module")
+def backbone(tmp_path_factory: pytest.TempPathFactory) -> backbones.BackboneSource:
+    folder = tmp_path_factory.mktemp("bert")
+    save_tiny("bert", folder)
+    return backbones.resolve(str(folder))
+
+
+@pytest.fixture(scope="module")
+def task(tmp_path_factory: pytest.TempPathFactory):
+    """A classification that a word decides: 24 train and 12 dev rows."""
+    folder = tmp_path_factory.mktemp("task")
+    pairs = list(itertools.product(COLOURS, THINGS, ("a", "the")))
+    for split, rows in {"train": pairs[:24], "dev": pairs[18:]}.items():
+        lines = [{"text": f"{a} {c} {t}", "label": "warm" if c == "red" else "cold"} for c, t, a in rows]
+        (folder / f"{split}.jsonl").write_text("\n".join(json.dumps(line) for line in lines))
+    return resolve(
+        custom_task("colours", source=files("train.jsonl", "dev.jsonl", folder), columns=Columns(("text",), "label"))
+    )
+
+
+@pytest.fixture(scope="module")
+def regression(tmp_path_factory: pytest.TempPathFactory):
+    folder = tmp_path_factory.mktemp("regression")
+    lines = [
+        {"text": f"the {c} {t}", "value": 100.0 + 10 * i} for i, (c, t) in enumerate(itertools.product(COLOURS, THINGS))
+    ]
+    for split in ("train", "dev"):
+        (folder / f"{split}.jsonl").write_text("\n".join(json.dumps(line) for line in lines))
+    source = files("train.jsonl", "dev.jsonl", folder)
+    return resolve(custom_task("values", source=source, columns=Columns(("text",), "value"), kind="regression"))
+
+
+def workspace(folder: Path) -> training.Workspace:
+    return training.Workspace(storage=str(folder / "study"), cache_dir=str(folder / "cache"), device="cpu", threads=1)
+
+
+def trial(backbone, task, method: str, *, rate: float, seed: int, batch_size: int = 8, **protocol) -> Trial:
+    config = methods.get(method).Config
+    own = {name: value for name, value in SMALL.items() if name in config.model_fields}
+    values = config(**own).model_dump()
+    settings = {"epochs": 4, "patience": 4, "max_length": 16, "dropout": 0.0, **protocol}
+    if "dropout" in values and settings["dropout"] == 0.0:
+        values["dropout"] = 0.0
+    return Trial(
+        backbone=backbone,
+        task=task,
+        method=method,
+        hyperparameters={"learning_rate": rate, "batch_size": batch_size, **values},
+        seed=seed,
+        protocol=Protocol(**settings),
+    )
+
+
+def run(pack: Pack, where: training.Workspace) -> dict[str, Result]:
+    return {r.trial_id: r for progress in training.train(pack, where) for r in progress.results}
+
+
+def weights(result: Result, where: training.Workspace) -> dict[str, torch.Tensor]:
+    tensors, _ = Storage(where.storage).read_tensors(result.weights)
+    return tensors
+
+
+def curves(results: dict[str, Result]) -> dict[str, list[tuple[float, float]]]:
+    return {i: [(e.score, e.train_loss) for e in r.history] for i, r in results.items()}
+
+
+PACKED = [name for name in methods.names() if methods.get(name).max_members is None]
+
+
+@pytest.mark.parametrize("method", PACKED)
+def test_a_pack_of_three_equals_three_solo_runs(method: str, backbone, task, tmp_path: Path) -> None:
+    """Other rates, other seeds, and a rate so high or so low that some member stops before the others."""
+    trials = [
+        trial(backbone, task, method, rate=rate, seed=seed, patience=2, epochs=5)
+        for rate, seed in [(1e-6, 0), (5e-2, 1), (1e-2, 2)]
+    ]
+    packed = run(Pack(tuple(trials)), workspace(tmp_path / "pack"))
+    lengths = set()
+    for one in trials:
+        where = workspace(tmp_path / one.id)
+        solo = run(Pack((one,)), where)[one.id]
+        together = packed[one.id]
+        assert (together.status, together.best_epoch, together.epochs) == (solo.status, solo.best_epoch, solo.epochs)
+        assert [e.score for e in together.history] == pytest.approx([e.score for e in solo.history])
+        assert [e.train_loss for e in together.history] == pytest.approx([e.train_loss for e in solo.history], rel=1e-3)
+        for name, value in weights(together, workspace(tmp_path / "pack")).items():
+            torch.testing.assert_close(value, weights(solo, where)[name], rtol=1e-3, atol=1e-3)
+        lengths.add(solo.epochs)
+    assert len(lengths) > 1, "all members stopped together: the test shows nothing of a member that leaves early"
+
+
+@pytest.mark.parametrize("method", methods.names())
+def test_a_killed_run_continues_bit_for_bit(method: str, backbone, task, tmp_path: Path) -> None:
+    """With dropout on, killed after two epochs, in a pack of two where the method allows one."""
+    count = methods.get(method).max_members or 2
+    trials = [trial(backbone, task, method, rate=1e-2, seed=s, dropout=None) for s in range(count)]
+    undisturbed, killed = workspace(tmp_path / "one"), workspace(tmp_path / "two")
+    expected = run(Pack(tuple(trials)), undisturbed)
+    for progress in training.train(Pack(tuple(trials)), killed):
+        if progress.epoch == 2:
+            break
+    torch.rand(7)  # whatever else happens in the process makes no difference
+    continued = run(Pack(tuple(trials)), killed)
+    assert curves(continued) == curves(expected)
+    for i, result in continued.items():
+        for name, value in weights(result, killed).items():
+            assert torch.equal(value, weights(expected[i], undisturbed)[name]), name
+
+
+def test_the_result_of_a_trial_does_not_depend_on_the_state_of_the_process(backbone, task, tmp_path: Path) -> None:
+    one = trial(backbone, task, "lora", rate=1e-2, seed=3, dropout=None)
+    torch.manual_seed(1)
+    first = run(Pack((one,)), workspace(tmp_path / "a"))
+    torch.manual_seed(2)
+    state = torch.random.get_rng_state()
+    assert curves(run(Pack((one,)), workspace(tmp_path / "b"))) == curves(first)
+    assert torch.equal(torch.random.get_rng_state(), state)
+
+
+def test_what_is_left_of_a_pack_finds_its_checkpoint(backbone, task, tmp_path: Path) -> None:
+    trials = tuple(trial(backbone, task, "bitfit", rate=r, seed=0) for r in (1e-3, 1e-2, 3e-2))
+    pack, where = Pack(trials), workspace(tmp_path)
+    expected = run(pack, workspace(tmp_path / "undisturbed"))
+    next(training.train(pack, where))
+    rest = pack.without({trials[0].id})
+    results = {}
+    epochs = []
+    for progress in training.train(rest, where):
+        epochs.append(progress.epoch)
+        results |= {r.trial_id: r for r in progress.results}
+    assert epochs[0] == 2
+    assert results.keys() == {t.id for t in trials[1:]}
+    for one in trials[1:]:
+        assert [e.score for e in results[one.id].history] == [e.score for e in expected[one.id].history]
+
+
+def test_results_come_again_until_they_are_recorded(backbone, task, tmp_path: Path) -> None:
+    pack, where = Pack((trial(backbone, task, "bitfit", rate=1e-2, seed=0),)), workspace(tmp_path)
+    first = run(pack, where)
+    again = list(training.train(pack, where))
+    assert len(again) == 1
+    assert again[0].done
+    assert again[0].results == tuple(first.values())
+    training.discard(pack, where)
+    assert len(list(training.train(pack, where))) == 4
+
+
+@pytest.mark.parametrize("method", ["lora", "bitfit", "adapters"])
+def test_a_member_that_diverges_takes_no_other_with_it(method: str, backbone, task, tmp_path: Path) -> None:
+    healthy = trial(backbone, task, method, rate=1e-2, seed=0)
+    sick = trial(backbone, task, method, rate=1e38, seed=1)
+    results = run(Pack((sick, healthy)), workspace(tmp_path / "pack"))
+    solo = run(Pack((healthy,)), workspace(tmp_path / "solo"))
+    assert results[sick.id].status == "diverged"
+    assert "epoch" in results[sick.id].reason
+    assert results[healthy.id].status == "finished"
+    assert [e.score for e in results[healthy.id].history] == pytest.approx([e.score for e in solo[healthy.id].history])
+    assert math.isfinite(results[healthy.id].score)
+
+
+def test_learns_and_keeps_the_best_epoch(backbone, task, tmp_path: Path) -> None:
+    one = trial(backbone, task, "fine_tuning", rate=3e-3, seed=0, epochs=12, patience=12)
+    result = run(Pack((one,)), workspace(tmp_path))[one.id]
+    scores = [e.score for e in result.history]
+    assert result.score == max(scores) > 90
+    assert result.best_epoch == scores.index(max(scores)) + 1
+    assert result.trainable_parameters == sum(t.numel() for t in weights(result, workspace(tmp_path)).values())
+
+
+def test_kept_weights_of_a_regression_speak_in_its_units(backbone, regression, tmp_path: Path) -> None:
+    one = trial(backbone, regression, "fine_tuning", rate=3e-3, seed=0, epochs=8, patience=8)
+    result = run(Pack((one,)), workspace(tmp_path))[one.id]
+    assert result.score > 50
+    assert set(result.metrics) >= {"score", "pearson", "spearman"}
+    bias = weights(result, workspace(tmp_path))["head.bias"]
+    assert 100 < float(bias) < 240  # the labels' range; trained on values around zero
+
+
+def test_bfloat16_is_near_float32(backbone, task, tmp_path: Path) -> None:
+    half = trial(backbone, task, "aot_fc", rate=1e-2, seed=0, precision="bfloat16")
+    full = dataclasses.replace(half, protocol=dataclasses.replace(half.protocol, precision="float32"))
+    assert half.id != full.id
+    losses = [[e.train_loss for e in run(Pack((t,)), workspace(tmp_path / t.id))[t.id].history] for t in (half, full)]
+    assert losses[0] == pytest.approx(losses[1], abs=0.05)
+    assert losses[0] != losses[1]
+
+
+def test_a_damaged_checkpoint_starts_the_pack_afresh(backbone, task, tmp_path: Path, caplog) -> None:
+    pack, where = Pack((trial(backbone, task, "bitfit", rate=1e-2, seed=0),)), workspace(tmp_path)
+    expected = run(pack, workspace(tmp_path / "undisturbed"))
+    next(training.train(pack, where))
+    path = tmp_path / "study" / "checkpoints" / f"{pack.group}.safetensors"
+    path.write_bytes(path.read_bytes()[:-10])
+    assert curves(run(pack, where)) == curves(expected)
+    assert "set aside" in caplog.text

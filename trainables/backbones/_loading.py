@@ -1,0 +1,145 @@
+"""From a source to a backbone, its tokenizer, or only its sizes. Never runs code from a model's repository.
+
+The library's model and tokenizer classes are reached as ``transformers.Name``, which loads them only when they are
+used: planning a study needs sizes alone.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+from transformers import AutoConfig, PretrainedConfig
+from transformers.utils import logging
+
+from trainables.backbones import _registry
+from trainables.backbones._encoder import Backbone, describe
+from trainables.backbones._known_configs import KNOWN_CONFIGS
+from trainables.backbones._seams import Spec
+from trainables.backbones._sources import folder_of, identity_of, location
+from trainables.trial import BackboneSource
+
+
+@lru_cache(maxsize=2)
+def load(source: BackboneSource) -> Backbone:
+    """The pretrained backbone: frozen, in evaluation mode, float32, on the CPU; the last two are kept in memory.
+
+    Raises ValueError where the source is not found, its family is unknown, its files are not those that were
+    resolved, or its weights do not fill the model.
+    """
+    folder = folder_of(source.source)
+    if folder is not None and source.identity and identity_of(folder) != source.identity:
+        raise ValueError(f"the files of backbone {source.source!r} have changed since the study was read; start again")
+    config = _config(source)
+    family = _registry.of_model_type(config.model_type)
+    with _quiet():
+        try:
+            model, report = transformers.AutoModel.from_pretrained(
+                location(source),
+                revision=source.revision or "main",
+                config=config,
+                dtype=torch.float32,
+                use_safetensors=True,
+                trust_remote_code=False,
+                output_loading_info=True,
+                **family.options,
+            )
+        except OSError as error:
+            raise ValueError(
+                f"cannot load the weights of backbone {source.source!r} from safetensors: {error}"
+            ) from error
+    if report["missing_keys"]:
+        missing = sorted(report["missing_keys"])
+        raise ValueError(
+            f"the weights of {source.source!r} must fill the whole {family.name} model, but {len(missing)} tensors are "
+            f"missing, such as {', '.join(missing[:3])}; give a complete pretrained encoder"
+        )
+    return Backbone(model, family).eval()
+
+
+@lru_cache(maxsize=64)
+def spec(source: BackboneSource) -> Spec:
+    """The sizes of a backbone, from its config alone; errors as ``load``."""
+    return spec_of(_config(source))
+
+
+def spec_of(config: PretrainedConfig) -> Spec:
+    """The sizes of a backbone with this config, computed without building its model."""
+    return describe(config, _registry.of_model_type(config.model_type))
+
+
+def tokenizer(source: BackboneSource) -> Any:
+    """The library's fast tokenizer of a backbone; ValueError where there is none."""
+    with _quiet():
+        try:
+            return transformers.AutoTokenizer.from_pretrained(
+                location(source), revision=source.revision or "main", use_fast=True, trust_remote_code=False
+            )
+        except OSError as error:
+            raise ValueError(f"cannot load the tokenizer of backbone {source.source!r}: {error}") from error
+
+
+def _config(source: BackboneSource) -> PretrainedConfig:
+    """The config of a source, of a known family: from its folder, the hub's cache, what we ship, or the hub."""
+    folder = folder_of(source.source)
+    config = _hub_config(source) if folder is None else _folder_config(folder)
+    family = _registry.of_model_type(config.model_type)
+    if getattr(config, "is_decoder", False):
+        raise ValueError(f"a backbone is an encoder, but the config of {source.source!r} says is_decoder")
+    if getattr(config, "position_embedding_type", None) not in (None, "absolute"):
+        raise ValueError(
+            f"{family.name} backbones have absolute positions, but the config of {source.source!r} says "
+            f"position_embedding_type {config.position_embedding_type!r}, which transformers no longer computes"
+        )
+    return config
+
+
+def _folder_config(folder: Path) -> PretrainedConfig:
+    path = folder / "config.json"
+    try:
+        model_type = json.loads(path.read_text(encoding="utf-8")).get("model_type")
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{path} is not JSON: {error}") from error
+    _registry.of_model_type(str(model_type))
+    return AutoConfig.from_pretrained(folder, trust_remote_code=False)
+
+
+def _hub_config(source: BackboneSource) -> PretrainedConfig:
+    """Known sizes come before the hub, so that planning the paper's studies waits for no network."""
+    revision = source.revision or "main"
+    try:
+        return AutoConfig.from_pretrained(
+            source.source, revision=revision, trust_remote_code=False, local_files_only=True
+        )
+    except OSError:
+        pass  # not in the cache
+    if source.source in KNOWN_CONFIGS and source.revision is None:
+        values = dict(KNOWN_CONFIGS[source.source])
+        return AutoConfig.for_model(values.pop("model_type"), **values)
+    try:
+        return AutoConfig.from_pretrained(source.source, revision=revision, trust_remote_code=False)
+    except OSError as error:
+        raise ValueError(
+            f"backbone {source.source!r} (revision {revision}) is neither in the local cache nor reachable on the hub; "
+            f"check the id and the network, or give a folder: {error}"
+        ) from error
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without the library's progress bars and reports; what was set before is set again afterwards."""
+    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
+        if bars:
+            logging.enable_progress_bar()

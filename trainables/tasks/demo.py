@@ -1,0 +1,223 @@
+"""A generated benchmark for demonstrations and tests: three small tasks made by a seeded grammar, with no download.
+
+Each is made so that its words alone do not give the answer: their order does (sentiment), or how two segments relate
+(entailment, choice), and part of the dev split's words never occur in the train split. A pretrained encoder knows them.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, TypeVar
+
+from trainables.tasks._source import Generated, Split
+from trainables.tasks._task import Task
+
+#: Raise with every change of what is generated: it stands in the identity of the tasks' trials.
+VERSION = 1
+ROWS: dict[Split, int] = {"train": 500, "dev": 200}
+
+Row = dict[str, Any]
+T = TypeVar("T")
+
+TASKS = (
+    Task(
+        name="demo/sentiment",
+        text=("{sentence}",),
+        labels=("negative", "positive"),
+        metric="accuracy",
+        source=Generated("demo", "sentiment", VERSION),
+        epochs=10,
+        patience=5,
+    ),
+    Task(
+        name="demo/entailment",
+        text=("{premise}", "{hypothesis}"),
+        labels=("entailment", "not_entailment"),
+        metric="accuracy_macro_f1",
+        source=Generated("demo", "entailment", VERSION),
+        epochs=10,
+        patience=5,
+    ),
+    Task(
+        name="demo/choice",
+        text=("{premise}", "{choice}"),
+        options=("{choice1}", "{choice2}"),
+        labels=("choice1", "choice2"),
+        metric="accuracy",
+        source=Generated("demo", "choice", VERSION),
+        epochs=10,
+        patience=5,
+    ),
+)
+
+# In each list the words at an odd place are kept out of the train split (see ``_visible``).
+_PRAISE = (
+    "wonderful superb delightful excellent lovely fantastic charming brilliant pleasant marvellous impressive outstanding "
+    "enjoyable terrific splendid magnificent great perfect beautiful amazing"
+).split()
+_BLAME = (
+    "awful terrible dreadful horrible boring disappointing miserable poor unpleasant pathetic annoying dull "
+    "mediocre ugly tedious lousy bad disgusting weak appalling"
+).split()
+_SUBJECTS = "food|service|music|room|staff|view|garden|story|acting|coffee|breakfast|terrace".split("|")
+_NEUTRAL = (
+    "we went there on a Tuesday",
+    "my cousin had booked it for us",
+    "it took us an hour to get there",
+    "we stayed until late in the evening",
+    "there were six of us that day",
+    "we had walked past it many times",
+)
+
+# A kind, and things of that kind.
+_KINDS = {
+    "animal": "dog cat horse rabbit goat sheep".split(),
+    "fruit": "apple pear banana cherry plum peach".split(),
+    "vehicle": "car truck bus van tractor taxi".split(),
+    "instrument": "guitar violin piano trumpet flute drum".split(),
+    "tool": "hammer saw drill wrench screwdriver shovel".split(),
+    "flower": "rose tulip daisy lily orchid sunflower".split(),
+}
+_PEOPLE = "teacher nurse baker farmer lawyer painter driver waiter doctor gardener pilot singer".split()
+_VERBS = "bought sold found lost photographed described borrowed returned noticed wanted".split()
+_PLACES = "near the station|behind the school|at the market|in the village|by the river|on the square".split("|")
+
+# What somebody wants to do, and what it takes.
+_GOALS = (
+    ("cut the bread", "knife"),
+    ("open the locked door", "key"),
+    ("stay dry in the rain", "umbrella"),
+    ("write a letter", "pen"),
+    ("sweep the floor", "broom"),
+    ("see in the dark cellar", "torch"),
+    ("tell the time", "watch"),
+    ("eat the soup", "spoon"),
+    ("dig a hole in the garden", "shovel"),
+    ("hang a picture on the wall", "hammer"),
+    ("dry the wet dishes", "towel"),
+    ("cross the lake", "boat"),
+    ("take pictures of the wedding", "camera"),
+    ("reach the high shelf", "ladder"),
+    ("sew on a button", "needle"),
+    ("light the candles", "match"),
+    ("call her sister", "phone"),
+    ("comb her hair", "comb"),
+    ("find the way through the city", "map"),
+    ("brush his teeth", "toothbrush"),
+    ("look at the stars", "telescope"),
+    ("catch a fish", "net"),
+    ("keep warm in bed", "blanket"),
+    ("boil water for tea", "kettle"),
+    ("paint the fence", "brush"),
+    ("measure the table", "ruler"),
+    ("carry the groceries home", "bag"),
+    ("iron the shirt", "iron"),
+    ("listen to the news", "radio"),
+    ("send an email", "laptop"),
+    ("see small letters", "glasses"),
+    ("water the plants", "watering can"),
+    ("weigh the flour", "scale"),
+    ("cut the paper", "scissors"),
+    ("wake up early", "alarm clock"),
+    ("bake a cake", "oven"),
+    ("stop the bleeding", "bandage"),
+    ("pay for the tickets", "wallet"),
+    ("sleep in the forest", "tent"),
+    ("mow the grass", "lawn mower"),
+)
+_NAMES = "Maria Peter Anna Thomas Julia Martin Clara Simon Helen Paul".split()
+_WANTS = ("wanted to", "had to", "was asked to", "was about to", "tried to", "hoped to")
+
+
+def rows(name: str, split: Split) -> list[Row]:
+    """The rows of one split of ``demo/<name>``: all different, labels in turn, none of the dev split in the train split.
+
+    Only ``random.random`` draws: its sequence is the same in every version of Python.
+    """
+    make = {"sentiment": _sentiment, "entailment": _entailment, "choice": _choice}[name]
+    train = _distinct(make, name, "train", set())
+    return train if split == "train" else _distinct(make, name, "dev", {_key(r) for r in train})
+
+
+def _distinct(make: Callable[[_Words, int], Row], name: str, split: Split, seen: set[tuple[Any, ...]]) -> list[Row]:
+    words = _Words(f"{name}/{split}/{VERSION}", split)
+
+    def fresh() -> Iterator[Row]:
+        for number in range(ROWS[split]):
+            while _key(row := make(words, number % 2)) in seen:
+                pass
+            seen.add(_key(row))
+            yield row
+
+    return words.shuffled(list(fresh()))
+
+
+def _key(row: Row) -> tuple[Any, ...]:
+    return tuple(v for k, v in row.items() if k != "label")
+
+
+class _Words:
+    """Draws words; those at odd places of a list only for the dev split."""
+
+    def __init__(self, seed: str, split: Split) -> None:
+        self._random = random.Random(seed)
+        self._step = 2 if split == "train" else 1
+
+    def pick(self, items: Sequence[T], *, visible: bool = False) -> T:
+        """One of ``items``; with ``visible`` only of those that the split may show."""
+        items = items[:: self._step] if visible else items
+        return items[int(self._random.random() * len(items))]
+
+    def two(self, items: Sequence[T]) -> tuple[T, T]:
+        """Two different ``items``."""
+        first, second = self.pick(items), self.pick(items)
+        while second == first:
+            second = self.pick(items)
+        return first, second
+
+    def shuffled(self, items: list[T]) -> list[T]:
+        return sorted(items, key=lambda _: self._random.random())
+
+
+def _sentiment(words: _Words, label: int) -> Row:
+    """The last opinion counts, and ``not`` turns it around."""
+    praise, blame = (words.pick(w, visible=True) for w in (_PRAISE, _BLAME))
+    word, other = (praise, blame) if label else (blame, praise)
+    first, second = words.two(_SUBJECTS)
+    forms = (
+        f"{words.pick(_NEUTRAL)} and the {first} was {word}",
+        f"the {first} was {word} , {words.pick(_NEUTRAL)}",
+        f"{words.pick(_NEUTRAL)} and the {first} was not {other} at all",
+        f"the {first} was {other} , but the {second} was {word}",
+        f"the {first} was {other} at first , but later the {second} was {word}",
+        f"although the {first} was {other} , the {second} was really {word}",
+    )
+    return {"sentence": words.pick(forms), "label": label}
+
+
+def _entailment(words: _Words, label: int) -> Row:
+    """A thing is of its kind, not the other way round, and not one of its siblings; who did it to whom matters."""
+    kind = words.pick(list(_KINDS))
+    thing, sibling = words.two(_KINDS[kind])
+    person, verb, place = words.pick(_PEOPLE), words.pick(_VERBS), words.pick(_PLACES)
+    stranger = words.pick([k for k in _KINDS if k != kind])
+    said = f"the {person} {verb} the {thing} {place}"
+    if label == 0:
+        return {"premise": said, "hypothesis": f"somebody {verb} this {words.pick([kind, thing])}", "label": label}
+    wrong = words.pick([stranger, sibling, words.pick(_KINDS[stranger])])
+    return {"premise": said, "hypothesis": f"somebody {verb} this {wrong}", "label": label}
+
+
+def _choice(words: _Words, label: int) -> Row:
+    """The thing that serves the purpose, against one that serves another."""
+    right, wrong = words.pick(_GOALS, visible=True), words.pick(_GOALS, visible=True)
+    while wrong == right:
+        wrong = words.pick(_GOALS, visible=True)
+    choices = [f"so a {thing} was needed" for _, thing in (right, wrong)]
+    return {
+        "premise": f"{words.pick(_NAMES)} {words.pick(_WANTS)} {right[0]} {words.pick(_PLACES)}",
+        "choice1": choices[label],
+        "choice2": choices[1 - label],
+        "label": label,
+    }
