@@ -1,8 +1,8 @@
 """The journal of a study: one line per result, on disk before anything else learns of it.
 
-A result is final once its line is there. MLflow is filled from the journal (``search/mlflow_writer.py``), so a server that is
-away loses nothing, and a driver that is killed has either the whole line or, at worst, a cut-off last one, whose
-trial runs again.
+A result is final once its line is there. MLflow is filled from the journal (``search/mlflow_writer.py``), so a server
+that is away loses nothing, and a driver that is killed has either the whole line or, at worst, a cut-off last one,
+whose trial runs again.
 """
 
 from __future__ import annotations

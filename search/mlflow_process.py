@@ -1,8 +1,8 @@
 """The process that brings a study's journal into MLflow, line by line, and keeps at it while the server is away.
 
-It runs beside the driver (``search/tracking.py`` starts it), because MLflow takes 25 ms of processor time per trial that
-the driver should not spend. It ends when its input does: after the last line, if the driver closed it or died. One
-writer per study holds the lock, so that nothing is written twice.
+It runs beside the driver (``search/tracking.py`` starts it), because MLflow takes 25 ms of processor time per trial,
+which the driver should not spend. It ends when its input does: after the last line, if the driver closed it or died.
+One writer per study holds the lock, so that nothing is written twice.
 
     settings as one line of JSON -> stdin          stdout -> one line of JSON per message for people
 """

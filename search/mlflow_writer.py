@@ -1,7 +1,7 @@
 """A study's journal in MLflow: what is there already, and how an entry gets there.
 
-A trial is one child run, found again by its tag ``aot.trial_id``. Its tags ``aot.status`` and ``aot.record`` are set when
-everything else is there, and the run is ended last: a run in which a process died on the way is completed, not
+A trial is one child run, found again by its tag ``aot.trial_id``. Its tags ``aot.status`` and ``aot.record`` are set
+when everything else is there, and the run is ended last: a run whose writer died on the way is completed, not
 repeated, and a failed trial that was trained again keeps its run.
 """
 

@@ -183,6 +183,10 @@ class Size:
     parameters: int | None
     heads: dict[int, int]
 
+    def to_json(self) -> dict[str, Any]:
+        """Plain values."""
+        return {**vars(self), "heads": {str(outputs): count for outputs, count in self.heads.items()}}
+
 
 def sizes(study: Study, work: Plan) -> list[Size]:
     """The trainable parameters of every method and rank of the plan, each once."""

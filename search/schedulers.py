@@ -41,8 +41,8 @@ class PackPatience:
 class PatienceScheduler(FIFOScheduler):
     """First come, first served; a Tune trial stops when every member of its pack has ended.
 
-    Its trials have a ``Job`` in their configuration and a ``Report`` in their results. The loop of ``trainables`` stops by the
-    same rule on its own, which frees a member's place in the pack; this holds also for a loop that does not.
+    Its trials have a ``Job`` in their configuration and a ``Report`` in their results. The loop of ``trainables`` stops
+    by the same rule on its own, which frees a member's place in the pack; this holds also for a loop that does not.
     """
 
     def __init__(self) -> None:

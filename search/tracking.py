@@ -17,6 +17,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterable
+from contextlib import suppress
 from functools import cache
 from importlib import metadata
 from pathlib import Path
@@ -39,7 +40,7 @@ ENVIRONMENT = {
 
 
 class Store:
-    """What is known of a study's trials, and where new results go. Holds the study's lock from ``open`` to ``close``."""
+    """What is known of a study's trials, and where new results go. Holds the study's lock while it is open."""
 
     def __init__(self, study: str, folder: str, tracking: str, say: Say) -> None:
         self.study, self.tracking, self.say = study, tracking, say
@@ -68,7 +69,7 @@ class Store:
         return _finished(self.study, self.folder, self.tracking, self.say)
 
     def record(self, results: Iterable[tuple[Trial, Result]]) -> None:
-        """Write results to the journal; they are on disk when this returns. OSError where the disk does not take them."""
+        """Write results to the journal; they are on disk when this returns. OSError where the disk takes none."""
         if self._journal is None or self._writer is None:
             raise RuntimeError(f"the store of study {self.study!r} is not open: call open() first")
         entries = [Entry.of(self.study, trial, result, versions(), git_commit()) for trial, result in results]
@@ -113,7 +114,8 @@ class _Writer:
                 env={**os.environ, **ENVIRONMENT, "PYTHONPATH": os.pathsep.join(paths)},
                 start_new_session=True,  # Ctrl-C is for the driver; the writer ends when its input does
             )
-        assert self._process.stdin is not None and self._process.stdout is not None
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
         self._process.stdin.write(self._settings + "\n")  # not an argument: a URI may hold a password
         self._process.stdin.flush()
         self._listener = threading.Thread(target=_listen, args=(self._process.stdout, self._say), daemon=True)
@@ -131,16 +133,14 @@ class _Writer:
     def close(self) -> None:
         """Let it finish. What it could not send stays in the journal, and ``say`` hears of it."""
         assert self._process.stdin is not None
-        try:
+        with suppress(BrokenPipeError):  # it died; its exit code says so
             self._process.stdin.close()
-        except BrokenPipeError:
-            pass  # it died; its exit code says so
         code = self._process.wait()
         self._listener.join()
         if code == 3:
             self._say("some results are in the journal alone; the next aot run of this study sends them to MLflow")
         elif code != 0:
-            self._say(f"the MLflow writer failed (see {self._log}); the next aot run sends what is in the journal alone")
+            self._say(f"the MLflow writer failed (see {self._log}); the next aot run sends what it did not")
 
 
 def _listen(messages: IO[str], say: Say) -> None:
@@ -167,7 +167,7 @@ def _finished(study: str, folder: Path, tracking: str, say: Say) -> set[str]:
 
 
 def _ended_in_sqlite(database: Path, study: str, say: Say) -> set[str]:
-    """Straight from the tables: importing MLflow takes seconds, asking it 1.6 ms per run, and it would create the file."""
+    """From the tables: importing MLflow takes seconds, asking it 1.6 ms per run, and it would create the file."""
     if not database.exists():
         return set()
     query = """
@@ -204,7 +204,8 @@ def _ended_in_mlflow(tracking: str, study: str, say: Say) -> set[str]:
         experiment = client.get_experiment_by_name(study)
         if experiment is None:
             return set()
-        runs = search_runs(client, experiment.experiment_id, "tags.`aot.kind` = 'trial' AND attributes.status = 'FINISHED'")
+        condition = "tags.`aot.kind` = 'trial' AND attributes.status = 'FINISHED'"
+        runs = search_runs(client, experiment.experiment_id, condition)
         return {run.data.tags["aot.trial_id"] for run in runs if run.data.tags.get("aot.status") in ENDED}
     except (MlflowException, RequestException, SQLAlchemyError, OSError) as error:
         reason = str(error).splitlines()[0][:200]
@@ -228,7 +229,8 @@ def versions() -> dict[str, str]:
 def git_commit() -> str:
     """The commit of this code; empty where it is no checkout."""
     try:
-        asked = subprocess.run(["git", "-C", str(ROOT), "rev-parse", "HEAD"], capture_output=True, text=True, check=False)
+        command = ["git", "-C", str(ROOT), "rev-parse", "HEAD"]
+        asked = subprocess.run(command, capture_output=True, text=True, check=False)
     except FileNotFoundError:  # no git on this machine
         return ""
     return asked.stdout.strip() if asked.returncode == 0 else ""

@@ -30,8 +30,8 @@ SECONDS_PER_REPORT = 0.2
 class Job:
     """A pack and how it is trained.
 
-    ``train`` names a module like ``trainables.training``, imported by the worker alone: with ``train(pack, workspace)``,
-    ``discard(pack, workspace)`` and ``Workspace``.
+    ``train`` names a module like ``trainables.training``, imported by the worker alone: with ``Workspace``,
+    ``train(pack, workspace)`` and ``discard(pack, workspace)``.
     ``pack`` is let go (``None``) when it has ended: Tune keeps every job to the end of the run.
     """
 
@@ -45,7 +45,7 @@ class Job:
         return self  # Tune copies its configurations several times
 
     def __repr__(self) -> str:
-        return f"Job({'ended' if self.pack is None else self.pack.id})"
+        return f"Job({'ended' if self.pack is None else self.pack.group})"
 
 
 @dataclass(frozen=True)

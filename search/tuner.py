@@ -8,9 +8,9 @@ snapshots and loggers are switched off or thrown away.
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
-import signal
 import threading
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -22,16 +22,18 @@ from urllib.parse import urlsplit
 
 import ray
 from ray import tune
-from ray.tune import Callback
+from ray.tune import Callback, TuneError
 from ray.tune.search import Searcher
 
+from search._process import environment, interruptible
+from search._running import Running
 from search.plan import plan
 from search.schedulers import PatienceScheduler
 from search.study import Resources, Study
 from search.tracking import ROOT, Store
 from search.trainable import Job, PackTrainable, Report
 from search.view import View
-from trainables.trial import Epoch, Pack, Result, Trial
+from trainables.trial import Pack, Result, Trial
 
 TRAINING = "trainables.training"
 
@@ -84,16 +86,15 @@ def run(study: Study, *, address: str | None = None, view: View, train: str = TR
         counts: Counter[str] = Counter()
         try:
             if work.packs:
-                job = Job(None, train, _absolute(study.folder), _cache_dir(study.storage), max(1, int(study.resources.cpu)))
+                threads = max(1, int(study.resources.cpu))
+                job = Job(None, train, _absolute(study.folder), _cache_dir(study.storage), threads)
                 with interruptible() as interrupted, connected(study.resources, address) as places:
                     view.places(places)
                     driver = Driver(work.packs, job, store, view, interrupted)
                     counts = driver.search(study.resources, store.folder / "tune")
         finally:
             view.stop()
-    outcome = Outcome(**counts, skipped=len(work.trials) - sum(len(pack.trials) for pack in work.packs))
-    view.end(outcome)
-    return outcome
+    return Outcome(**counts, skipped=len(work.trials) - sum(len(pack.trials) for pack in work.packs))
 
 
 def _absolute(folder: str) -> str:
@@ -103,7 +104,7 @@ def _absolute(folder: str) -> str:
 def _cache_dir(storage: str) -> str:
     """Tokenised data lies beside the studies; with a remote storage, in the home of whoever runs the worker."""
     if urlsplit(storage).scheme:
-        return "~/.cache/aot-search"
+        return str(Path.home() / ".cache" / "aot-search")
     return str(Path(storage).absolute() / "cache")
 
 
@@ -111,13 +112,14 @@ def _cache_dir(storage: str) -> str:
 def connected(resources: Resources, address: str | None) -> Iterator[int]:
     """A Ray cluster for the time of a run; gives the number of packs that find room on it at once.
 
-    Without ``address`` a local one is started and ended. One to which this process is connected already is used and left.
+    Without ``address`` a local one is started and ended. A cluster to which this process is connected already is used
+    and left as it is.
     """
     if ray.is_initialized():
         yield _places(resources)
         return
     if address is not None and address.startswith("ray://"):
-        raise RunError(f"the address {address} is one of Ray Client; give HOST:PORT of the head node, or use aot submit")
+        raise RunError(f"{address} is an address of Ray Client; give HOST:PORT of the head node, or use aot submit")
     if address is None and resources.cpu > _cores():
         raise RunError(f"a pack takes {resources.cpu:g} CPUs, but this machine has {_cores()}; lower resources.cpu")
     options: dict[str, Any] = {"num_cpus": _cores(), "include_dashboard": False, "object_store_memory": 256 * 2**20}
@@ -126,7 +128,7 @@ def connected(resources: Resources, address: str | None) -> Iterator[int]:
             ray.init(
                 address=address or "local",
                 runtime_env={"env_vars": worker_environment(resources)},
-                logging_level="ERROR",
+                logging_level=logging.ERROR,
                 log_to_driver=False,
                 configure_logging=True,
                 **({} if address else options),
@@ -162,42 +164,6 @@ def worker_environment(resources: Resources) -> dict[str, str]:
     }
 
 
-@contextmanager
-def environment(values: dict[str, str]) -> Iterator[None]:
-    """Environment variables for a while."""
-    before = {name: os.environ.get(name) for name in values}
-    os.environ.update(values)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
-
-
-@contextmanager
-def interruptible() -> Iterator[threading.Event]:
-    """An event that Ctrl-C sets, for a driver that looks at it between two steps; a second Ctrl-C interrupts at once."""
-    event = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield event
-        return
-    before = signal.getsignal(signal.SIGINT)
-
-    def on_interrupt(signum: int, frame: Any) -> None:
-        if event.is_set():
-            raise KeyboardInterrupt
-        event.set()
-
-    signal.signal(signal.SIGINT, on_interrupt)
-    try:
-        yield event
-    finally:
-        signal.signal(signal.SIGINT, before)
-
-
 class PackSearcher(Searcher):
     """Hands packs to Tune in order, also those that come back in two halves."""
 
@@ -228,41 +194,14 @@ class PackSearcher(Searcher):
         """Nothing, see ``save``."""
 
 
-class Running:
-    """A pack in training, as the driver sees it: which members still have no result, and what they reached."""
-
-    def __init__(self, pack: Pack) -> None:
-        self.pack = pack
-        self.left: dict[str, Trial] = {t.id: t for t in pack.trials}
-        self._history: dict[str, dict[int, Epoch]] = {t.id: {} for t in pack.trials}
-
-    def update(self, report: Report) -> list[tuple[Trial, Result]]:
-        """Take in a report; gives the results that are new. Those of before a worker's death come again."""
-        for trial_id, epoch in report.epochs:
-            self._history[trial_id][epoch.epoch] = epoch
-        return [(self.left.pop(r.trial_id), r) for r in report.results if r.trial_id in self.left]
-
-    def close(self, status: Any, reason: str) -> list[tuple[Trial, Result]]:
-        """Results of the members that are left, with what they had reached."""
-        closed = []
-        for trial_id, trial in self.left.items():
-            history = tuple(self._history[trial_id][n] for n in sorted(self._history[trial_id]))
-            best = max((e for e in history if e.score == e.score), key=lambda e: e.score, default=None)
-            score, epoch = (best.score, best.epoch) if best else (None, None)
-            closed.append((trial, Result(trial_id, status, score, epoch, history, None, reason)))
-        self.left = {}
-        return closed
-
-
 class Driver(Callback):
     """What happens on the driver whenever Tune has news: results to the store, packs back to the searcher."""
 
-    def __init__(
-        self, packs: Sequence[Pack], job: Job, store: Store, view: View, interrupted: threading.Event
-    ) -> None:
+    def __init__(self, packs: Sequence[Pack], job: Job, store: Store, view: View, interrupted: threading.Event) -> None:
         self.counts: Counter[str] = Counter()
         self._searcher = PackSearcher(packs, job)
         self._running: dict[str, Running] = {}
+        self._fault: RunError | None = None
         self._store, self._view, self._interrupted = store, view, interrupted
 
     def search(self, resources: Resources, folder: Path) -> Counter[str]:
@@ -284,6 +223,8 @@ class Driver(Callback):
                     callbacks=[self],
                     trial_dirname_creator=lambda trial: trial.trial_id,
                 )
+        except TuneError as error:  # Tune wraps what its callbacks raise
+            raise self._fault or RunError(f"Ray Tune stopped: {str(error).strip().splitlines()[-1]}") from error
         finally:
             shutil.rmtree(folder, ignore_errors=True)
         return self.counts
@@ -297,7 +238,9 @@ class Driver(Callback):
             self._running[trial.trial_id] = Running(trial.config["job"].pack)
             self._view.started(trial.config["job"].pack)
 
-    def on_trial_result(self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any) -> None:
+    def on_trial_result(
+        self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
+    ) -> None:
         report: Report = result.pop("report")  # Tune would keep it
         running = self._running[trial.trial_id]
         self._view.epochs(running.pack, report.epochs)
@@ -324,7 +267,7 @@ class Driver(Callback):
 
     def _give_up(self, running: Running, split: bool, reason: str) -> None:
         """Members without a result: again in two packs where smaller packs may help, else failed."""
-        left = running.pack.without(set(running.pack_ids) - set(running.left))
+        left = running.pack.without({t.id for t in running.pack.trials} - set(running.left))
         if split and left is not None and len(left.trials) > 1:
             self._view.say(f"{_named(left)} is split in two and tried again: {reason}")
             self._searcher.put_first(left.split())
@@ -334,7 +277,11 @@ class Driver(Callback):
 
     def _record(self, results: list[tuple[Trial, Result]]) -> None:
         if results:
-            self._store.record(results)
+            try:
+                self._store.record(results)
+            except OSError as error:
+                self._fault = RunError(f"results cannot be written down: {error}; make room, then start again")
+                raise self._fault from error
             self.counts.update(result.status for _, result in results)
             for trial, result in results:
                 self._view.result(trial, result)

@@ -10,11 +10,15 @@ from torch.nn import functional as F  # noqa: N812
 DROPOUT = 0.1
 _STD = 0.02
 
+#: Names of a head's tensors among a member's.
+PREFIX = "head."
+WEIGHT, BIAS = f"{PREFIX}weight", f"{PREFIX}bias"
+
 
 def initial(outputs: int, width: int, generator: torch.Generator) -> dict[str, Tensor]:
     """One member's fresh head: weight ``(outputs, d)`` from N(0, 0.02²), zero bias ``(outputs,)``."""
     weight = torch.empty(outputs, width).normal_(0.0, _STD, generator=generator)
-    return {"head.weight": weight, "head.bias": torch.zeros(outputs)}
+    return {WEIGHT: weight, BIAS: torch.zeros(outputs)}
 
 
 def count(outputs: int, width: int) -> int:

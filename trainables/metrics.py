@@ -7,15 +7,14 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from scipy import stats
-from sklearn.metrics import accuracy_score, f1_score, matthews_corrcoef
 
 
 @dataclass(frozen=True)
 class Metric:
     """A score that is the mean of its ``parts``, names in ``PARTS``.
 
-    ``on``: what its predictions are, class ids or real numbers. ``labels``: how many labels a task must have; ``None``: any.
+    ``on``: what its predictions are, class ids or real numbers.
+    ``labels``: how many labels a task must have; ``None``: any number.
     """
 
     parts: tuple[str, ...]
@@ -23,30 +22,59 @@ class Metric:
     labels: int | None = None
 
 
+# The libraries are imported where they are used: a study is planned with the metrics' names alone.
+
+
+def _accuracy(predictions: np.ndarray, labels: np.ndarray) -> float:
+    return float((predictions == labels).mean())
+
+
+def _f1(predictions: np.ndarray, labels: np.ndarray) -> float:
+    """F1 of class 1, the positive one; 0 where it is neither predicted nor there."""
+    from sklearn.metrics import f1_score
+
+    return float(f1_score(labels, predictions, pos_label=1, zero_division=0.0))
+
+
+def _macro_f1(predictions: np.ndarray, labels: np.ndarray) -> float:
+    """The unweighted mean of F1 over the classes that are predicted or there."""
+    from sklearn.metrics import f1_score
+
+    return float(f1_score(labels, predictions, average="macro", zero_division=0.0))
+
+
+def _matthews(predictions: np.ndarray, labels: np.ndarray) -> float:
+    """0 where the predictions or the labels are all of one class."""
+    if len(np.unique(predictions)) == 1 or len(np.unique(labels)) == 1:
+        return 0.0
+    from sklearn.metrics import matthews_corrcoef
+
+    return float(matthews_corrcoef(labels, predictions))
+
+
 def _pearson(predictions: np.ndarray, labels: np.ndarray) -> float:
-    return _correlation(predictions, labels, lambda x, y: stats.pearsonr(x, y).statistic)
+    from scipy.stats import pearsonr
+
+    return float(pearsonr(predictions, labels).statistic) if _vary(predictions, labels) else 0.0
 
 
 def _spearman(predictions: np.ndarray, labels: np.ndarray) -> float:
-    return _correlation(predictions, labels, lambda x, y: stats.spearmanr(x, y).statistic)
+    from scipy.stats import spearmanr
+
+    return float(spearmanr(predictions, labels).statistic) if _vary(predictions, labels) else 0.0
 
 
-def _correlation(x: np.ndarray, y: np.ndarray, of: Callable[[np.ndarray, np.ndarray], float]) -> float:
-    """0 where a side does not vary: the coefficient is not defined there, and such predictions explain nothing."""
-    x, y = x.astype(np.float64), y.astype(np.float64)
-    if len(x) < 2 or np.ptp(x) <= 1e-13 * np.abs(x).max() or np.ptp(y) == 0:
-        return 0.0
-    return float(of(x, y))
+def _vary(predictions: np.ndarray, labels: np.ndarray) -> bool:
+    """Whether a correlation is defined. What differs by rounding alone does not vary."""
+    return all(np.ptp(x) > 1e-13 * np.abs(x).max() for x in (predictions, labels))
 
 
 #: Each part of a score, in [-1, 1], from predictions and labels ``(examples,)``.
 PARTS: dict[str, Callable[[np.ndarray, np.ndarray], float]] = {
-    "accuracy": lambda predictions, labels: float(accuracy_score(labels, predictions)),
-    # F1 of class 1, the positive one; 0 where it is neither predicted nor there.
-    "f1": lambda predictions, labels: float(f1_score(labels, predictions, pos_label=1, zero_division=0.0)),
-    # The unweighted mean of F1 over the classes that are predicted or there.
-    "macro_f1": lambda predictions, labels: float(f1_score(labels, predictions, average="macro", zero_division=0.0)),
-    "matthews": lambda predictions, labels: float(matthews_corrcoef(labels, predictions)),  # 0 for constant predictions
+    "accuracy": _accuracy,
+    "f1": _f1,
+    "macro_f1": _macro_f1,
+    "matthews": _matthews,
     "pearson": _pearson,
     "spearman": _spearman,
 }
@@ -90,5 +118,7 @@ def score(metric: str, predictions: np.ndarray, labels: np.ndarray) -> dict[str,
     parts = METRICS[metric].parts
     if not np.isfinite(predictions).all():
         return dict.fromkeys(("score", *parts), float("nan"))
+    if METRICS[metric].on == "values":
+        predictions, labels = predictions.astype(np.float64), labels.astype(np.float64)
     values = {part: 100.0 * PARTS[part](predictions, labels) for part in parts}
     return {"score": float(np.mean(list(values.values()))), **values}

@@ -183,22 +183,22 @@ class _Run:
     def weights(self, i: int) -> dict[str, Tensor]:
         """Tensors of member ``i`` as they are kept: the head of a regression speaks in the label's own units."""
         tensors = self.members.tensors(i)
-        tensors["head.weight"] *= self.scale
-        tensors["head.bias"] = tensors["head.bias"] * self.scale + self.shift
+        tensors[head.WEIGHT] *= self.scale
+        tensors[head.BIAS] = tensors[head.BIAS] * self.scale + self.shift
         return tensors
 
     def outputs(self, batch: Batch, training: bool) -> Tensor:
         """Scores of classes ``(k, b, classes)`` or of choices ``(k, b / choices, choices)``, or values ``(k, b)``."""
-        stacked = self.members.stacked
+        own = {n: t for n, t in self.members.stacked.items() if not n.startswith(head.PREFIX)}
         half = self.protocol.precision == "bfloat16"
         with torch.autocast(self.device.type, torch.bfloat16, enabled=half):
-            seams = self.method.seams(stacked, self.backbone, batch, training)
+            seams = self.method.seams(own, self.backbone, batch, training)
             hidden = self.backbone(batch, seams)
         logits = head.logits(
             hidden,
             batch.input_ids.shape[1],
-            stacked["head.weight"],
-            stacked["head.bias"],
+            self.members.stacked[head.WEIGHT],
+            self.members.stacked[head.BIAS],
             self.head_dropout if training else 0.0,
         )
         if batch.choices > 1:

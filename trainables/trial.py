@@ -155,7 +155,7 @@ class Result:
     score: float | None
     best_epoch: int | None
     history: tuple[Epoch, ...]
-    trainable_parameters: int
+    trainable_parameters: int | None  # None where training failed before they were counted
     reason: str = ""
     weights: str | None = None  # name of the best epoch's weights in the study's storage
     metrics: Mapping[str, float] = field(default_factory=dict)  # the parts of the score at the best epoch

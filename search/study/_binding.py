@@ -28,7 +28,7 @@ def bind_backbones(problems: Collector, entries: Sequence[BackboneEntry]) -> tup
             source = backbones.resolve(entry.source, entry.name, entry.revision)
             spec_if_known(source)
         except ValueError as error:
-            problems.add(entry.location, f"{entry.source!r} cannot be used: {error}")
+            problems.add(entry.location, str(error), entry.source)
             continue
         if source.name in [other.name for other in found]:
             rule = f"two backbones must not share the name {source.name!r}; give this one another with name:"

@@ -46,7 +46,7 @@ class GridReader:
             if name in SHARED:
                 self._add(grids, (*location, name), Shared, value)
             else:
-                self._problems.unknown_key((*location, name), SHARED)
+                self._problems.unknown((*location, name), value, SHARED)
         return grids
 
     def method(self, location: Location, method: str, data: Any) -> dict[str, Grid]:
@@ -61,7 +61,7 @@ class GridReader:
                 self._add(grids, (*location, name), config, value)
             else:
                 what = f"method {method} has no hyperparameter {name!r}"
-                self._problems.add((*location, name), what, known=hyperparameters(method))
+                self._problems.unknown((*location, name), value, hyperparameters(method), what)
         return grids
 
     def _add(self, grids: dict[str, Grid], location: Location, config: type[BaseModel], data: Any) -> None:

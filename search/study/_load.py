@@ -80,7 +80,7 @@ def _read(problems: Collector, data: dict[str, Any], folder: Path, bind: bool) -
 def _check_sections(problems: Collector, data: dict[str, Any]) -> None:
     for key in data:
         if key not in SECTIONS:
-            problems.unknown_key((key,), SECTIONS)
+            problems.unknown((key,), data[key], SECTIONS)
     for key in REQUIRED:
         if key not in data:
             problems.add((key,), "is required")

@@ -31,30 +31,28 @@ def written(location: Sequence[str | int]) -> str:
 
 @dataclass(frozen=True)
 class Problem:
-    """One thing that is wrong: where (empty: the file itself), the broken rule, the value, and the names allowed there."""
+    """One thing that is wrong: where (empty: the file itself), the broken rule, the value, and the names allowed there.
+
+    ``wrong`` is the name that none of the ``known`` is.
+    """
 
     path: str
     rule: str
     value: Any = field(default=ABSENT)
     known: tuple[str, ...] = ()
     line: int | None = None
+    wrong: str = ""
 
     def __str__(self) -> str:
-        place = self.path or "the file"
-        if self.line is not None:
-            place += f" (line {self.line})"
-        text = f"{place}: {self.rule}"
+        text = self.path or "the file"
         if self.value is not ABSENT:
-            text += f", but got {_short(self.value)}"
-        if self.known:
-            text += f"{self._suggestion()}; known: {', '.join(self.known)}"
-        return text
-
-    def _suggestion(self) -> str:
-        """The known name that is nearest to the value, or to the last part of the path."""
-        name = self.value if isinstance(self.value, str) else self.path.rpartition(".")[2]
-        near = difflib.get_close_matches(name, self.known, n=1, cutoff=0.6)
-        return f"; did you mean {near[0]!r}?" if near else ""
+            text += f" = {_short(self.value)}"
+        if self.line is not None:
+            text += f" (line {self.line})"
+        text += f": {self.rule}"
+        if near := difflib.get_close_matches(self.wrong, self.known, n=1, cutoff=0.6):
+            text += f"; did you mean {near[0]!r}?"
+        return f"{text}; known: {', '.join(self.known)}" if self.known else text
 
 
 class StudyError(ValueError):
@@ -77,7 +75,8 @@ class Collector:
     def add(self, location: Location, rule: str, value: Any = ABSENT, known: Iterable[str] = ()) -> None:
         """Note that the value at ``location`` breaks ``rule``."""
         line = self._document.line(location) if location else None
-        self.problems.append(Problem(written(location), rule, value, tuple(known), line))
+        wrong = value if isinstance(value, str) else ""
+        self.problems.append(Problem(written(location), rule, value, tuple(known), line, wrong))
 
     def add_validation(self, location: Location, error: ValidationError, model: type[BaseModel]) -> None:
         """Note everything that pydantic found wrong with the value of ``model`` at ``location``."""
@@ -86,16 +85,17 @@ class Collector:
             at = (*location, *inner)
             match item["type"]:
                 case "extra_forbidden" | "invalid_key":
-                    self.unknown_key((*location, *map(str, inner)), known=_fields(model, inner[:-1]))
+                    self.unknown((*location, *map(str, inner)), item["input"], _fields(model, inner[:-1]))
                 case "missing":
                     self.add(at, "is required")
                 case _:
                     value = item["input"] if inner else ABSENT
                     self.add(at, rule(item["type"], item["msg"], item.get("ctx", {})), value)
 
-    def unknown_key(self, location: Location, known: Iterable[str]) -> None:
-        """Note that nothing is called what the last part of ``location`` says."""
-        self.add(location, "unknown key", known=known)
+    def unknown(self, location: Location, value: Any, known: Iterable[str], rule: str = "unknown key") -> None:
+        """Note that nothing is called what the key at the end of ``location`` says."""
+        line = self._document.line(location)
+        self.problems.append(Problem(written(location), rule, value, tuple(known), line, str(location[-1])))
 
     def mapping(self, location: Location, value: Any, what: str) -> dict[str, Any]:
         """``value`` as a mapping with keys of text; an empty one, and a problem, where it is something else."""

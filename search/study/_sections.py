@@ -83,7 +83,7 @@ def method_grids(problems: Collector, location: Location, data: Any, reader: Gri
         if name in methods.names():
             found[name] = reader.method((*location, name), name, grids)
         else:
-            problems.add((*location, name), "unknown method", known=methods.names())
+            problems.unknown((*location, name), grids, methods.names(), "unknown method")
     return found
 
 
@@ -102,7 +102,7 @@ def overrides(
     for name, item in problems.mapping(("overrides",), data, "task to what is different for it").items():
         at = ("overrides", name)
         if name not in known_tasks:
-            problems.add(at, "must be a task of this study", known=known_tasks)
+            problems.unknown(at, item, known_tasks, "must be a task of this study")
         raw = problems.mapping(at, item, "what is different for the task")
         settings = part(problems, at, raw, Override)
         shared = reader.shared(at, {key: raw[key] for key in SHARED if key in raw})
@@ -111,7 +111,8 @@ def overrides(
             grids = method_grids(problems, (*at, "methods"), raw["methods"], reader)
             for method in grids:
                 if method not in known_methods:
-                    problems.add((*at, "methods", method), "must be a method of this study", known=known_methods)
+                    place = (*at, "methods", method)
+                    problems.unknown(place, raw["methods"][method], known_methods, "must be a method of this study")
         values = settings.model_dump(exclude={"learning_rate", "batch_size", "methods"}, exclude_none=True)
         found[name] = TaskOverride(shared=shared, methods=grids, protocol=values)
     return found

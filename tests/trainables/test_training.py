@@ -95,8 +95,8 @@ PACKED = [name for name in methods.names() if methods.get(name).max_members is N
 def test_a_pack_of_three_equals_three_solo_runs(method: str, backbone, task, tmp_path: Path) -> None:
     """Other rates, other seeds, and a rate so high or so low that some member stops before the others."""
     trials = [
-        trial(backbone, task, method, rate=rate, seed=seed, patience=2, epochs=5)
-        for rate, seed in [(1e-6, 0), (5e-2, 1), (1e-2, 2)]
+        trial(backbone, task, method, rate=rate, seed=seed, patience=2, epochs=7)
+        for rate, seed in [(1e-9, 0), (1e-3, 1), (1e-2, 2)]
     ]
     packed = run(Pack(tuple(trials)), workspace(tmp_path / "pack"))
     lengths = set()
@@ -108,6 +108,8 @@ def test_a_pack_of_three_equals_three_solo_runs(method: str, backbone, task, tmp
         assert [e.score for e in together.history] == pytest.approx([e.score for e in solo.history])
         assert [e.train_loss for e in together.history] == pytest.approx([e.train_loss for e in solo.history], rel=1e-3)
         for name, value in weights(together, workspace(tmp_path / "pack")).items():
+            if name == "key":  # BitFit's: softmax takes no notice of it, and Adam makes rounding errors of it large
+                continue
             torch.testing.assert_close(value, weights(solo, where)[name], rtol=1e-3, atol=1e-3)
         lengths.add(solo.epochs)
     assert len(lengths) > 1, "all members stopped together: the test shows nothing of a member that leaves early"
@@ -172,7 +174,7 @@ def test_results_come_again_until_they_are_recorded(backbone, task, tmp_path: Pa
 @pytest.mark.parametrize("method", ["lora", "bitfit", "adapters"])
 def test_a_member_that_diverges_takes_no_other_with_it(method: str, backbone, task, tmp_path: Path) -> None:
     healthy = trial(backbone, task, method, rate=1e-2, seed=0)
-    sick = trial(backbone, task, method, rate=1e38, seed=1)
+    sick = trial(backbone, task, method, rate=1e36, seed=1)
     results = run(Pack((sick, healthy)), workspace(tmp_path / "pack"))
     solo = run(Pack((healthy,)), workspace(tmp_path / "solo"))
     assert results[sick.id].status == "diverged"

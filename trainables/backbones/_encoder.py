@@ -27,10 +27,10 @@ class Backbone(nn.Module):
 
     def __init__(self, model: Any, family: Family) -> None:
         super().__init__()
+        self.spec = describe(model.config, family)
         family.adapt(model)
         self.model: Any = model
         self.family = family
-        self.spec = describe(model.config, family)
         self._modules_at = {
             (site.name, i): self.get_submodule(site.path.format(i=i))
             for site in self.spec.sites

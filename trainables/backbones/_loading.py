@@ -7,7 +7,7 @@ used: planning a study needs sizes alone.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
@@ -47,20 +47,24 @@ def load(source: BackboneSource) -> Backbone:
                 dtype=torch.float32,
                 use_safetensors=True,
                 trust_remote_code=False,
+                ignore_mismatched_sizes=True,  # reported, and refused below with the names
                 output_loading_info=True,
                 **family.options,
             )
-        except OSError as error:
-            raise ValueError(
-                f"cannot load the weights of backbone {source.source!r} from safetensors: {error}"
-            ) from error
-    if report["missing_keys"]:
-        missing = sorted(report["missing_keys"])
-        raise ValueError(
-            f"the weights of {source.source!r} must fill the whole {family.name} model, but {len(missing)} tensors are "
-            f"missing, such as {', '.join(missing[:3])}; give a complete pretrained encoder"
-        )
+        except (OSError, SafetensorError) as error:
+            raise ValueError(f"cannot load safetensors weights of backbone {source.source!r}: {error}") from error
+    _check_complete(source, report)
     return Backbone(model, family).eval()
+
+
+def _check_complete(source: BackboneSource, report: Mapping[str, Any]) -> None:
+    """ValueError if the weights left a tensor of the model as it was made, which is random."""
+    unfilled = sorted(report["missing_keys"]) + [f"{name} (wrong shape)" for name, *_ in report["mismatched_keys"]]
+    if unfilled:
+        raise ValueError(
+            f"the weights of {source.source!r} must fill the whole encoder of its config.json, but {len(unfilled)} "
+            f"tensors are not filled, such as {', '.join(unfilled[:3])}; give a complete pretrained encoder"
+        )
 
 
 @lru_cache(maxsize=64)

@@ -57,7 +57,7 @@ def folder_of(source: str) -> Path | None:
         folder = _package_folder(source)
     else:
         folder = Path(source).expanduser()
-        if not folder.is_dir():
+        if not source or not folder.is_dir():
             if source.startswith((".", "/", "~")):
                 raise ValueError(f"no folder {source!r}; give a folder that exists, or a hub id")
             return None

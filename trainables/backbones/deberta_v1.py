@@ -23,7 +23,12 @@ from trainables.backbones._sites import after_attention, linear, projections
 
 
 def sites(config: PretrainedConfig) -> tuple[Site, ...]:
-    """BERT's sites, and a linear for each of the two kinds of position scores."""
+    """BERT's sites, and a linear for each of the two kinds of position scores.
+
+    Raises ValueError for talking heads, which mix the heads' scores.
+    """
+    if getattr(config, "talking_head", False):
+        raise ValueError("DeBERTa with talking_head is not supported; give a checkpoint with talking_head false")
     width = config.hidden_size
     kinds = config.pos_att_type or [] if config.relative_attention else []
     position_key = linear("position_key", "attention.self.pos_proj", width, width, bias=False)
@@ -46,11 +51,8 @@ def adapt(model: Any) -> None:
     """Split each layer's packed projection into query, key and value linears that compute the same.
 
     The library packs, head by head, the rows of query, key and value; query and value have biases beside it.
-    Raises ValueError for talking heads, which mix the heads' scores.
     """
     config = model.config
-    if getattr(config, "talking_head", False):
-        raise ValueError("DeBERTa with talking_head is not supported; give a checkpoint with talking_head false")
     for layer in model.encoder.layer:
         attention = layer.attention.self
         packed = attention.in_proj.weight.detach().view(config.num_attention_heads, 3, -1, config.hidden_size)

@@ -15,10 +15,10 @@ from functools import cache
 from pathlib import Path
 
 from trainables.tasks._source import DataError, Files, Generated, Hub, find, with_digest
-from trainables.tasks._task import Derived, Task
+from trainables.tasks._task import Derived, Kind, Task
 from trainables.tasks._text import infer_labels
 
-__all__ = ["DataError", "Derived", "Files", "Generated", "Hub", "Task", "get", "names", "resolve"]
+__all__ = ["DataError", "Derived", "Files", "Generated", "Hub", "Kind", "Task", "get", "names", "resolve"]
 
 
 @cache
@@ -48,8 +48,8 @@ def resolve(task: Task, data_dir: str | None = None) -> Task:
     """The task bound to real data.
 
     A task of the hub that has a place in a data folder (``glue/rte``) is read from there if ``data_dir`` or the
-    variable ``AOT_DATA_DIR`` names such a folder. Files get a digest of their content, and labels that were not given are
-    read from the train split: every distinct value, sorted.
+    variable ``AOT_DATA_DIR`` names such a folder. Files get a digest of their content, and labels that were not given
+    are read from the train split: every distinct value, sorted.
 
     Raises:
         DataError: the folder, a split or a file is missing, or the label column is.

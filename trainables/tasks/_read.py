@@ -84,8 +84,9 @@ def _read_delimited(path: Path, delimiter: str) -> Iterable[dict[str, Any]]:
             for row, cells in enumerate((c for c in reader if c), start=1):
                 if len(cells) != len(header):
                     raise DataError(
-                        f"{path}, row {row} (data rows counted from 1; line {reader.line_num} of the file) has {len(cells)} "
-                        f"cells where the header has {len(header)}; put cells that hold a delimiter or a quote into quotes"
+                        f"{path}, row {row} (data rows counted from 1; line {reader.line_num} of the file) has "
+                        f"{len(cells)} cells where the header has {len(header)}; "
+                        "put cells that hold a delimiter or a quote into quotes"
                     )
                 yield dict(zip(header, cells, strict=True))
         except csv.Error as error:

@@ -18,7 +18,7 @@ class DataError(ValueError):
 class Hub:
     """A dataset on the Hugging Face hub. ``train`` and ``dev`` are names of its splits.
 
-    ``folder`` is the dataset's place in a data folder, ``glue/rte`` with ``train.parquet`` and so on in it; empty: none.
+    ``folder`` is the dataset's place in a data folder, such as ``glue/rte`` with ``train.parquet`` in it; empty: none.
     """
 
     id: str
@@ -57,7 +57,7 @@ class Generated:
 
 
 def find(data_dir: Path, source: Hub) -> Files:
-    """The files of a hub dataset in a data folder: ``<split>.parquet``, or the hub's ``<split>-00000-of-00001.parquet``.
+    """The files of a hub dataset in a data folder: ``train.parquet``, or the hub's ``train-00000-of-00001.parquet``.
 
     Raises:
         DataError: the folder or a split is not there.

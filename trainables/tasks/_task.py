@@ -23,8 +23,8 @@ CHOICE = "choice"
 class Derived:
     """Extra columns that a template cannot make from a row by itself.
 
-    ``function`` maps a row's ``columns`` to new ones, which ``makes`` names. Raise ``version`` with every change of what it returns:
-    it stands in the identity of the task's trials.
+    ``function`` maps a row's ``columns`` to new ones, which ``makes`` names. Raise ``version`` with every change of
+    what it returns: it stands in the identity of the task's trials.
     """
 
     function: Callable[[Row], dict[str, str]]
@@ -38,8 +38,9 @@ class Task:
     """A data set with a question asked of each row.
 
     ``text``: templates of one or two segments; ``{column}`` stands for the row's value.
-    ``label``: the column of the label. ``labels``: their names in the order of their ids; ``None`` for regression; empty:
-        still to be read from the train split (``resolve`` does).
+    ``label``: the column of the label.
+    ``labels``: the labels' names in the order of their ids; ``None`` for regression; empty: still to be read from the
+        train split, as ``resolve`` does.
     ``options``: for multiple choice, a template per choice; each makes one sequence, in which ``{choice}`` in ``text``
         stands for it.
     ``metric``: a name in ``trainables.metrics.METRICS``.

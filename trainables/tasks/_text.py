@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from trainables.metrics import METRICS
 from trainables.tasks._read import Table, read
 from trainables.tasks._source import DataError, Split
 from trainables.tasks._task import CHOICE, PLACEHOLDER, Task
@@ -125,11 +126,21 @@ def infer_labels(task: Task) -> tuple[str, ...]:
     """The labels of the train split: the names that its class ids have, or every distinct value, sorted.
 
     Raises:
-        DataError: the label column or a label is missing.
+        DataError: the label column or a label is missing, or the metric does not fit their number.
     """
     table = read(task.source, "train", (task.label,))
-    if names := table.names.get(task.label):
-        return names
+    labels = table.names.get(task.label) or _distinct_labels(task, table)
+    needed = METRICS[task.metric].labels
+    if len(labels) < 2 or needed not in (None, len(labels)):
+        rule = f"metric {task.metric} needs {needed or 'two or more'} labels"
+        raise DataError(
+            f"{table.place}, column {task.label!r}: {rule}, but the train split has {len(labels)}: "
+            f"{', '.join(labels[:10])}{' …' if len(labels) > 10 else ''}; choose another column or metric"
+        )
+    return labels
+
+
+def _distinct_labels(task: Task, table: Table) -> tuple[str, ...]:
     distinct: set[str] = set()
     for number, value in enumerate(table.columns[task.label], start=1):
         if _is_missing(value) or value == "":

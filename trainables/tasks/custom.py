@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import get_args
@@ -10,6 +10,7 @@ from typing import get_args
 from trainables.metrics import METRICS
 from trainables.tasks._source import Files, Hub
 from trainables.tasks._task import CHOICE, PLACEHOLDER, Kind, Task
+from trainables.tasks._text import label_text
 
 #: The metric of a kind of task where none is named.
 DEFAULT_METRIC: dict[Kind, str] = {
@@ -50,10 +51,10 @@ def custom_task(
         name: ``mine/reviews``, or ``reviews``, which becomes ``custom/reviews``.
         source: see ``files`` and ``Hub``.
         columns: see ``Columns``.
-        kind: ``classification``, ``regression`` or ``multiple_choice``; by default the last if there are choices, and the
-            first otherwise.
+        kind: ``classification``, ``regression`` or ``multiple_choice``; by default the last if there are choices, and
+            the first otherwise.
         labels: the labels' names in the order of their ids. By default, of classification: every distinct value of the
-            train split, sorted (or the names that its class ids have); of multiple choice: the names of the choice columns.
+            train split, sorted, or the names that its class ids have; of multiple choice: the names of the choices.
         metric: a name in ``METRICS``; accuracy by default, and the mean of Pearson and Spearman for a regression.
         epochs: the most epochs.
         patience: epochs without a better dev score after which a trial stops.
@@ -135,8 +136,8 @@ def _label_names(name: str, kind: Kind, labels: Sequence[object] | None, columns
         _require(labels is None, name, "a regression has no labels", labels)
         return None
     if labels is None:
-        return columns.choices if kind == "multiple_choice" else ()
-    names = tuple(str(label) for label in labels)
+        return tuple(columns.choices) if kind == "multiple_choice" else ()
+    names = tuple(map(label_text, labels))
     _require(len(set(names)) == len(names) and all(names), name, "labels must be different and not empty", names)
     if kind == "multiple_choice":
         rule = f"labels must be one per choice, {len(columns.choices)} of them"
@@ -146,10 +147,10 @@ def _label_names(name: str, kind: Kind, labels: Sequence[object] | None, columns
     return names
 
 
-def _check_metric(name: str, metric: str, kind: Kind, labels: Mapping[str, int] | tuple[str, ...] | None) -> None:
+def _check_metric(name: str, metric: str, kind: Kind, labels: tuple[str, ...] | None) -> None:
     on = "values" if kind == "regression" else "classes"
     fitting = [m for m, metric_ in METRICS.items() if metric_.on == on]
     _require(metric in fitting, name, f"the metric of a {kind} must be one of {', '.join(fitting)}", metric)
     needed = METRICS[metric].labels
-    if needed is not None and labels:
+    if needed is not None and labels:  # labels that are still to be read are checked by resolve
         _require(len(labels) == needed, name, f"metric {metric} needs {needed} labels", labels)

@@ -4,6 +4,7 @@ import pytest
 import torch
 from helpers.families import FAMILIES, tiny_backbone, tiny_batch
 from torch import Tensor
+
 from trainables.backbones import Backbone, Seams
 from trainables.batch import Batch
 

@@ -7,6 +7,7 @@ import pytest
 import torch
 from helpers.families import FAMILIES, VARIANTS, make_batch, tiny_backbone, tiny_batch, tiny_model
 from torch import Tensor
+
 from trainables.backbones import Backbone, Seams
 from trainables.batch import Batch
 
@@ -192,7 +193,9 @@ def test_too_many_tokens_are_refused_with_the_numbers(family: str) -> None:
     full = tiny_batch(backbone, sequences=1, tokens=limit)
     assert backbone(full, Seams()).shape[1] == limit
     prompt = torch.zeros(1, 1, backbone.spec.embedding_width)
-    with pytest.raises(ValueError, match=rf"at most {limit} tokens, but the batch has {limit + 1} \(1 of them prompt\)"):
+    with pytest.raises(
+        ValueError, match=rf"at most {limit} tokens, but the batch has {limit + 1} \(1 of them prompt\)"
+    ):
         backbone(full, Seams(prompt=lambda: prompt))
 
 

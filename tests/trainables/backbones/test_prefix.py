@@ -1,15 +1,12 @@
 """Prefixes against a reference written one query and one key at a time, from the library's modules."""
 
-from collections.abc import Callable
-
 import pytest
 import torch
 from helpers.families import FAMILIES, VARIANTS, tiny_backbone, tiny_batch, tiny_model
 from torch import Tensor
-from trainables.backbones import Seams
 from transformers.models.deberta_v2.modeling_deberta_v2 import build_relative_position
 
-Linear = Callable[[Tensor], Tensor]
+from trainables.backbones import Seams
 
 
 def _bert_projections(model, layer):
@@ -55,45 +52,46 @@ def _v1_positions(model, layer, n):
     farthest = attention.max_relative_positions
     span = min(n, farthest)
     table = model.encoder.rel_embeddings.weight
-    row = lambda distance: farthest + max(-span, min(span - 1, distance))  # noqa: E731
-    return _both_terms(
-        config,
-        lambda i, j: attention.pos_proj(table[row(i - j)]),
-        lambda i, j: attention.pos_q_proj(table[row(i - j)]),
-        1 + len(config.pos_att_type),
-    )
+
+    def row(i, j):
+        return table[farthest + max(-span, min(span - 1, i - j))]
+
+    return _both_terms(config, _linear(attention, "pos_proj"), _linear(attention, "pos_q_proj"), row)
 
 
 def _v2_positions(model, layer, n):
     config, attention = model.config, layer.attention.self
     if not config.relative_attention:
         return None
-    table = model.encoder.get_rel_embedding()
-    span = attention.pos_ebd_size
-    buckets = build_relative_position(torch.zeros(n, 1), torch.zeros(n, 1), attention.position_buckets, attention.max_relative_positions)[0]
-    row = lambda i, j: span + max(-span, min(span - 1, int(buckets[i, j])))  # noqa: E731
-    shared = attention.share_att_key
-    return _both_terms(
-        config,
-        lambda i, j: (attention.key_proj if shared else attention.pos_key_proj)(table[row(i, j)]),
-        lambda i, j: (attention.query_proj if shared else attention.pos_query_proj)(table[row(i, j)]),
-        1 + len(config.pos_att_type),
-    )
+    table, span = model.encoder.get_rel_embedding(), attention.pos_ebd_size
+    some = torch.zeros(n, 1)
+    buckets = build_relative_position(some, some, attention.position_buckets, attention.max_relative_positions)[0]
+
+    def row(i, j):
+        return table[span + max(-span, min(span - 1, int(buckets[i, j])))]
+
+    prefix = "" if attention.share_att_key else "pos_"
+    key, query = (_linear(attention, f"{prefix}{name}_proj") for name in ("key", "query"))
+    return _both_terms(config, key, query, row)
 
 
-def _both_terms(config, position_key, position_query, terms):
+def _linear(attention, name):
+    """A linear that only models with this kind of score have."""
+    return getattr(attention, name, None)
+
+
+def _both_terms(config, position_key, position_query, row):
     """He et al. (2021), equation 4: content to position and position to content, both for the distance from i to j."""
-    heads = config.num_attention_heads
-    size = config.hidden_size // heads
+    size = config.hidden_size // config.num_attention_heads
 
     def score(head, i, j, query, key):
         part = slice(head * size, (head + 1) * size)
         total = torch.zeros(())
         if "c2p" in config.pos_att_type:
-            total = total + query @ position_key(i, j)[part]
+            total = total + query @ position_key(row(i, j))[part]
         if "p2c" in config.pos_att_type:
-            total = total + key @ position_query(i, j)[part]
-        return total / (terms * size) ** 0.5
+            total = total + key @ position_query(row(i, j))[part]
+        return total / ((1 + len(config.pos_att_type)) * size) ** 0.5
 
     return score
 
@@ -106,9 +104,7 @@ REFERENCES = {
     "deberta_v1": (_v1_projections, _v1_positions),
     "deberta_v2": (_v2_projections, _v2_positions),
 }
-CASES = [
-    (family, variant) for family in FAMILIES if family in REFERENCES for variant in VARIANTS[family]
-]
+CASES = [(family, variant) for family in FAMILIES if family in REFERENCES for variant in VARIANTS[family]]
 
 
 def naive_attention(model, family: str, layer, hidden: Tensor, prefix: tuple[Tensor, Tensor]) -> Tensor:

@@ -4,6 +4,7 @@ import pytest
 import torch
 from helpers.families import FAMILIES, VARIANTS, tiny_backbone, tiny_batch
 from torch import Tensor, nn
+
 from trainables.backbones import Seams, spec_of
 from trainables.backbones._seams import LINEAR_SITES, NORM_SITES
 

@@ -21,13 +21,13 @@ from helpers.members import (
 from pydantic import ValidationError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
+
 from trainables import methods
 from trainables.backbones import Backbone, Seams
 from trainables.batch import Batch
 from trainables.methods import Fused, Method
 
 NAMES = methods.names()
-CHANGES_FROM_THE_START = {"p_tuning_v1", "p_tuning_v2"}
 every_method = pytest.mark.parametrize("name", NAMES)
 every_family = pytest.mark.parametrize("family", FAMILIES)
 
@@ -41,16 +41,8 @@ def members_of(method: Method) -> int:
 
 
 def test_the_folder_is_the_registry() -> None:
-    assert NAMES == [
-        "adapters",
-        "aot_fc",
-        "aot_kronecker",
-        "bitfit",
-        "fine_tuning",
-        "lora",
-        "p_tuning_v1",
-        "p_tuning_v2",
-    ]
+    reparametrised = {"adapters", "aot_fc", "aot_kronecker", "bitfit", "lora", "p_tuning_v1", "p_tuning_v2"}
+    assert set(NAMES) >= {*reparametrised, "fine_tuning"}
     assert len({methods.get(name).label for name in NAMES}) == len(NAMES)
     with pytest.raises(ValueError, match=r"unknown method 'prompt'; known: adapters, .*p_tuning_v2"):
         methods.get("prompt")
@@ -68,7 +60,7 @@ def test_config(name: str) -> None:
     with pytest.raises(ValidationError, match="Extra inputs"):
         config_type(forgetting=123)
     for field in config_type.model_fields:
-        for wrong in (-1, True, "1", float("nan")):
+        for wrong in (-1, True, float("nan")):
             with pytest.raises(ValidationError):
                 config_type(**{field: wrong})
 
@@ -88,24 +80,27 @@ def test_count_equals_the_tensors(name: str, family: str) -> None:
 def test_initial_depends_on_the_generator_alone(name: str) -> None:
     backbone = shared_backbone("bert")
     method = small_method(name, backbone)
-    state = torch.get_rng_state()
-    first, again, other = (method.initial(backbone, generator(seed)) for seed in (1, 1, 2))
-    assert torch.equal(torch.get_rng_state(), state)
+    state, sources = torch.get_rng_state(), [generator(seed) for seed in (1, 1, 2)]
+    first, again, other = (method.initial(backbone, source) for source in sources)
+    assert torch.equal(torch.get_rng_state(), state), "the global generator was used"
     assert all(torch.equal(first[key], again[key]) for key in first)
-    drawn = name not in ("fine_tuning", "bitfit")
+    drawn = not torch.equal(sources[0].get_state(), generator(1).get_state())
     assert any(not torch.equal(first[key], other[key]) for key in first) == drawn
 
 
 @every_method
 @every_family
 def test_backbone_as_it_is_at_the_start(name: str, family: str) -> None:
+    """Only what stands before the text, or before its keys, may change the backbone before it is trained."""
     backbone = shared_backbone(family)
     method = small_method(name, backbone)
-    members = [method.initial(backbone, generator(seed)) for seed in range(members_of(method))]
-    batch = tiny_batch(backbone, members=len(members))
+    params = stacked([method.initial(backbone, generator(seed)) for seed in range(members_of(method))])
+    batch = tiny_batch(backbone, members=members_of(method))
+    seams = method.seams(params, backbone, batch, True)
+    lengthens = seams.prompt() is not None or seams.prefix(0) is not None
     with torch.no_grad():
-        same = torch.allclose(hidden(backbone, method, stacked(members), batch), plain(backbone, batch), atol=1e-6)
-    assert same == (name not in CHANGES_FROM_THE_START)
+        same = torch.allclose(hidden(backbone, method, params, batch), plain(backbone, batch), atol=1e-6)
+    assert same != lengthens
 
 
 @every_method
@@ -172,7 +167,7 @@ def test_fused_equals_unfused(name: str, family: str, variant: str) -> None:
     method = small_method(name, backbone)
     member = moved_member(method, backbone)
     if not method.fusable:
-        with pytest.raises(TypeError, match=f"{name} cannot be fused|adapters cannot be fused"):
+        with pytest.raises(TypeError, match=f"{name} cannot be fused"):
             method.fuse(member, backbone)
         return
     batch = tiny_batch(backbone)

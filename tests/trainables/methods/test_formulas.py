@@ -14,6 +14,7 @@ import torch
 from helpers.families import FAMILIES, tiny_batch, tiny_model
 from helpers.members import gradients, hidden, moved_member, of_text, shared_backbone, small_method, stacked
 from torch import Tensor, nn
+
 from trainables.backbones import Backbone
 from trainables.batch import Batch
 from trainables.methods.aot_fc import FullyConnectedAoT

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator
+from dataclasses import replace
 
 import peft
 import pytest
@@ -11,6 +12,7 @@ import torch
 from helpers.families import FAMILIES, tiny_batch, tiny_model
 from helpers.members import gradients, hidden, loss_of, moved_member, of_text, shared_backbone, small_method, stacked
 from torch import Tensor, nn
+
 from trainables.backbones import Backbone
 from trainables.batch import Batch
 from trainables.methods import Method
@@ -29,7 +31,7 @@ def _quiet() -> Iterator[None]:
 def single_type_batch(backbone: Backbone) -> Batch:
     """A batch of one member with token types 0, since PEFT passes none."""
     batch = tiny_batch(backbone)
-    return Batch(**{**vars(batch), "token_type_ids": torch.zeros_like(batch.token_type_ids)})
+    return replace(batch, token_type_ids=torch.zeros_like(batch.token_type_ids))
 
 
 def ours(method: Method, backbone: Backbone, batch: Batch) -> tuple[Tensor, dict[str, Tensor], dict[str, Tensor]]:

@@ -1,0 +1,123 @@
+"""Training without torch: the contract of ``trainables.training``, with faults on request.
+
+``<storage>/stub.json`` says what goes wrong and how long an epoch takes; what a trial scores follows from its id alone,
+so that every way to the end of a study gives the same results.
+
+    seconds     of an epoch
+    fails       learning rate whose trials raise an error
+    diverges    learning rate whose loss is not finite in the second epoch
+    members     that fit into memory; larger packs raise MemoryError
+    kill        learning rate whose worker is killed in the middle of epoch ``kill_epoch``, ``kill_times`` times
+    no_patience the loop ends only after all epochs, and gives no results
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import signal
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from trainables.patience import Patience
+from trainables.trial import Epoch, Pack, Result, Trial
+
+
+@dataclass(frozen=True)
+class Workspace:
+    storage: str
+    cache_dir: str
+    threads: int | None = None
+
+
+@dataclass(frozen=True)
+class Progress:
+    epoch: int
+    epochs: dict[str, Epoch]
+    results: tuple[Result, ...]
+    done: bool
+
+
+def train(pack: Pack, workspace: Workspace) -> Iterator[Progress]:
+    """One item per epoch; goes on from its checkpoint, with the results of before in the first item."""
+    wishes = _wishes(workspace)
+    if len(pack.trials) > wishes.get("members", math.inf):
+        raise MemoryError(f"{len(pack.trials)} members do not fit")
+    checkpoint = _checkpoint(pack, workspace)
+    saved: dict[str, list[dict[str, Any]]] = json.loads(checkpoint.read_text()) if checkpoint.exists() else {}
+    history = {t.id: [Epoch(**e) for e in saved.get(t.id, [])] for t in pack.trials}
+    epoch = max(map(len, history.values()))
+    before = tuple(r for t in pack.trials if (r := result_of(t, history[t.id], wishes)))
+    active = [t for t in pack.trials if t.id not in {r.trial_id for r in before}]
+    if before:
+        yield Progress(epoch, {}, before, not active)
+    while active:
+        epoch += 1
+        time.sleep(wishes.get("seconds", 0))
+        _fault(active, epoch, wishes, Path(workspace.storage))
+        for trial in active:
+            history[trial.id].append(epoch_of(trial, epoch, wishes))
+        results = tuple(r for t in active if (r := result_of(t, history[t.id], wishes)))
+        if checkpoint.parent.exists():
+            checkpoint.write_text(json.dumps({t.id: [asdict(e) for e in history[t.id]] for t in pack.trials}))
+        epochs = {t.id: history[t.id][-1] for t in active}
+        active = [t for t in active if t.id not in {r.trial_id for r in results}]
+        if wishes.get("no_patience"):
+            yield Progress(epoch, epochs, (), epoch >= 1_000)
+        else:
+            yield Progress(epoch, epochs, results, not active)
+
+
+def discard(pack: Pack, workspace: Workspace) -> None:
+    _checkpoint(pack, workspace).unlink(missing_ok=True)
+
+
+def epoch_of(trial: Trial, epoch: int, wishes: dict[str, Any]) -> Epoch:
+    """What a trial reaches: a curve between 50 and 100 that rises for the first epochs."""
+    if trial.learning_rate == wishes.get("diverges") and epoch == 2:
+        return Epoch(epoch, math.nan, math.nan, 0.01)
+    height = 50 + int(trial.id[:4], 16) % 4_000 / 100
+    return Epoch(epoch, height + min(epoch, 3) + epoch % 2 / 10, 1 / epoch, 0.01)
+
+
+def result_of(trial: Trial, history: list[Epoch], wishes: dict[str, Any]) -> Result | None:
+    """The result of a trial that has ended."""
+    if wishes.get("no_patience"):
+        return None
+    patience = Patience(trial.protocol.patience)
+    for epoch in history:
+        if math.isnan(epoch.score):
+            return _result(trial, "diverged", patience, history, "loss nan")
+        if patience.update(epoch.score) or epoch.epoch >= trial.protocol.epochs:
+            return _result(trial, "finished", patience, history, "")
+    return None
+
+
+def _result(trial: Trial, status: Any, patience: Patience, history: list[Epoch], reason: str) -> Result:
+    return Result(
+        trial.id, status, patience.best, patience.best_epoch, tuple(history), 1_000, reason, None, {"f1": 1.0}
+    )
+
+
+def _fault(active: list[Trial], epoch: int, wishes: dict[str, Any], storage: Path) -> None:
+    rates = {t.learning_rate for t in active}
+    if wishes.get("fails") in rates and epoch == 2:
+        raise ValueError("the stub was asked to fail")
+    if wishes.get("kill") in rates and epoch == wishes.get("kill_epoch", 3):
+        marks = len(list(storage.glob("killed-*")))
+        if marks < wishes.get("kill_times", 1):
+            (storage / f"killed-{marks}").touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _wishes(workspace: Workspace) -> dict[str, Any]:
+    path = Path(workspace.storage) / "stub.json"
+    return json.loads(path.read_text()) if path.exists() else {}
+
+
+def _checkpoint(pack: Pack, workspace: Workspace) -> Path:
+    return Path(workspace.storage) / "checkpoints" / f"{pack.group}.json"
