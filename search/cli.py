@@ -76,22 +76,18 @@ def run(
     ] = None,
 ) -> None:
     """Train every trial of a study that is not finished yet; Ctrl-C leaves everything resumable."""
+    with _faults():
+        study = _load(study_file)  # before Ray is imported: a mistake is told within seconds
     from search import tuner
     from search.journal import StudyBusyError
-    from search.view import open_view
+    from search.view import View
 
     with _faults(StudyBusyError, tuner.RunError):
-        study = _load(study_file)
         try:
-            with open_view() as view:
-                outcome = tuner.run(study, address=address, view=view)
+            outcome = tuner.run(study, address=address, view=View())
         except KeyboardInterrupt:
             _say(f"stopped; what is finished is kept. Go on with: aot run {study_file}")
             raise typer.Exit(INTERRUPTED) from None
-    _say(
-        f"{outcome.finished} finished, {outcome.diverged} diverged, {outcome.failed} failed, "
-        f"{outcome.skipped} were finished before"
-    )
     if outcome.failed:
         _say(f"failed trials run again with: aot run {study_file}; their reasons: aot ui {study_file}")
         raise typer.Exit(FAILED)

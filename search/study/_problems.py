@@ -89,8 +89,7 @@ class Collector:
                 case "missing":
                     self.add(at, "is required")
                 case _:
-                    value = item["input"] if inner else ABSENT
-                    self.add(at, rule(item["type"], item["msg"], item.get("ctx", {})), value)
+                    self.add(at, rule(item["type"], item["msg"], item.get("ctx", {})), item["input"])
 
     def unknown(self, location: Location, value: Any, known: Iterable[str], rule: str = "unknown key") -> None:
         """Note that nothing is called what the key at the end of ``location`` says."""

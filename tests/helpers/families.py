@@ -32,7 +32,12 @@ _V3 = {
 }
 VARIANTS: dict[str, dict[str, dict[str, Any]]] = {
     "bert": {"": {}},
-    "roberta": {"": {"pad_token_id": 1, "type_vocab_size": 1}},
+    "roberta": {
+        "": {"pad_token_id": 1, "type_vocab_size": 1},
+        "two_types": {"pad_token_id": 0, "type_vocab_size": 2},
+        "xlm": {"pad_token_id": 1, "type_vocab_size": 1, "model_type": "xlm-roberta"},
+        "camembert": {"pad_token_id": 1, "type_vocab_size": 1, "model_type": "camembert"},
+    },
     "electra": {"": {"embedding_size": 16}, "wide": {"embedding_size": 32}},
     "mpnet": {"": {"pad_token_id": 1}},
     "deberta_v1": {
@@ -71,9 +76,10 @@ def tiny_model(
         "intermediate_size": 2 * width,
         "max_position_embeddings": 160,
         "pad_token_id": 0,
+        "model_type": kind.model_types[0],
         **VARIANTS.get(family, {}).get(variant, {}),
     }
-    config = AutoConfig.for_model(kind.model_types[0], **sizes)
+    config = AutoConfig.for_model(sizes.pop("model_type"), **sizes)
     config._attn_implementation = "eager"
     with torch.random.fork_rng(devices=[]):
         model = AutoModel.from_config(config, **kind.options)

@@ -282,7 +282,7 @@ MALFORMED = {
     "own task, unknown key": ({"tasks": [{**OWN, "lable": "y"}]}, "tasks[0].lable", "y", "did you mean 'label'", ("label", "text")),
     "own task, unknown metric": ({"tasks": [{**OWN, "metric": "acc"}]}, "tasks[0].metric", "acc", "unknown metric", ("accuracy",)),
     "own task, unknown kind": ({"tasks": [{**OWN, "kind": "ranking"}]}, "tasks[0].kind", "ranking", "'regression'", ()),
-    "own task, three texts": ({"tasks": [{**OWN, "text": ["a", "b", "c"]}]}, "tasks[0].text", ("a", "b", "c"), "at most 2", ()),
+    "own task, three texts": ({"tasks": [{**OWN, "text": ["a", "b", "c"]}]}, "tasks[0].text", ["a", "b", "c"], "at most 2", ()),
     "own task, built-in name": ({"tasks": [{**OWN, "name": "glue/rte"}]}, "tasks[0].name", "glue/rte", "built-in", ()),
     "own task, files not there": ({"tasks": [OWN]}, "tasks[0]", None, "t.csv", ()),
     "factors too small": (

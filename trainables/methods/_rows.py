@@ -48,13 +48,14 @@ def all_rows(rows: Callable[[int, Tensor], Tensor], vocabulary: int, layers: int
     """
     full = torch.empty(vocabulary, layers, width, dtype=torch.float16)
     for start in range(0, vocabulary, CHUNK):
-        ids = torch.arange(start, min(start + CHUNK, vocabulary)).unsqueeze(0)  # (1, c)
+        chunk = full[start : start + CHUNK]  # (c, l, d)
+        ids = torch.arange(start, start + len(chunk)).unsqueeze(0)
         for layer in range(layers):
-            full[ids[0], layer] = rows(layer, ids)[0].to("cpu", torch.float16)
-        if not full[start : start + CHUNK].isfinite().all():
+            chunk[:, layer] = rows(layer, ids)[0]
+        if not chunk.isfinite().all():
             raise ValueError(
                 f"rows of P must be finite in half precision (at most 65504), but some of tokens {start} to "
-                f"{int(ids[0, -1])} are not; the trial has diverged: fuse one with a smaller learning rate"
+                f"{start + len(chunk) - 1} are not; the trial has diverged: fuse one with a smaller learning rate"
             )
     return full
 

@@ -53,7 +53,7 @@ class FullyConnectedAoT:
     def initial(self, backbone: Backbone, generator: torch.Generator) -> dict[str, Tensor]:
         """``W_1`` normal, the rest zero."""
         layers, rank, width = self.spec.layers, self.rank, self.spec.width
-        std = 1 / (math.sqrt(width) * _root_mean_square(backbone.projected_embeddings))
+        std = 1 / math.sqrt(width)  # an output has the scale of an entry of E
         return {
             "w_1": std * torch.randn(layers, width, rank, generator=generator),
             "b_1": torch.zeros(layers, rank),
@@ -86,7 +86,3 @@ def _network(layer: Mapping[str, Tensor], embedded: Tensor) -> Tensor:
     """Equation 3 for some rows of ``E``: (k, u, d) -> (k, u, d)."""
     hidden = functional.gelu(affine(embedded, layer["w_1"], layer["b_1"]))  # (k, u, r)
     return affine(hidden, layer["w_2"], layer["b_2"])
-
-
-def _root_mean_square(embeddings: Tensor) -> float:
-    return float(embeddings.detach().float().square().mean().sqrt())
