@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
 FAILED, WRONG, INTERRUPTED = 1, 2, 130
 
+#: The UI shows runs; it neither reports home nor runs jobs.
+UI_ENVIRONMENT = {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+
 app = typer.Typer(
     name="aot",
     no_args_is_help=True,
@@ -88,6 +91,10 @@ def run(
         except KeyboardInterrupt:
             _say(f"stopped; what is finished is kept. Go on with: aot run {study_file}")
             raise typer.Exit(INTERRUPTED) from None
+    _say(
+        f"{outcome.finished} finished, {outcome.diverged} diverged, {outcome.failed} failed; "
+        f"{outcome.skipped} were done before"
+    )
     if outcome.failed:
         _say(f"failed trials run again with: aot run {study_file}; their reasons: aot ui {study_file}")
         raise typer.Exit(FAILED)
@@ -102,7 +109,6 @@ def ui(
 ) -> None:
     """Open the MLflow UI on the runs of a study, for this machine alone; Ctrl-C ends it."""
     import os
-    import subprocess
 
     with _faults():
         if study_file is not None and tracking is not None:
@@ -117,9 +123,8 @@ def ui(
         _fail(f"there are no runs yet in {database}; make some with: aot run STUDY")
     _say(f"MLflow on http://127.0.0.1:{port} shows {uri}; Ctrl-C ends it")
     # The URI goes through the environment: it may hold a password, which others could read in a list of processes.
-    command = [sys.executable, "-m", "mlflow", "ui", "--host", "127.0.0.1", "--port", str(port)]
-    environment = {**os.environ, "MLFLOW_BACKEND_STORE_URI": uri, "MLFLOW_DISABLE_TELEMETRY": "true"}
-    raise typer.Exit(subprocess.run(command, env=environment, check=False).returncode)
+    command = [sys.executable, "-m", "mlflow", "ui", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
+    os.execve(sys.executable, command, {**os.environ, **UI_ENVIRONMENT, "MLFLOW_BACKEND_STORE_URI": uri})
 
 
 @app.command(epilog="Example: `aot export studies/demo.yaml --out runs.csv`")

@@ -50,7 +50,8 @@ class Loop:
             except (MlflowException, RequestException, SQLAlchemyError, OSError) as error:
                 if _invalid(error) and self._writer and self._writer.todo:
                     trial_id = self._writer.refuse()
-                    self.say(f"MLflow refuses trial {trial_id} ({self._told(error)}); it stays in the journal alone")
+                    reason = told(error, self.settings.tracking)
+                    self.say(f"MLflow refuses trial {trial_id} ({reason}); it stays in the journal alone")
                     continue
                 self._tell_away(error)
                 if ending:
@@ -83,17 +84,19 @@ class Loop:
     def _tell_away(self, error: Exception) -> None:
         self._failures += 1
         if self._failures == 1:
-            where = masked(self.settings.tracking)
-            self.say(f"MLflow at {where} cannot be written ({self._told(error)}); the journal keeps every result")
-
-    def _told(self, error: Exception) -> str:
-        text = (str(error).strip() or type(error).__name__).splitlines()[0][:300]
-        password = urlsplit(self.settings.tracking).password
-        return text.replace(password, "***") if password else text
+            where, reason = masked(self.settings.tracking), told(error, self.settings.tracking)
+            self.say(f"MLflow at {where} cannot be written ({reason}); the journal keeps every result")
 
 
 def _invalid(error: Exception) -> bool:
     return getattr(error, "error_code", "") == "INVALID_PARAMETER_VALUE"
+
+
+def told(error: Exception, uri: str) -> str:
+    """An error in one line, without the password of the URI."""
+    text = (str(error).strip() or type(error).__name__).splitlines()[0][:300]
+    password = urlsplit(uri).password
+    return text.replace(password, "***") if password else text
 
 
 def masked(uri: str) -> str:

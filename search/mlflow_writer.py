@@ -61,10 +61,13 @@ class Writer:
         self.experiment_id = found.experiment_id if found else self.client.create_experiment(self.study)
         if found and found.lifecycle_stage != "active":
             raise OSError(f"experiment {self.study!r} was deleted; restore it with: mlflow experiments restore")
-        for run in self._search("tags.`aot.kind` = 'cell'"):
-            self._cell(_cell_of(run.data.tags)).run_id = run.info.run_id
+        parents = list(self._search("tags.`aot.kind` = 'cell'"))
         for run in self._search("tags.`aot.kind` = 'trial'"):
             self._learn(run)
+        for run in parents:
+            summary = self._cell(_cell_of(run.data.tags))
+            summary.run_id = run.info.run_id
+            summary.changed = any(run.data.metrics.get(name) != value for name, value in summary.metrics().items())
 
     def _search(self, condition: str) -> Iterator[Any]:
         return search_runs(self.client, self.experiment_id, condition)

@@ -24,7 +24,7 @@ def _cells(study: Study, work: Plan) -> Table:
     table.add_column("task", "", overflow="fold")
     table.add_column("method", "", overflow="fold")
     for name in ("assignments", "trials", "finished", "packs"):
-        table.add_column(name, f"{counts[name]:,}", justify="right")
+        table.add_column(name, f"{counts[name]:,}", justify="right", no_wrap=True)
     before = None
     for cell in work.cells:
         place = (cell.backbone, cell.task)

@@ -17,7 +17,8 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterable
-from contextlib import suppress
+from contextlib import closing, suppress
+from dataclasses import dataclass
 from functools import cache
 from importlib import metadata
 from pathlib import Path
@@ -25,6 +26,7 @@ from typing import IO
 
 from search import journal
 from search.journal import ENDED, Entry, Journal, Lock, Say, StudyBusyError, local_folder
+from search.mlflow_process import masked, told
 from trainables.trial import Result, Trial
 
 ROOT = Path(__file__).parents[1]
@@ -65,8 +67,16 @@ class Store:
         return self
 
     def finished(self) -> set[str]:
-        """Ids of the trials that need no training any more."""
-        return _finished(self.study, self.folder, self.tracking, self.say)
+        """Ids of the trials that need no training any more.
+
+        What the journal holds and MLflow lacks, after a run that was killed, is on its way when this returns.
+        """
+        if self._writer is None:
+            raise RuntimeError(f"the store of study {self.study!r} is not open: call open() first")
+        written, logged = _journal(self.folder, self.say), _logged(self.study, self.tracking, self.say)
+        if written and (logged is None or any(logged.get(i) != known for i, known in written.items())):
+            self._writer.keep_alive()
+        return _ended(written, logged or {})
 
     def record(self, results: Iterable[tuple[Trial, Result]]) -> None:
         """Write results to the journal; they are on disk when this returns. OSError where the disk takes none."""
@@ -99,10 +109,11 @@ class _Writer:
         self._settings = json.dumps({"folder": str(folder), "tracking": tracking, "study": study})
         self._log = folder / LOG_NAME
         self._say = say
-        self._restarts = 0
-        self._start()
+        self._starts = 0
+        self._process: subprocess.Popen[str] | None = None
 
     def _start(self) -> None:
+        self._starts += 1
         paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
         with open(self._log, "ab") as log:
             self._process = subprocess.Popen(
@@ -122,16 +133,17 @@ class _Writer:
         self._listener.start()
 
     def keep_alive(self) -> None:
-        """Start the process again if it died; the journal has what it did not send."""
-        if self._process.poll() is None or self._restarts >= RESTARTS:
-            return
-        self._restarts += 1
-        again = "is started again" if self._restarts < RESTARTS else "is started for the last time"
-        self._say(f"the MLflow writer stopped (see {self._log}) and {again}; the journal keeps every result")
-        self._start()
+        """Start the process when there is something to send, and again if it died; the journal has what it did not."""
+        if self._process is None:
+            self._start()
+        elif self._process.poll() is not None and self._starts <= RESTARTS:
+            self._say(f"the MLflow writer stopped (see {self._log}) and is started again; nothing is lost")
+            self._start()
 
     def close(self) -> None:
         """Let it finish. What it could not send stays in the journal, and ``say`` hears of it."""
+        if self._process is None:
+            return
         assert self._process.stdin is not None
         with suppress(BrokenPipeError):  # it died; its exit code says so
             self._process.stdin.close()
@@ -154,41 +166,55 @@ def finished(study: str, folder: str, tracking: str, say: Say) -> set[str]:
     Nothing is created: where there is neither journal nor database, nothing is finished. A server that does not answer
     is told to ``say``, and the journal counts alone.
     """
-    return _finished(study, local_folder(folder), tracking, say)
+    return _ended(_journal(local_folder(folder), say), _logged(study, tracking, say) or {})
 
 
-def _finished(study: str, folder: Path, tracking: str, say: Say) -> set[str]:
-    latest = {entry.trial_id: entry.status for _, _, entry in journal.read(folder / journal.FILE_NAME, say)}
-    ended = {trial_id for trial_id, status in latest.items() if status in ENDED}
+@dataclass(frozen=True)
+class Known:
+    """What a trial's line in the journal, or its run in MLflow, says; ``record`` names the line (``Entry.digest``)."""
+
+    status: str
+    record: str
+
+
+def _journal(folder: Path, say: Say) -> dict[str, Known]:
+    """The latest line of every trial, by trial id."""
+    entries = journal.read(folder / journal.FILE_NAME, say)
+    return {entry.trial_id: Known(entry.status, entry.digest) for _, _, entry in entries}
+
+
+def _ended(*sources: dict[str, Known]) -> set[str]:
+    return {trial_id for source in sources for trial_id, known in source.items() if known.status in ENDED}
+
+
+def _logged(study: str, tracking: str, say: Say) -> dict[str, Known] | None:
+    """Every trial whose run in MLflow has ended, by trial id; None where MLflow does not answer."""
     database = tracking.removeprefix("sqlite:///")
     if database != tracking:
-        return ended | _ended_in_sqlite(Path(database), study, say)
-    return ended | _ended_in_mlflow(tracking, study, say)
+        return _logged_in_sqlite(Path(database), study, say)
+    return _logged_in_mlflow(tracking, study, say)
 
 
-def _ended_in_sqlite(database: Path, study: str, say: Say) -> set[str]:
+def _logged_in_sqlite(database: Path, study: str, say: Say) -> dict[str, Known] | None:
     """From the tables: importing MLflow takes seconds, asking it 1.6 ms per run, and it would create the file."""
     if not database.exists():
-        return set()
+        return {}
     query = """
-        SELECT id.value FROM runs JOIN experiments USING (experiment_id)
+        SELECT id.value, status.value, record.value FROM runs JOIN experiments USING (experiment_id)
         JOIN tags AS id ON id.run_uuid = runs.run_uuid AND id.key = 'aot.trial_id'
         JOIN tags AS status ON status.run_uuid = runs.run_uuid AND status.key = 'aot.status'
-        WHERE experiments.name = ? AND runs.lifecycle_stage = 'active' AND runs.status = 'FINISHED'
-        AND status.value IN ('finished', 'diverged', 'pruned')
+        JOIN tags AS record ON record.run_uuid = runs.run_uuid AND record.key = 'aot.record'
+        WHERE experiments.name = ? AND runs.lifecycle_stage = 'active' AND runs.status IN ('FINISHED', 'FAILED')
     """
     try:
-        connection = sqlite3.connect(f"{database.absolute().as_uri()}?mode=ro", uri=True)
-        try:
-            return {row[0] for row in connection.execute(query, (study,))}
-        finally:
-            connection.close()
+        with closing(sqlite3.connect(f"{database.absolute().as_uri()}?mode=ro", uri=True)) as connection:
+            return {trial_id: Known(status, record) for trial_id, status, record in connection.execute(query, (study,))}
     except sqlite3.Error as error:
         say(f"{database} cannot be read ({error}); the journal alone says what is finished")
-        return set()
+        return None
 
 
-def _ended_in_mlflow(tracking: str, study: str, say: Say) -> set[str]:
+def _logged_in_mlflow(tracking: str, study: str, say: Say) -> dict[str, Known] | None:
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     from mlflow import MlflowClient
@@ -196,21 +222,20 @@ def _ended_in_mlflow(tracking: str, study: str, say: Say) -> set[str]:
     from requests import RequestException
     from sqlalchemy.exc import SQLAlchemyError
 
-    from search.mlflow_process import masked
     from search.mlflow_writer import search_runs
 
     try:
         client = MlflowClient(tracking_uri=tracking)
         experiment = client.get_experiment_by_name(study)
         if experiment is None:
-            return set()
-        condition = "tags.`aot.kind` = 'trial' AND attributes.status = 'FINISHED'"
-        runs = search_runs(client, experiment.experiment_id, condition)
-        return {run.data.tags["aot.trial_id"] for run in runs if run.data.tags.get("aot.status") in ENDED}
+            return {}
+        runs = search_runs(client, experiment.experiment_id, "tags.`aot.kind` = 'trial'")
+        tags = [run.data.tags for run in runs if run.info.status in ("FINISHED", "FAILED")]
     except (MlflowException, RequestException, SQLAlchemyError, OSError) as error:
-        reason = str(error).splitlines()[0][:200]
+        reason = told(error, tracking)
         say(f"MLflow at {masked(tracking)} cannot be read ({reason}); the journal alone says what is finished")
-        return set()
+        return None
+    return {t["aot.trial_id"]: Known(t["aot.status"], t.get("aot.record", "")) for t in tags if "aot.status" in t}
 
 
 @cache

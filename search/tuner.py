@@ -122,24 +122,30 @@ def connected(resources: Resources, address: str | None) -> Iterator[int]:
         raise RunError(f"{address} is an address of Ray Client; give HOST:PORT of the head node, or use aot submit")
     if address is None and resources.cpu > _cores():
         raise RunError(f"a pack takes {resources.cpu:g} CPUs, but this machine has {_cores()}; lower resources.cpu")
-    options: dict[str, Any] = {"num_cpus": _cores(), "include_dashboard": False, "object_store_memory": 256 * 2**20}
-    with environment(_ENVIRONMENT):
-        try:
-            ray.init(
-                address=address or "local",
-                runtime_env={"env_vars": worker_environment(resources)},
-                logging_level=logging.ERROR,
-                log_to_driver=False,
-                configure_logging=True,
-                **({} if address else options),
-            )
-        except (ConnectionError, ValueError, RuntimeError) as error:
-            what = f"the Ray cluster at {address}" if address else "Ray on this machine"
-            raise RunError(f"{what} cannot be reached: {str(error).splitlines()[0]}") from error
+    try:
+        _connect(worker_environment(resources), address)
+    except (ConnectionError, ValueError, RuntimeError) as error:
+        what = f"the Ray cluster at {address} cannot be reached" if address else "Ray does not start on this machine"
+        raise RunError(f"{what}: {str(error).splitlines()[0]}") from error
     try:
         yield _places(resources)
     finally:
         ray.shutdown()
+
+
+def _connect(variables: dict[str, str], address: str | None) -> None:
+    if address is not None:
+        ray.init(address, runtime_env={"env_vars": variables}, logging_level=logging.ERROR, log_to_driver=False)
+        return
+    with environment({**_ENVIRONMENT, **variables}):  # workers inherit them, and start faster than with a runtime_env
+        ray.init(
+            "local",
+            num_cpus=_cores(),
+            include_dashboard=False,
+            object_store_memory=256 * 2**20,
+            logging_level=logging.ERROR,
+            log_to_driver=False,
+        )
 
 
 def _cores() -> int:

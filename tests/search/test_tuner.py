@@ -1,0 +1,190 @@
+"""The whole search with a real Ray and a real MLflow store; the training is a stub."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from helpers.stub_study import TRAIN, logged, write_study
+from rich.console import Console
+
+from analysis import frame
+from search import journal, study, tuner
+from search._running import Running
+from search.plan import plan
+from search.trainable import Job, Report
+from search.tuner import Outcome, PackSearcher
+from search.view import View
+from trainables.trial import Epoch, Pack, Result
+
+
+class Told:
+    """A view that remembers what was said."""
+
+    def __init__(self) -> None:
+        self.console = Console(record=True, width=250, file=open("/dev/null", "w"))  # noqa: SIM115
+        self.view = View(self.console, seconds=0)
+
+    @property
+    def text(self) -> str:
+        return self.console.export_text(clear=False)
+
+
+def run(path: Path) -> tuple[Outcome, str]:
+    told = Told()
+    outcome = tuner.run(study.load(path), view=told.view, train=TRAIN)
+    return outcome, told.text
+
+
+@pytest.mark.usefixtures("ray_two_cpus")
+class TestRun:
+    def test_a_study_then_a_seed_then_a_method(self, tmp_path: Path) -> None:
+        outcome, text = run(write_study(tmp_path))
+        assert outcome == Outcome(finished=4)
+        assert "4 trials in 1 cells; 4 to train" in text
+        first = logged(tmp_path)
+        assert len(first) == 4
+        assert not list((tmp_path / "runs" / "stub" / "checkpoints").iterdir()), "checkpoints of ended packs are discarded"
+        assert not (tmp_path / "runs" / "stub" / "tune").exists()
+
+        outcome, text = run(write_study(tmp_path, seeds=[0, 1, 2], methods={"bitfit": {}, "lora": {"rank": [4]}}))
+        assert outcome == Outcome(finished=8, skipped=4)
+        assert "4 of them done before; 8 to train" in text
+        both = logged(tmp_path)
+        assert len(both) == 12
+        assert all(len(runs) == 1 for runs in both.values())
+        assert {k: v for k, v in both.items() if k in first} == first, "what was done is not touched"
+
+        outcome, _ = run(tmp_path / "study.yaml")
+        assert outcome == Outcome(skipped=12)
+        assert len(frame.from_mlflow(f"sqlite:///{tmp_path}/runs/mlflow.db", "stub")) == 12
+
+    def test_faults_in_packs(self, tmp_path: Path) -> None:
+        """Members of one pack: one diverges; another pack fails; all are too large for the memory at first."""
+        rates = [1e-3, 2e-3, 3e-3, 4e-3]
+        wishes = {"members": 3, "fails": 4e-3, "diverges": 1e-3}
+        changes = {"defaults": {"learning_rate": rates, "batch_size": [16]}, "resources": {"cpu": 1, "pack_tokens": 4096}}
+        path = write_study(tmp_path, wishes, **changes)
+        assert [len(p.trials) for p in plan(study.load(path)).packs] == [8]
+
+        outcome, text = run(path)
+        assert outcome == Outcome(finished=4, diverged=2, failed=2)
+        assert "a pack of 8 trials of minilm, demo/sentiment, bitfit is split in two and tried again: MemoryError" in text
+        by_rate = {(r[0]["params"]["learning_rate"], r[0]["params"]["seed"]): r[0] for r in logged(tmp_path).values()}
+        assert len(by_rate) == 8
+        failed = by_rate["0.004", "0"]
+        assert failed["run"] == "FAILED"
+        assert failed["tags"]["aot.status"] == "failed"
+        assert failed["tags"]["aot.reason"] == "ValueError: the stub was asked to fail"
+        assert "trainable_parameters" not in failed["metrics"]
+        diverged = by_rate["0.001", "1"]
+        assert (diverged["run"], diverged["tags"]["aot.status"]) == ("FINISHED", "diverged")
+        assert diverged["metrics"]["best_epoch"] == 1, "it keeps the best score that it reached"
+        rows = frame.from_mlflow(f"sqlite:///{tmp_path}/runs/mlflow.db", "stub")
+        assert sorted(rows["status"]) == ["diverged"] * 2 + ["failed"] * 2 + ["finished"] * 4
+
+        (tmp_path / "runs" / "stub" / "stub.json").write_text("{}")
+        outcome, _ = run(path)
+        assert outcome == Outcome(finished=2, skipped=6), "failed trials are trained again"
+        again = logged(tmp_path)[failed["tags"]["aot.trial_id"]]
+        assert len(again) == 1
+        assert again[0]["id"] == failed["id"], "in the run that they have"
+        assert (again[0]["run"], again[0]["tags"]["aot.status"], again[0]["tags"]["aot.reason"]) == ("FINISHED", "finished", "")
+
+    def test_a_pack_of_one_that_needs_too_much_memory_fails(self, tmp_path: Path) -> None:
+        outcome, _ = run(write_study(tmp_path, {"members": 0}, seeds=[0]))
+        assert outcome == Outcome(failed=2)
+        assert {r[0]["tags"]["aot.reason"] for r in logged(tmp_path).values()} == {"MemoryError: 1 members do not fit"}
+
+    def test_a_worker_that_is_killed(self, tmp_path: Path) -> None:
+        """Killed once, its pack goes on from the checkpoint; killed again and again, it is recorded as failed."""
+        outcome, text = run(write_study(tmp_path, {"kill": 1e-3, "kill_times": 1}, seeds=[0]))
+        assert outcome == Outcome(finished=2)
+        assert "a worker died; a pack of 1 trial of minilm, demo/sentiment, bitfit goes on from the last checkpoint" in text
+        entries = [e for _, _, e in journal.read(tmp_path / "runs" / "stub" / "journal.jsonl", pytest.fail)]
+        assert {tuple(int(row[0]) for row in e.history) for e in entries} == {(1, 2, 3, 4, 5)}
+
+        (tmp_path / "runs" / "stub" / "stub.json").write_text(json.dumps({"kill": 2e-3, "kill_times": 99}))
+        outcome, text = run(write_study(tmp_path, {"kill": 2e-3, "kill_times": 99}, seeds=[1]))
+        assert outcome == Outcome(finished=1, failed=1)
+        (failed,) = [e for _, _, e in journal.read(tmp_path / "runs" / "stub" / "journal.jsonl", pytest.fail) if e.status == "failed"]
+        assert failed.reason.startswith("its worker died 3 times")
+        assert [row[0] for row in failed.history] == [1, 2]
+
+    def test_a_loop_without_patience_is_stopped_by_the_scheduler(self, tmp_path: Path) -> None:
+        """The real Tune, the real scheduler: each trial ends in the epoch in which the loop would have ended it."""
+        outcome, _ = run(write_study(tmp_path, {"no_patience": True, "seconds": 0.25}, seeds=[0]))
+        assert outcome == Outcome(finished=2)
+        for runs in logged(tmp_path).values():
+            assert (runs[0]["metrics"]["epochs"], runs[0]["metrics"]["best_epoch"]) == (5, 3)
+
+    def test_the_summary_of_a_cell(self, tmp_path: Path) -> None:
+        from mlflow import MlflowClient
+
+        run(write_study(tmp_path, seeds=[0, 1, 2]))
+        client = MlflowClient(f"sqlite:///{tmp_path}/runs/mlflow.db")
+        experiment = client.get_experiment_by_name("stub")
+        (cell,) = client.search_runs([experiment.experiment_id], "tags.`aot.kind` = 'cell'")
+        assert cell.info.run_name == "minilm · demo/sentiment · bitfit"
+        children = logged(tmp_path)
+        assert {r[0]["tags"]["mlflow.parentRunId"] for r in children.values()} == {cell.info.run_id}
+        assert cell.data.metrics["n_trials"] == cell.data.metrics["n_finished"] == 6
+        best = cell.data.tags["aot.best_assignment_id"]
+        scores = sorted(r[0]["metrics"]["score"] for r in children.values() if r[0]["tags"]["aot.assignment_id"] == best)
+        assert cell.data.metrics["best_median"] == scores[1]
+
+
+def member(pack: Pack, i: int, epoch: int, score: float) -> tuple[str, Epoch]:
+    return pack.trials[i].id, Epoch(epoch, score, 0.5, 1.0)
+
+
+@pytest.fixture
+def pack(tmp_path: Path) -> Pack:
+    path = write_study(tmp_path, resources={"cpu": 1, "pack_tokens": 4096})
+    (pack,) = plan(study.load(path)).packs
+    return pack
+
+
+def test_results_that_come_again_count_once(pack: Pack) -> None:
+    running = Running(pack)
+    result = Result(pack.trials[0].id, "finished", 60.0, 1, (Epoch(1, 60.0, 0.5, 1.0),), 10)
+    assert running.update(Report([member(pack, 0, 1, 60.0)], [result])) == [(pack.trials[0], result)]
+    assert running.update(Report([], [result])) == []
+    assert len(running.left) == 3
+
+
+def test_what_is_left_of_a_pack_keeps_what_it_reached(pack: Pack) -> None:
+    running = Running(pack)
+    running.update(Report([member(pack, 0, 1, 60.0), member(pack, 0, 2, 61.0), member(pack, 1, 1, float("nan"))]))
+    closed = {trial.id: result for trial, result in running.close("failed", "why")}
+    first = closed[pack.trials[0].id]
+    assert (first.status, first.score, first.best_epoch, first.reason) == ("failed", 61.0, 2, "why")
+    assert closed[pack.trials[1].id].score is None
+    assert not running.left
+
+
+def test_the_searcher_waits_for_packs_that_may_come_back(pack: Pack) -> None:
+    job = Job(None, TRAIN, "storage", "cache", 1)
+    searcher = PackSearcher([pack], job)
+    assert searcher.suggest("a")["job"].pack is pack
+    assert searcher.suggest("b") is None
+    searcher.put_first(pack.split())
+    searcher.on_trial_complete("a")
+    handed = [searcher.suggest(i)["job"].pack for i in "bc"]
+    assert handed == list(pack.split())
+    searcher.on_trial_complete("b")
+    searcher.on_trial_complete("c")
+    assert searcher.suggest("d") == PackSearcher.FINISHED
+
+
+def test_a_pack_larger_than_the_machine(tmp_path: Path) -> None:
+    path = write_study(tmp_path, resources={"cpu": 4096})
+    with pytest.raises(tuner.RunError, match=r"4096 CPUs, but this machine has \d+; lower resources.cpu"):
+        tuner.run(study.load(path), view=View(), train=TRAIN)
+
+
+def test_an_address_that_cannot_be_used(tmp_path: Path) -> None:
+    path = write_study(tmp_path)
+    with pytest.raises(tuner.RunError, match="address of Ray Client"):
+        tuner.run(study.load(path), address="ray://head:10001", view=View(), train=TRAIN)
