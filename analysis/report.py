@@ -69,6 +69,8 @@ def _pictures(sections: list[Section], figures: Path) -> dict[str, bytes]:
     images = {}
     for picture in (block for section in sections for block in section.blocks if isinstance(block, Picture)):
         image = io.BytesIO()
+        picture.figure.draw_without_rendering()
+        picture.figure.set_layout_engine("none")  # the layout is found once and kept for both files
         picture.figure.savefig(image, format="png", dpi=style.DPI, metadata={"Software": None})
         picture.figure.savefig(figures / f"{picture.name}.pdf", metadata={"CreationDate": None})
         images[picture.name] = image.getvalue()

@@ -124,14 +124,23 @@ def plain(name: str) -> str:
 # --- figures ---------------------------------------------------------------------------------------------------------
 
 
-def panels(count: int, *, width: float = 2.75, height: float = 2.25, columns: int = 4) -> tuple[Figure, list[Axes]]:
-    """A figure of ``count`` panels, up to ``columns`` a row, with room for a legend below. Sizes in inches per panel."""
+def panels(
+    count: int, x: str, y: str, *, width: float = 2.75, height: float = 2.25, columns: int = 4
+) -> tuple[Figure, list[Axes]]:
+    """A figure of ``count`` panels, up to ``columns`` a row, with room for a legend below. Sizes in inches per panel.
+
+    ``x`` and ``y`` name the axes, once: under the lowest panel of each column and beside the first of each row.
+    """
     columns = _columns(count, columns)
     rows = -(-count // columns)
     figure = Figure(figsize=(max(width * columns, 5.6), height * rows + 0.75), layout="constrained")
     axes = figure.subplots(rows, columns, squeeze=False).ravel().tolist()
-    for spare in axes[count:]:
-        spare.set_visible(False)
+    for i, axis in enumerate(axes):
+        axis.set_visible(i < count)
+        if i % columns == 0:
+            axis.set_ylabel(y)
+        if i + columns >= count:
+            axis.set_xlabel(x)
     return figure, axes[:count]
 
 

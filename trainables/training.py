@@ -16,6 +16,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -86,7 +87,7 @@ def train(pack: Pack, workspace: Workspace) -> Iterator[Progress]:
         seconds = (time.perf_counter() - started) / len(run.active)
         epochs = {}
         for i, member in enumerate(run.active):
-            epochs[member.trial.id] = member.close_epoch(scores[i], losses[i], seconds, lambda i=i: run.weights(i))
+            epochs[member.trial.id] = member.close_epoch(scores[i], losses[i], seconds, partial(run.weights, i))
         results = run.release_ended()
         run.save()
         yield Progress(run.epoch, epochs, results, done=not run.active)
@@ -116,7 +117,9 @@ class _Run:
         method = methods.get(first.method)
         self.method = method(method.Config(**first.method_config), self.backbone.spec)
         self.trainable_parameters = self.method.count() + head.count(self.task.outputs, self.backbone.spec.width)
-        self.shift, self.scale = _regression_scale(self.data.train.labels) if self.task.kind == "regression" else (0.0, 1.0)
+        self.shift, self.scale = 0.0, 1.0
+        if self.task.kind == "regression":
+            self.shift, self.scale = _mean_and_std(self.data.train.labels)
         self.epoch = 0
         self.active: list[Member] = [Member(trial) for trial in pack.trials]
         self.ended_before: tuple[Result, ...] = ()
@@ -272,7 +275,7 @@ def _random_numbers(run: _Run) -> Iterator[None]:
         yield
 
 
-def _regression_scale(labels: np.ndarray) -> tuple[float, float]:
+def _mean_and_std(labels: np.ndarray) -> tuple[float, float]:
     """Mean and standard deviation of the train labels; a regression is trained on standardised values."""
     std = float(np.std(labels))
     return float(np.mean(labels)), std if std > 0 and math.isfinite(std) else 1.0

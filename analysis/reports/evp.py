@@ -59,12 +59,10 @@ def render(data: Evp) -> Section:
 
 def _picture(benchmark: str, backbone: str, rows: pd.DataFrame) -> Picture:
     tasks = style.tasks(rows["task"])
-    figure, axes = style.panels(len(tasks))
+    figure, axes = style.panels(len(tasks), "Assignments tried", "Expected best score")
     for axis, task in zip(axes, tasks, strict=True):
         _panel(axis, rows[rows["task"] == task])
         axis.set_title(style.task(task))
-    figure.supxlabel("Assignments tried", fontsize=9)
-    figure.supylabel("Expected best score", fontsize=9)
     style.legend(figure, rows["method"])
     title = f"{heading(benchmark, backbone)}: expected best score against the number of assignments tried"
     return Picture(slug("evp", benchmark, backbone), title, figure)

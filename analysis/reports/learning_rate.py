@@ -35,7 +35,7 @@ def render(data: pd.DataFrame) -> Section | None:
 
 def _picture(benchmark: str, backbone: str, rows: pd.DataFrame) -> Picture:
     tasks = style.tasks(rows["task"])
-    figure, axes = style.panels(len(tasks))
+    figure, axes = style.panels(len(tasks), "Learning rate", "Best median score")
     for axis, task in zip(axes, tasks, strict=True):
         here = rows[rows["task"] == task]
         for method in style.methods(here["method"]):
@@ -47,8 +47,6 @@ def _picture(benchmark: str, backbone: str, rows: pd.DataFrame) -> Picture:
             axis.set_xticks(rates, [f"{rate:.0e}".replace("e-0", "e-") for rate in rates])
             axis.xaxis.set_minor_locator(NullLocator())
         axis.set_title(style.task(task))
-    figure.supxlabel("Learning rate", fontsize=9)
-    figure.supylabel("Best median score", fontsize=9)
     style.legend(figure, rows["method"])
     title = f"{heading(benchmark, backbone)}: best median score at each learning rate"
     return Picture(slug("learning-rate", benchmark, backbone), title, figure)

@@ -57,12 +57,10 @@ def render(data: pd.DataFrame) -> Section | None:
 
 def _picture(benchmark: str, backbone: str, rows: pd.DataFrame) -> Picture:
     tasks = ([MACRO] if (rows["task"] == MACRO).any() else []) + style.tasks(rows.loc[rows["task"] != MACRO, "task"])
-    figure, axes = style.panels(len(tasks))
+    figure, axes = style.panels(len(tasks), "Trainable parameters", "Best median score")
     for axis, task in zip(axes, tasks, strict=True):
         _panel(axis, rows[rows["task"] == task])
         axis.set_title("Macro" if task == MACRO else style.task(task))
-    figure.supxlabel("Trainable parameters", fontsize=9)
-    figure.supylabel("Best median score", fontsize=9)
     style.legend(figure, rows["method"])
     return Picture(slug("parameters", benchmark, backbone), f"{heading(benchmark, backbone)}: score against trainable parameters", figure)
 

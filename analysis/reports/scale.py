@@ -32,7 +32,7 @@ def render(data: pd.DataFrame) -> Section | None:
     if data.empty:
         return None
     benchmarks = sorted(data["benchmark"].unique())
-    figure, axes = style.panels(len(benchmarks), width=4.2, height=3.0, columns=2)
+    figure, axes = style.panels(len(benchmarks), "", "Macro score", width=4.2, height=3.0, columns=2)
     for axis, benchmark in zip(axes, benchmarks, strict=True):
         rows = data[data["benchmark"] == benchmark]
         places = {name: i for i, name in enumerate(rows["backbone"].unique())}
@@ -42,6 +42,5 @@ def render(data: pd.DataFrame) -> Section | None:
         axis.set_xticks(range(len(places)), [style.backbone(name) for name in places])
         axis.set_xlim(-0.25, len(places) - 0.75)
         axis.set_title(style.benchmark(benchmark))
-        axis.set_ylabel("Macro score")
     style.legend(figure, data["method"])
     return Section(TITLE, _INTRO, (Picture("scale", "Macro score of each method by backbone", figure),))

@@ -64,13 +64,12 @@ def _table(benchmark: str, backbone: str, rows: pd.DataFrame) -> Table:
 
 def _picture(benchmark: str, backbone: str, rows: pd.DataFrame) -> Picture:
     tasks, methods = style.tasks(rows["task"]), style.methods(rows["method"])
-    figure, axes = style.panels(len(tasks), height=0.26 * len(methods) + 0.75)
+    figure, axes = style.panels(len(tasks), "Score", "", height=0.26 * len(methods) + 0.75)
     for i, (axis, task) in enumerate(zip(axes, tasks, strict=True)):
         _panel(axis, rows[rows["task"] == task], methods)
         axis.set_title(style.task(task))
         columns = round(figure.get_size_inches()[0] / 2.75)
         axis.set_yticks(range(len(methods)), [style.method(m) for m in methods] if i % columns == 0 else [])
-    figure.supxlabel("Score", fontsize=9)
     return Picture(slug("seeds", benchmark, backbone), f"{heading(benchmark, backbone)}: every seed of the best assignments", figure)
 
 

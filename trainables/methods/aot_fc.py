@@ -51,7 +51,7 @@ class FullyConnectedAoT:
         return self.spec.layers * (2 * self.spec.width * self.rank + self.rank + self.spec.width)
 
     def initial(self, backbone: Backbone, generator: torch.Generator) -> dict[str, Tensor]:
-        """``W_1`` normal, the rest zero."""
+        """``W_1`` from N(0, 1/d), the rest zero."""
         layers, rank, width = self.spec.layers, self.rank, self.spec.width
         std = 1 / math.sqrt(width)  # an output has the scale of an entry of E
         return {

@@ -54,7 +54,7 @@ class KroneckerAoT:
         return self.spec.layers * self.rank * (self.a + self.b + self.rank * self.spec.width)
 
     def initial(self, backbone: Backbone, generator: torch.Generator) -> dict[str, Tensor]:
-        """``W_L`` and ``W_M`` normal, ``W_R`` zero."""
+        """``W_L`` and ``W_M`` from N(0, 1/r): rows of their product have mean square length 1. ``W_R`` zero."""
         layers, rank = self.spec.layers, self.rank
         std = rank**-0.5
         return {

@@ -50,7 +50,7 @@ class PTuningV1:
         return self.length * self.width
 
     def initial(self, backbone: Backbone, generator: torch.Generator) -> dict[str, Tensor]:
-        """Embeddings of ``p`` tokens drawn from the vocabulary."""
+        """Embeddings of ``p`` tokens drawn from the vocabulary: of the scale and directions the backbone knows."""
         embeddings = backbone.embedding_matrix.detach()  # (v, d_embedding)
         tokens = torch.randint(embeddings.shape[0], (self.length,), generator=generator)
         return {"prompt": embeddings[tokens.to(embeddings.device)].to("cpu", torch.float32, copy=True)}

@@ -196,15 +196,17 @@ def test_kronecker_factors() -> None:
 
 
 def test_scales_at_the_start() -> None:
-    """What the docstrings of the two AoT methods say of their starts, on a backbone of a larger vocabulary."""
+    """The scales that the docstrings of the two AoT methods name."""
     backbone = shared_backbone("bert")
     generator = torch.Generator().manual_seed(0)
-    fully_connected = FullyConnectedAoT(FullyConnectedAoT.Config(rank=512), backbone.spec)
-    w_1 = fully_connected.initial(backbone, generator)["w_1"]
-    print((backbone.embedding_matrix @ w_1).std())
+    w_1 = FullyConnectedAoT(FullyConnectedAoT.Config(rank=512), backbone.spec).initial(backbone, generator)["w_1"]
+    embeddings = backbone.embedding_matrix
+    torch.testing.assert_close((embeddings @ w_1).std(), embeddings.std(), atol=0.0, rtol=0.05)
     for rank in (5, 50):
-        member = KroneckerAoT(KroneckerAoT.Config(rank=rank), backbone.spec).initial(backbone, generator)
-        print(torch.kron(member["w_l"][0], member["w_m"][0]).square().sum(1).mean())
+        config = KroneckerAoT.Config(rank=rank, a=100, b=100)
+        member = KroneckerAoT(config, backbone.spec).initial(backbone, generator)
+        rows = torch.kron(member["w_l"][0], member["w_m"][0])  # (a b, r²)
+        torch.testing.assert_close(rows.square().sum(1).mean(), torch.tensor(1.0), atol=0.2, rtol=0.0)
 
 
 def test_a_prompt_leaves_room_for_text() -> None:

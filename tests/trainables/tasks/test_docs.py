@@ -1,0 +1,38 @@
+"""The page of tasks says what the code does."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from trainables.metrics import METRICS
+from trainables.tasks import Hub, get, names
+
+PAGE = (Path(__file__).parents[3] / "docs" / "tasks.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("name", names())
+def test_the_table_has_every_task_as_it_is(name: str) -> None:
+    task = get(name)
+    row = next(line for line in PAGE.splitlines() if line.startswith(f"| `{name}` |"))
+    cells = [cell.strip() for cell in row.strip("|").split("|")]
+    assert cells[1:3] == [f"`{task.text[0]}`", f"`{task.text[1]}`" if len(task.text) > 1 else ""]
+    assert cells[3] == ("a number, 0 to 5" if task.labels is None else ", ".join(task.labels))
+    assert cells[4] == f"`{task.metric}`"
+    if isinstance(task.source, Hub):
+        assert cells[5:] == [f"{task.epochs} / {task.patience}", f"`{task.source.folder}`"]
+        assert f"`{task.source.id}` on the hub" in PAGE
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_every_metric_is_explained(metric: str) -> None:
+    assert f"`{metric}`" in PAGE.split("## Metrics")[1].split("## Where")[0]
+
+
+def test_the_ten_lines_work() -> None:
+    code = PAGE.split("## A built-in task in ten lines")[1].split("```python\n")[1].split("```")[0]
+    found: dict = {}
+    exec(code, found)
+    (task,) = found["TASKS"]
+    assert (task.benchmark, task.outputs, task.columns) == ("news", 4, ("text",))
