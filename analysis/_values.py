@@ -4,28 +4,22 @@ from __future__ import annotations
 
 import math
 import re
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-
-class _Missing:
-    """The type of MISSING, so that an empty cell and a wrong one are not both ``None``."""
-
-
-MISSING: Final = _Missing()
 _EMPTY = frozenset({"", "nan", "none", "null", "na", "<na>"})
 _INTEGER = re.compile(r"[+-]?\d+")
 _EXACT = 2**53  # whole numbers up to here are exact as floats
 
 
-def number(value: Any) -> int | float | _Missing | None:
-    """The number in a cell: MISSING where it is empty, ``None`` where it holds something else."""
+def number(value: Any) -> int | float | None:
+    """The number in a cell, ``None`` where it is empty. Raises ValueError where it holds something else."""
     if _empty(value):
-        return MISSING
-    if isinstance(value, (bool, np.bool_)):
         return None
+    if isinstance(value, (bool, np.bool_)):
+        raise ValueError(f"{value!r} is not a number")
     if isinstance(value, (int, np.integer)):
         return int(value)
     if isinstance(value, (float, np.floating)):
@@ -33,10 +27,9 @@ def number(value: Any) -> int | float | _Missing | None:
     text = str(value).strip()
     if _INTEGER.fullmatch(text):
         return int(text)
-    try:
-        return float(text) if "_" not in text else None
-    except ValueError:
-        return None
+    if "_" in text:  # Python reads 1_000 as a number, other readers of the file do not
+        raise ValueError(f"{value!r} is not a number")
+    return float(text)
 
 
 def hyperparameter_series(values: list[Any]) -> Any:
@@ -50,9 +43,10 @@ def hyperparameter_series(values: list[Any]) -> Any:
     if all(isinstance(value, bool) for value in present) and present:
         return pd.array([pd.NA if value is None else value for value in parsed], dtype="boolean")
     if all(isinstance(value, (int, float)) and not isinstance(value, bool) for value in present):
-        if all(float(value).is_integer() and abs(value) < _EXACT for value in present):
-            return pd.array([pd.NA if value is None else int(value) for value in parsed], dtype="Int64")
-        return np.array([np.nan if value is None else float(value) for value in parsed], dtype="float64")
+        numbers = [None if value is None else float(value) for value in parsed]
+        if all(value is None or (value.is_integer() and abs(value) < _EXACT) for value in numbers):
+            return pd.array([pd.NA if value is None else int(value) for value in numbers], dtype="Int64")
+        return np.array([np.nan if value is None else value for value in numbers], dtype="float64")
     return pd.array([None if value is None else _text(value) for value in parsed], dtype="str")
 
 
@@ -61,14 +55,17 @@ def _hyperparameter(value: Any) -> bool | int | float | str | None:
         return None
     if isinstance(value, (bool, np.bool_)):
         return bool(value)
-    parsed = number(value)
-    if isinstance(parsed, (int, float)):
-        return parsed
     text = str(value).strip()
-    return {"true": True, "false": False}.get(text.lower(), text)
+    if text.lower() in ("true", "false"):
+        return text.lower() == "true"
+    try:
+        parsed = number(value)
+    except ValueError:
+        return text
+    return text if isinstance(parsed, int) and abs(parsed) >= _EXACT else parsed
 
 
-def _text(value: bool | int | float | str) -> str:
+def _text(value: bool | float | str) -> str:
     if isinstance(value, float) and value.is_integer() and abs(value) < _EXACT:
         return str(int(value))
     return str(value)

@@ -50,7 +50,7 @@ def weights(size: int, draws: np.ndarray, estimator: Estimator) -> np.ndarray:
 
 
 def expected_best(values: np.ndarray, estimator: Estimator = "v", draws: np.ndarray | None = None) -> np.ndarray:
-    """Expected maximum of ``n`` of the values ``(…, N)`` for each ``n`` of ``draws`` (default 1 … N): ``(…, draws)``."""
+    """Expected maximum of ``n`` of the values ``(…, N)``, for each ``n`` of ``draws`` (default 1 … N): ``(…, n)``."""
     ordered = np.sort(values, axis=-1)
     size = ordered.shape[-1]
     draws = np.arange(1, size + 1) if draws is None else draws

@@ -1,8 +1,8 @@
 """Runs as one tidy frame: a row per trial, failures included. The only file of the analysis that knows MLflow.
 
-The schema is the one of ``aot export`` and ``aot report --runs``: the columns of ``COLUMNS``, then one column ``hp.NAME``
-per hyperparameter. Every frame, wherever it comes from, passes through :func:`tidy`, so that CSV, parquet and MLflow
-give the same frame for the same runs, to the last bit of every score.
+The schema is the one of ``aot export`` and ``aot report --runs``: the columns of ``COLUMNS``, then one column
+``hp.NAME`` per hyperparameter. Every frame, wherever it comes from, passes through :func:`tidy`, so that CSV, parquet
+and MLflow give the same frame for the same runs, to the last bit of every score.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 import numpy as np
 import pandas as pd
 
-from analysis._values import MISSING, hyperparameter_series, number
+from analysis._values import hyperparameter_series, number
 
 STATUSES = ("finished", "diverged", "failed", "pruned")
 _TEXT = ("study", "benchmark", "backbone", "task", "method", "assignment_id", "trial_id")
@@ -102,7 +102,7 @@ def _texts(column: str, values: list[Any], where: list[str], problems: list[str]
 def _statuses(values: list[Any], where: list[str], problems: list[str]) -> Iterator[str]:
     known = ", ".join(STATUSES)
     for value, row in zip(values, where, strict=True):
-        if value not in STATUSES:
+        if not isinstance(value, str) or value not in STATUSES:
             problems.append(f"{row}, column 'status': {value!r} is not a status; known: {known}")
         yield str(value)
 
@@ -110,22 +110,23 @@ def _statuses(values: list[Any], where: list[str], problems: list[str]) -> Itera
 def _numbers(column: str, values: list[Any], where: list[str], problems: list[str]) -> Iterator[float | int | None]:
     """Finite numbers, ``None`` where a cell is empty; whole and not negative where the column counts something."""
     for value, row in zip(values, where, strict=True):
-        parsed = number(value)
         rule = ""
-        if parsed is MISSING:
-            if column == "seed":
-                rule = "the value is empty; every trial has a seed"
-        elif parsed is None:
-            rule = f"{value!r} is not a number"
-        elif not np.isfinite(float(parsed)):
-            rule = f"{value!r} is not finite; leave the cell empty where there is no {column}"
-        elif column in _WHOLE and parsed != int(parsed):
-            rule = f"{value!r} is not a whole number"
-        elif column not in ("score", "seed") and parsed < 0:
-            rule = f"{value!r} is negative"
+        try:
+            parsed = number(value)
+        except ValueError:
+            parsed, rule = None, f"{value!r} is not a number"
+        if parsed is None and not rule and column == "seed":
+            rule = "the value is empty; every trial has a seed"
+        if parsed is not None:
+            if not np.isfinite(float(parsed)):
+                rule = f"{value!r} is not finite; leave the cell empty where there is no {column}"
+            elif column in _WHOLE and parsed != int(parsed):
+                rule = f"{value!r} is not a whole number"
+            elif column not in ("score", "seed") and parsed < 0:
+                rule = f"{value!r} is negative"
         if rule:
             problems.append(f"{row}, column {column!r}: {rule}")
-        yield None if rule or parsed is MISSING else parsed
+        yield None if rule else parsed
 
 
 def _faults_between_rows(frame: pd.DataFrame, where: list[str]) -> Iterator[str]:
@@ -135,11 +136,15 @@ def _faults_between_rows(frame: pd.DataFrame, where: list[str]) -> Iterator[str]
             yield f"{where[i]}, column 'score': a finished trial has a score, but the cell is empty or no number"
     if "trial_id" in frame:
         named = frame["trial_id"] != ""
-        for trial_id, rows in frame[named & frame.duplicated("trial_id", keep=False)].groupby("trial_id").groups.items():
+        for trial_id, rows in (
+            frame[named & frame.duplicated("trial_id", keep=False)].groupby("trial_id").groups.items()
+        ):
             yield f"column 'trial_id': {trial_id!r} stands in {_list(rows, where)}; a trial has one row"
     key = ["benchmark", "backbone", "task", "method", "assignment_id", "seed"]
     if {*key, "trial_id"} <= set(frame.columns):
-        twice = frame[frame["seed"].notna() & ~frame.duplicated("trial_id", keep=False) & frame.duplicated(key, keep=False)]
+        twice = frame[
+            frame["seed"].notna() & ~frame.duplicated("trial_id", keep=False) & frame.duplicated(key, keep=False)
+        ]
         for values, rows in twice.groupby(key).groups.items():
             name = f"assignment {values[4]!r} with seed {values[5]} on {values[2]}"
             yield f"column 'seed': {name} stands in {_list(rows, where)}; an assignment and a seed are one trial"

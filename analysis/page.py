@@ -35,7 +35,9 @@ def markdown(document: Document, folder: str = "figures") -> str:
             if isinstance(block, Table):
                 parts.append(to_markdown(block).rstrip())
             elif isinstance(block, Picture):
-                parts.append(f"![{escape_markdown(block.title)}]({folder}/{block.name}.png)\n\n*{escape_markdown(block.title)}*")
+                parts.append(
+                    f"![{escape_markdown(block.title)}]({folder}/{block.name}.png)\n\n*{escape_markdown(block.title)}*"
+                )
             else:
                 parts.append(escape_markdown(block))
     return "\n\n".join(parts) + "\n"
@@ -44,7 +46,10 @@ def markdown(document: Document, folder: str = "figures") -> str:
 def page(document: Document, images: Mapping[str, bytes]) -> str:
     """The report as HTML. ``images`` holds each picture's PNG by its name; nothing is loaded from elsewhere."""
     body = [f'<header><h1>{html.escape(document.title)}</h1><p class="lead">{html.escape(document.what)}</p>']
-    for heading, kind, lines in (("What came out", "out", document.findings), ("Before you quote a number", "care", document.caveats)):
+    for heading, kind, lines in (
+        ("What came out", "out", document.findings),
+        ("Before you quote a number", "care", document.caveats),
+    ):
         if lines:
             items = "".join(f"<li>{html.escape(line)}</li>" for line in lines)
             body.append(f'<div class="{kind}"><h2>{heading}</h2><ul>{items}</ul></div>')
@@ -59,7 +64,8 @@ def page(document: Document, images: Mapping[str, bytes]) -> str:
     nav = f'<nav aria-label="Contents"><p>{html.escape(document.title)}</p><ol>{"".join(links)}</ol></nav>'
     head = (
         '<meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">'
-        f'<meta name="color-scheme" content="light dark"><title>{html.escape(document.title)}</title><style>{_CSS}</style>'
+        '<meta name="color-scheme" content="light dark">'
+        f"<title>{html.escape(document.title)}</title><style>{_CSS}</style>"
     )
     text = "\n".join(body)
     return f'<!doctype html>\n<html lang="en"><head>{head}</head>\n<body>{nav}<main>\n{text}\n</main></body></html>\n'
@@ -72,12 +78,16 @@ def _block(block: Table | Picture | str, images: Mapping[str, bytes]) -> str:
         data = base64.b64encode(images[block.name]).decode()
         width = int.from_bytes(images[block.name][16:20])  # a PNG says its size in its first chunk
         caption = html.escape(block.title)
-        image = f'<img alt="{caption}" style="max-width:min(100%,{round(width / 1.5)}px)" src="data:image/png;base64,{data}">'
+        style = f"max-width:min(100%,{round(width / 1.5)}px)"
+        image = f'<img alt="{caption}" style="{style}" src="data:image/png;base64,{data}">'
         return f'<figure class="picture"><figcaption>{caption}</figcaption><div class="paper">{image}</div></figure>'
     return f"<p>{html.escape(block)}</p>"
 
 
-_CSS = re.sub(r"\s*\n\s*", "", """
+_CSS = re.sub(
+    r"\s*\n\s*",
+    "",
+    """
 :root{--bg:#fbfbfa;--card:#fff;--ink:#1d2329;--soft:#5b6670;--line:#e3e5e8;--hover:#f3f6f8;--accent:#0b7a4b;--care:#fff8e6;--careline:#e5b84b}
 @media (prefers-color-scheme:dark){
 :root{--bg:#14181c;--card:#1b2026;--ink:#e4e8ec;--soft:#9aa6b1;--line:#303841;--hover:#232a31;--accent:#5fc4a0;--care:#2a2517;--careline:#a8832a}
@@ -85,8 +95,10 @@ _CSS = re.sub(r"\s*\n\s*", "", """
 }
 *{box-sizing:border-box}
 html{scroll-behavior:smooth}
-body{margin:0;background:var(--bg);color:var(--ink);font:16px/1.55 system-ui,-apple-system,"Segoe UI",Roboto,"Helvetica Neue",sans-serif}
-nav{position:fixed;inset:0 auto 0 0;width:236px;padding:28px 20px;border-right:1px solid var(--line);overflow:auto;font-size:14px}
+body{margin:0;background:var(--bg);color:var(--ink);
+font:16px/1.55 system-ui,-apple-system,"Segoe UI",Roboto,"Helvetica Neue",sans-serif}
+nav{position:fixed;inset:0 auto 0 0;width:236px;padding:28px 20px;
+border-right:1px solid var(--line);overflow:auto;font-size:14px}
 nav p{font-weight:650;margin:0 0 12px}
 nav ol{list-style:none;margin:0;padding:0}
 nav a{display:block;padding:4px 0;color:var(--soft);text-decoration:none}
@@ -98,7 +110,8 @@ header h2{font-size:16px;margin:0 0 4px}
 header ul{margin:0;padding-left:20px}
 header li{margin:3px 0}
 .lead{font-size:17px;color:var(--soft);max-width:80ch;margin:0 0 18px}
-.out,.care{border:1px solid var(--line);border-left:4px solid var(--accent);background:var(--card);border-radius:6px;padding:14px 18px;margin:0 0 14px}
+.out,.care{border:1px solid var(--line);
+border-left:4px solid var(--accent);background:var(--card);border-radius:6px;padding:14px 18px;margin:0 0 14px}
 .care{border-left-color:var(--careline);background:var(--care)}
 section{margin-top:44px;scroll-margin-top:16px}
 section>p{color:var(--soft);max-width:86ch;margin:0 0 16px}
@@ -121,6 +134,15 @@ sup{line-height:0;margin-left:1px}
 .notes p{font-size:13px;color:var(--soft);margin:8px 0 0;max-width:110ch}
 .picture .paper{text-align:center}
 img{height:auto;width:100%}
-@media (max-width:900px){nav{position:static;width:auto;border-right:0;border-bottom:1px solid var(--line);padding:16px}nav ol{columns:2}main{margin:0;padding:20px 16px 60px}}
-@media print{nav{display:none}main{margin:0;max-width:none;padding:0}figure,section{break-inside:avoid}}
-""").strip()
+@media (max-width:900px){
+nav{position:static;width:auto;border-right:0;border-bottom:1px solid var(--line);padding:16px}
+nav ol{columns:2}
+main{margin:0;padding:20px 16px 60px}
+}
+@media print{
+nav{display:none}
+main{margin:0;max-width:none;padding:0}
+figure{break-inside:avoid}
+}
+""",
+).strip()

@@ -6,6 +6,8 @@ import io
 from pathlib import Path
 
 import pandas as pd
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.backends.backend_pdf import FigureCanvasPdf
 
 from analysis import reports, style, summary
 from analysis.evp import Estimator
@@ -21,8 +23,8 @@ def write_report(
     """Write the report of a frame into the folder ``out`` and return the path of its HTML page.
 
     ``out`` then holds ``report.md``, ``report.html`` (one self-contained file), ``figures/*.png`` and ``*.pdf``,
-    ``tables/*.csv`` (``results.csv``, ``macro.csv``, ``evp.csv`` and others) and ``tables/*.tex``. ``paper`` sets the paper's
-    published numbers beside ours; ``estimator`` is that of the EVP curves. The same frame gives the same files.
+    ``tables/*.csv`` (``results.csv``, ``macro.csv``, ``evp.csv`` and others) and ``tables/*.tex``. ``paper`` sets the
+    paper's published numbers beside ours; ``estimator`` is that of the EVP curves. The same frame gives the same files.
 
     Raises FrameError for a frame that has no trial or breaks the schema, ValueError for an unknown estimator.
     """
@@ -30,7 +32,9 @@ def write_report(
         raise ValueError(f"the estimator must be 'v' (with replacement) or 'u' (without), but is {estimator!r}")
     frame = tidy(frame)
     if frame.empty:
-        raise FrameError("report", ["the frame has no trial; run the study first (aot run STUDY), or check the runs file"])
+        raise FrameError(
+            "report", ["the frame has no trial; run the study first (aot run STUDY), or check the runs file"]
+        )
     keys = ["benchmark", "backbone", "task", "method", "assignment_id", "seed", "trial_id"]
     frame = frame.sort_values(keys, ignore_index=True)
     folder = Path(out)
@@ -40,7 +44,9 @@ def write_report(
         sections = _sections(frame, Options(paper=paper, estimator=estimator), folder / "tables")
         images = _pictures(sections, folder / "figures")
     name = title or "Report: " + ", ".join(sorted(frame["study"].unique()))
-    document = Document(name, summary.what(frame), tuple(summary.findings(frame)), tuple(summary.caveats(frame)), tuple(sections))
+    document = Document(
+        name, summary.what(frame), tuple(summary.findings(frame)), tuple(summary.caveats(frame)), tuple(sections)
+    )
     (folder / "report.md").write_text(markdown(document), encoding="utf-8")
     (folder / "report.html").write_text(page(document, images), encoding="utf-8")
     return folder / "report.html"
@@ -65,14 +71,16 @@ def _sections(frame: pd.DataFrame, options: Options, tables: Path) -> list[Secti
 
 
 def _pictures(sections: list[Section], figures: Path) -> dict[str, bytes]:
-    """Save every picture as PNG and PDF; the PNGs by name, for the page. No date is stored, so files can be compared."""
+    """Save every picture as PNG and PDF, without a date, so that files compare. The PNGs come back by name."""
     images = {}
     for picture in (block for section in sections for block in section.blocks if isinstance(block, Picture)):
-        image = io.BytesIO()
-        picture.figure.draw_without_rendering()
-        picture.figure.set_layout_engine("none")  # the layout is found once and kept for both files
-        picture.figure.savefig(image, format="png", dpi=style.DPI, metadata={"Software": None})
-        picture.figure.savefig(figures / f"{picture.name}.pdf", metadata={"CreationDate": None})
+        figure, image = picture.figure, io.BytesIO()
+        # Canvases are called directly: savefig draws a figure twice for each file, only to lay it out again.
+        canvas = FigureCanvasAgg(figure)
+        figure.draw_without_rendering()
+        figure.set_layout_engine("none")
+        canvas.print_png(image, metadata={"Software": None})
+        FigureCanvasPdf(figure).print_pdf(figures / f"{picture.name}.pdf", metadata={"CreationDate": None})
         images[picture.name] = image.getvalue()
         (figures / f"{picture.name}.png").write_bytes(image.getvalue())
     return images

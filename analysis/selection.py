@@ -1,7 +1,7 @@
 """From trials to results: median and deviation over seeds, the best assignment of a cell, macro scores.
 
-Pure functions of a frame. Statistics use every trial with a score that is ``finished`` or ``diverged`` (a diverged trial
-keeps the best score it reached); ``failed`` and ``pruned`` trials give no number and are counted beside it.
+Pure functions of a frame. Statistics use every trial with a score that is ``finished`` or ``diverged`` (a diverged
+trial keeps the best score it reached); ``failed`` and ``pruned`` trials give no number and are counted beside it.
 """
 
 from __future__ import annotations
@@ -55,8 +55,8 @@ def best(table: pd.DataFrame) -> pd.DataFrame:
     then to fewer trainable parameters, then to the smaller ``assignment_id``. The number of seeds behind a median takes
     no part in the choice; ``fewer_seeds`` says where the winner has fewer than some assignment of its cell was given.
 
-    ``n_assignments``, ``n_trials`` and ``n_failed``, ``n_diverged``, ``n_pruned`` count the whole cell. A cell without a
-    score keeps its row, with an empty median and no ``assignment_id``.
+    ``n_assignments``, ``n_trials`` and ``n_failed``, ``n_diverged``, ``n_pruned`` count the whole cell. A cell without
+    a score keeps its row, with an empty median and no ``assignment_id``.
     """
     order = table.assign(_median=-table["median"].round(_DIGITS), _std=table["std"].round(_DIGITS))
     keys = [*CELL, "_median", "_std", "trainable_parameters", "assignment_id"]

@@ -2,7 +2,8 @@
 
 Two questions. *Over tasks*: does one method beat another across a benchmark (Wilcoxon signed-rank on the differences of
 best medians, Demšar 2006)? *Over seeds*: does it on one task (permutation test on the seeds' scores of the two best
-assignments)? Both compare every method with a reference, the best one, and correct for the number of comparisons (Holm 1979).
+assignments)? Both compare every method with a reference, the best one, and correct for the number of comparisons
+(Holm 1979).
 """
 
 from __future__ import annotations
@@ -95,8 +96,10 @@ def over_tasks(winners: pd.DataFrame) -> pd.DataFrame:
     for (benchmark, backbone), group in winners.groupby(["benchmark", "backbone"]):
         scores = group.dropna(subset="median").pivot(index="task", columns="method", values="median")
         reference = _reference(group)
+        if reference is None:
+            continue
         family = []
-        for method in [m for m in scores.columns if reference and m != reference]:
+        for method in [m for m in scores.columns if m != reference]:
             gaps = (scores[method] - scores[reference]).dropna().to_numpy()
             if not len(gaps):
                 continue
@@ -147,7 +150,9 @@ def _reference(group: pd.DataFrame) -> str | None:
     """The method with the highest complete macro score, fine-tuning apart; ``None`` if there is none."""
     table = macro(group)
     table = table[table["complete"] & (table["method"] != APART)]
-    return None if table.empty else str(table.sort_values(["macro", "method"], ascending=[False, True])["method"].iloc[0])
+    return (
+        None if table.empty else str(table.sort_values(["macro", "method"], ascending=[False, True])["method"].iloc[0])
+    )
 
 
 def _corrected(family: list[dict]) -> list[dict]:
@@ -156,4 +161,6 @@ def _corrected(family: list[dict]) -> list[dict]:
 
 def _stream(*names: str) -> np.random.Generator:
     """Random numbers that belong to one comparison, whatever else is compared."""
-    return np.random.default_rng(int.from_bytes(hashlib.sha256("|".join(("significance", *names)).encode()).digest()[:8]))
+    return np.random.default_rng(
+        int.from_bytes(hashlib.sha256("|".join(("significance", *names)).encode()).digest()[:8])
+    )

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
@@ -49,10 +50,11 @@ BACKBONES = {
 }  # fmt: skip
 
 DPI = 160
-_RC = {
+_RC: dict[Any, Any] = {
     "axes.edgecolor": "#b0b0b0", "axes.labelcolor": "#333333", "axes.labelsize": 9, "axes.titlesize": 10,
-    "axes.titleweight": "bold", "axes.spines.top": False, "axes.spines.right": False, "axes.axisbelow": True,
-    "axes.grid": True, "grid.color": "#e8e8e8", "grid.linewidth": 0.8, "xtick.color": "#666666", "ytick.color": "#666666",
+    "axes.titleweight": "normal", "axes.spines.top": False, "axes.spines.right": False, "axes.axisbelow": True,
+    "axes.grid": True, "grid.color": "#e8e8e8", "grid.linewidth": 0.8,
+    "xtick.color": "#666666", "ytick.color": "#666666",
     "xtick.labelcolor": "#333333", "ytick.labelcolor": "#333333", "xtick.labelsize": 8, "ytick.labelsize": 8,
     "legend.frameon": False, "legend.fontsize": 9, "lines.linewidth": 1.7, "lines.markersize": 5,
     "figure.facecolor": "white", "savefig.facecolor": "white", "pdf.fonttype": 42, "font.size": 9,
@@ -133,7 +135,7 @@ def panels(
     """
     columns = _columns(count, columns)
     rows = -(-count // columns)
-    figure = Figure(figsize=(max(width * columns, 5.6), height * rows + 0.75), layout="constrained")
+    figure = Figure(figsize=(max(width * columns, 5.6), height * rows + 0.75), dpi=DPI, layout="constrained")
     axes = figure.subplots(rows, columns, squeeze=False).ravel().tolist()
     for i, axis in enumerate(axes):
         axis.set_visible(i < count)
@@ -154,7 +156,9 @@ def legend(figure: Figure, names: Iterable[str], *, lines: bool = True) -> None:
     handles = []
     for name in methods(names):
         style = look(name)
-        handles.append(Line2D([], [], color=style.color, marker=style.marker, ls=style.line if lines else "", label=style.label))
+        handles.append(
+            Line2D([], [], color=style.color, marker=style.marker, ls=style.line if lines else "", label=style.label)
+        )
     if handles:
         wide = max(2, int(figure.get_size_inches()[0] / 1.6))
         rows = -(-len(handles) // wide)

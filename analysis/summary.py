@@ -2,52 +2,75 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import pandas as pd
 
 from analysis import style
 from analysis.frame import STATUSES
 from analysis.reports._section import groups, heading, plural, span
 from analysis.selection import APART, assignments, best, macro
-from analysis.tables import printed, rounded
+from analysis.significance import over_tasks
+from analysis.tables import p_value, printed, rounded
+
+_LEVEL = 0.05
+_FEW_SEEDS = 5  # below the paper's number
 
 
 def what(frame: pd.DataFrame) -> str:
     """What was compared, in one paragraph."""
     benchmarks = _list(style.benchmark(name) for name in sorted(frame["benchmark"].unique()))
-    backbones = [style.backbone(name) for name in sorted(frame["backbone"].unique())]
+    backbones = _list(style.backbone(name) for name in sorted(frame["backbone"].unique()))
     methods = style.methods(frame["method"])
     tried = frame.drop_duplicates(["benchmark", "backbone", "task", "method", "assignment_id"])
     ended = [f"{count:,} {status}" for status in STATUSES if (count := int((frame["status"] == status).sum()))]
+    names = _list(style.method(name) for name in methods)
     return (
-        f"{plural(len(methods), 'method')} ({_list(style.method(m) for m in methods)}) on {plural(frame['task'].nunique(), 'task')} "
-        f"of {benchmarks}, with {_list(backbones)}. {plural(len(tried), 'assignment')} of hyperparameters, "
-        f"{plural(len(frame), 'trial')}: {', '.join(ended)}."
+        f"{plural(len(methods), 'method')} ({names}) on {plural(frame['task'].nunique(), 'task')} of {benchmarks}, "
+        f"with {backbones}. {plural(len(tried), 'assignment')} of hyperparameters, {plural(len(frame), 'trial')}: "
+        f"{', '.join(ended)}."
     )
 
 
 def findings(frame: pd.DataFrame) -> list[str]:
-    """The best method of each benchmark and backbone, one sentence each."""
-    return [_finding(benchmark, backbone, rows) for benchmark, backbone, rows in groups(macro(best(assignments(frame))))]
+    """The best method of each benchmark and backbone, with what a test says of its lead."""
+    winners = best(assignments(frame))
+    tests = over_tasks(winners)
+    return [
+        f"{heading(benchmark, backbone)}: {_finding(rows, _of(tests, benchmark, backbone))}"
+        for benchmark, backbone, rows in groups(macro(winners))
+    ]
 
 
-def _finding(benchmark: str, backbone: str, table: pd.DataFrame) -> str:
-    start = f"{heading(benchmark, backbone)}: "
-    ranked = table[table["complete"] & (table["method"] != APART)].sort_values(["macro", "method"], ascending=[False, True])
-    tuned = table[table["complete"] & (table["method"] == APART)]
-    tasks = plural(int(table["n_tasks"].max()), "task")
+def _of(tests: pd.DataFrame, benchmark: str, backbone: str) -> dict[str, dict]:
+    rows = tests[(tests["benchmark"] == benchmark) & (tests["backbone"] == backbone)]
+    return {row["method"]: row for row in rows.to_dict("records")}
+
+
+def _finding(table: pd.DataFrame, tests: dict[str, dict]) -> str:
+    order = table[table["complete"]].sort_values(["macro", "method"], ascending=[False, True])
+    ranked, tuned = order[order["method"] != APART], order[order["method"] == APART]
     beside = f" Fine-tuning, which trains everything: {printed(tuned['macro'].iloc[0])}." if len(tuned) else ""
+    tasks = plural(int(table["n_tasks"].max()), "task")
     if ranked.empty:
-        return f"{start}{'only fine-tuning' if len(tuned) else 'no method'} has a score on every task." + beside
+        return f"{'only fine-tuning' if len(tuned) else 'no method'} has a score on every task.{beside}"
     scores = [rounded(value) for value in ranked["macro"]]
-    first = ranked["method"].head(sum(score == scores[0] for score in scores)).tolist()
+    first = ranked["method"].head(scores.count(scores[0])).tolist()
     names = _list(style.method(name) for name in style.methods(first))
     if len(ranked) == 1:
-        return f"{start}{names} scores {scores[0]} on average over {tasks}; no other method has them all." + beside
+        return f"{names} scores {scores[0]} on average over {tasks}; no other method has them all.{beside}"
     if len(first) > 1:
-        return f"{start}{names} share the highest macro score, {scores[0]}, over {tasks}." + beside
+        return f"{names} share the highest macro score, {scores[0]}, over {tasks}.{beside}"
     second = ranked.iloc[1]
-    return (f"{start}{names} has the highest macro score over {tasks}, {scores[0]}, before {style.method(second['method'])} "
-            f"with {printed(second['macro'])}." + beside)  # fmt: skip
+    test = tests.get(second["method"])
+    lead = ""
+    if test and test["n_tasks"] > 1:
+        verdict = "significant" if test["p_holm"] < _LEVEL else "not significant"
+        lead = f", a lead that is {verdict} over the tasks (p = {p_value(test['p_holm'])})".replace("= <", "<")
+    return (
+        f"{names} has the highest macro score over {tasks}, {scores[0]}, ahead of {style.method(second['method'])} "
+        f"with {printed(second['macro'])}{lead}.{beside}"
+    )
 
 
 def caveats(frame: pd.DataFrame) -> list[str]:
@@ -56,30 +79,50 @@ def caveats(frame: pd.DataFrame) -> list[str]:
     scored = winners.dropna(subset="median")
     notes = []
     if scored["n_assignments"].max() > 1:
-        notes.append("Assignments were chosen by the same dev scores that are reported, so every score is optimistic, the more so the "
-                     f"more assignments a method had ({span(scored['n_assignments'], 'assignment')} per cell here).")  # fmt: skip
-    if len(scored) and (seeds := int(scored["n_seeds"].min())) < 5:
-        single = ": no deviation can be given" if seeds == 1 else " and deviations from so few say little"
-        notes.append(f"The best assignments rest on {span(scored['n_seeds'], 'seed')}{single}; see the tests before believing a rank.")
-    cells = len(frame[["benchmark", "backbone", "task"]].drop_duplicates().merge(
-        frame[["benchmark", "backbone", "method"]].drop_duplicates(), on=["benchmark", "backbone"]))  # fmt: skip
-    if len(scored) < cells:
-        notes.append(f"{cells - len(scored)} of {plural(cells, 'cell')} (method × task) have no score; macros that miss a task are not ranked.")
+        tried = span(scored["n_assignments"], "assignment")
+        notes.append(
+            "Assignments were chosen by the same dev scores that are reported, so every score is optimistic, the more so "
+            f"the more assignments a method had ({tried} per cell here)."
+        )
+    if len(scored) and scored["n_seeds"].min() < _FEW_SEEDS:
+        seeds = span(scored["n_seeds"], "seed")
+        what = (
+            "so no deviation can be given" if scored["n_seeds"].max() == 1 else "and deviations from so few say little"
+        )
+        notes.append(f"The best assignments rest on {seeds}, {what}; see the tests before believing a rank.")
+    return notes + _losses(frame, winners)
+
+
+def _losses(frame: pd.DataFrame, winners: pd.DataFrame) -> list[str]:
+    """What is missing: cells, seeds, trials, tasks."""
+    notes = []
+    pair = ["benchmark", "backbone"]
+    tasks, methods = (frame[[*pair, name]].drop_duplicates() for name in ("task", "method"))
+    cells = len(tasks.merge(methods, on=pair))
+    empty = cells - int(winners["median"].notna().sum())
+    if empty:
+        notes.append(
+            f"{empty} of {plural(cells, 'cell')} (method × task) have no score; macros without them are not ranked."
+        )
     if fewer := int(winners["fewer_seeds"].sum()):
-        one = "1 best assignment has" if fewer == 1 else f"{fewer} best assignments have"
-        notes.append(f"{one} fewer seeds than the cell was given, because trials were lost (‡ in the tables).")
-    lost = {status: int((frame["status"] == status).sum()) for status in ("failed", "diverged", "pruned")}
+        start = "1 best assignment has" if fewer == 1 else f"{fewer} best assignments have"
+        notes.append(f"{start} fewer seeds than the cell was given, because trials were lost (‡ in the tables).")
+    lost = {status: int((frame["status"] == status).sum()) for status in STATUSES}
     if lost["failed"] or lost["diverged"]:
-        notes.append(f"{plural(lost['failed'], 'trial')} failed and {lost['diverged']:,} diverged; they are counted in every table (†).")
+        failed = plural(lost["failed"], "trial")
+        notes.append(f"{failed} failed and {lost['diverged']:,} diverged; every table counts them (†).")
     if lost["pruned"]:
-        notes.append(f"{plural(lost['pruned'], 'trial')} pruned by an adaptive search: left out of every statistic, and their cells "
-                     "have no expected-performance curve.")  # fmt: skip
-    if frame["task"].groupby(frame["benchmark"]).nunique().max() == 1:
-        notes.append("One task per benchmark: a macro score is that task's score.")
+        pruned = "1 trial was" if lost["pruned"] == 1 else f"{lost['pruned']:,} trials were"
+        notes.append(
+            f"{pruned} pruned by an adaptive search: left out of every statistic, and their cells have no "
+            "expected-performance curve."
+        )
+    if frame.groupby("benchmark")["task"].nunique().min() == 1:
+        notes.append("Where a benchmark has one task here, its macro score is that task's score.")
     return notes
 
 
-def _list(names: object) -> str:
+def _list(names: Iterable[str]) -> str:
     """``a, b and c``."""
-    words = list(names)  # type: ignore[call-overload]
+    words = list(names)
     return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)

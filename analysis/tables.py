@@ -1,7 +1,7 @@
 """One table value, four forms: Markdown, HTML, LaTeX, CSV. Also how numbers are printed and how the best are marked.
 
-Numbers are rounded once, half away from zero, in decimal: 84.75 prints 84.8 on every machine, whatever its binary digits.
-Marks compare what is printed, so two results that look equal are marked equal, as in the paper's Tables 2 and 3.
+Numbers are rounded once, half away from zero, in decimal: 84.75 prints 84.8 on every machine, whatever its binary
+digits. Marks compare what is printed, so two results that look equal are marked equal, as in the paper's Tables 2, 3.
 """
 
 from __future__ import annotations
@@ -48,7 +48,9 @@ class Table:
     def __post_init__(self) -> None:
         wrong = [i for i, row in enumerate(self.rows) if len(row) != len(self.columns)]
         if wrong:
-            raise ValueError(f"table {self.name!r} has {len(self.columns)} columns, but rows {wrong} have another number")
+            raise ValueError(
+                f"table {self.name!r} has {len(self.columns)} columns, but rows {wrong} have another number"
+            )
 
 
 # --- numbers ---------------------------------------------------------------------------------------------------------
@@ -117,7 +119,10 @@ def to_markdown(table: Table) -> str:
     body = [[cell(value) for value in row] for row in table.rows]
     lines = [[escape_markdown(c) for c in table.columns], rules, *body]
     text = "\n".join("| " + " | ".join(line) + " |" for line in lines)
-    return "\n\n".join([f"**{escape_markdown(table.title)}**", text, *(escape_markdown(note) for note in table.notes)]) + "\n"
+    return (
+        "\n\n".join([f"**{escape_markdown(table.title)}**", text, *(escape_markdown(note) for note in table.notes)])
+        + "\n"
+    )
 
 
 def to_html(table: Table) -> str:
@@ -135,7 +140,11 @@ def to_html(table: Table) -> str:
         kind = ' class="rule"' if i in table.rules else ""
         rows.append(f"<tr{kind}>{''.join(cell(value, 'td', j) for j, value in enumerate(row))}</tr>")
     notes = "".join(f"<p>{html.escape(note)}</p>" for note in table.notes)
-    grid = f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>\n' + "\n".join(rows) + "\n</tbody></table></div>"
+    grid = (
+        f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>\n'
+        + "\n".join(rows)
+        + "\n</tbody></table></div>"
+    )
     notes = f'<div class="notes">{notes}</div>' if notes else ""
     title = html.escape(table.title)
     if table.folded:
@@ -178,8 +187,10 @@ def escape_markdown(text: str) -> str:
 
 _LATEX = {
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
-    "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}",
-    "±": r"$\pm$", "†": r"\textdagger{}", "‡": r"\textdaggerdbl{}", "·": r"$\cdot$", "×": r"$\times$", "≈": r"$\approx$",
+    "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}",
+    ">": r"\textgreater{}", "|": r"\textbar{}",
+    "±": r"$\pm$", "†": r"\textdagger{}", "‡": r"\textdaggerdbl{}",
+    "·": r"$\cdot$", "×": r"$\times$", "≈": r"$\approx$",
     "≥": r"$\geq$", "≤": r"$\leq$", "−": r"$-$", "—": "---", "–": "--", "…": r"\ldots{}", "Δ": r"$\Delta$",
     "→": r"$\rightarrow$", "✓": r"\checkmark{}",
 }  # fmt: skip

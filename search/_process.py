@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
+from pathlib import Path
 from typing import Any
 
 
@@ -23,6 +25,19 @@ def environment(values: dict[str, str]) -> Iterator[None]:
                 os.environ.pop(name, None)
             else:
                 os.environ[name] = value
+
+
+@contextmanager
+def quiet(path: Path) -> Iterator[None]:
+    """What Ray prints on standard output goes to a file; the view says in one line what matters of it."""
+    tune_log = logging.getLogger("ray.tune")
+    before = tune_log.level
+    tune_log.setLevel(logging.CRITICAL)
+    try:
+        with open(path, "a", encoding="utf-8") as log, redirect_stdout(log):
+            yield
+    finally:
+        tune_log.setLevel(before)
 
 
 @contextmanager

@@ -142,7 +142,7 @@ def export(
     typer.echo(out)
 
 
-@app.command(epilog="Examples: `aot report studies/demo.yaml --out report`; `aot report --runs runs.csv --out report --paper`")
+@app.command(epilog="Examples: `aot report studies/demo.yaml --out report`; `aot report --runs runs.csv --paper`")
 def report(
     study_file: Annotated[Path | None, typer.Argument(metavar="[STUDY]", help="Report the runs of this study.")] = None,
     runs: Annotated[Path | None, typer.Option(help="Report a file of runs instead: .csv or .parquet.")] = None,
@@ -157,9 +157,12 @@ def report(
     from analysis.report import write_report
 
     with _faults(frame.FrameError):
-        if (study_file is None) == (runs is None):
+        if study_file is not None and runs is None:
+            table = _runs(study_file)
+        elif runs is not None and study_file is None:
+            table = frame.read(runs)
+        else:
             _fail("give a STUDY or --runs FILE, one of them")
-        table = frame.read(runs) if study_file is None else _runs(study_file)
         page = write_report(table, out, paper=paper, estimator=estimator.value)
     _say("the report is written; open")
     typer.echo(page)
@@ -196,9 +199,10 @@ def _faults(*expected: type[Exception]) -> Iterator[None]:
     """Errors that say themselves what to do: their words and exit code 2, without a traceback."""
     from search.study import StudyError
 
+    faults: tuple[type[Exception], ...] = (StudyError, *expected)
     try:
         yield
-    except (StudyError, *expected) as error:
+    except faults as error:
         _fail(str(error))
 
 

@@ -108,7 +108,7 @@ def plan(study: Study, finished: Collection[str] = ()) -> Plan:
 
 
 def sampler(study: Study, backbone: BackboneSource, task: Task, method: str) -> Sampler:
-    """The sampler of a cell. Its seed comes from the study's search seed and the cell, whatever else the study holds."""
+    """The sampler of a cell. Its seed comes from the search seed and the cell, whatever else the study holds."""
     grids = study.grids(task.name, method)
     if study.search.strategy == "grid":
         return GridSampler(grids)

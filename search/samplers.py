@@ -36,10 +36,12 @@ class GridSampler:
     """
 
     def __init__(self, grids: Grids) -> None:
-        if ranges := [name for name, grid in grids.items() if isinstance(grid, Range)]:
-            raise ValueError(f"a grid search needs lists of values, but {', '.join(ranges)} has a range; use random search")
-        self._names = tuple(grids)
-        self._remaining = itertools.product(*grids.values())
+        lists = {name: grid for name, grid in grids.items() if not isinstance(grid, Range)}
+        if len(lists) < len(grids):
+            ranges = ", ".join(grids.keys() - lists)
+            raise ValueError(f"a grid search needs lists of values, but got a range for {ranges}; use a random search")
+        self._names = tuple(lists)
+        self._remaining = itertools.product(*lists.values())
 
     def ask(self) -> Assignment | None:
         values = next(self._remaining, None)

@@ -25,7 +25,7 @@ from ray import tune
 from ray.tune import Callback, TuneError
 from ray.tune.search import Searcher
 
-from search._process import environment, interruptible
+from search._process import environment, interruptible, quiet
 from search._running import Running
 from search.plan import plan
 from search.schedulers import PatienceScheduler
@@ -214,7 +214,7 @@ class Driver(Callback):
         """Run Tune until no pack is left; the number of trials by status. ``folder`` is Tune's, and is removed."""
         shutil.rmtree(folder, ignore_errors=True)  # of a driver that was killed
         try:
-            with environment(_ENVIRONMENT):
+            with environment(_ENVIRONMENT), quiet(self._store.folder / "ray.log"):
                 tune.run(
                     tune.with_resources(PackTrainable, {"cpu": resources.cpu, "gpu": resources.gpu}),
                     name="packs",

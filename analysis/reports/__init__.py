@@ -4,7 +4,7 @@ A report is a module with four names, and may have a fifth:
 
 * ``TITLE``: its heading, and ``POSITION``: its place in the whole report, smallest first;
 * ``compute(frame, options) -> data``: the numbers, with no drawing;
-* ``render(data) -> Section``: the words, tables and figures, with no arithmetic. ``None`` where there is nothing to show;
+* ``render(data) -> Section``: the words, tables and figures; ``None`` where there is nothing to show;
 * ``exports(data) -> {stem: DataFrame}`` (optional): files for machines, written as ``tables/STEM.csv``.
 """
 

@@ -22,6 +22,9 @@ class Options:
     estimator: Estimator = "v"
 
 
+DEFAULT = Options()
+
+
 @dataclass(frozen=True)
 class Picture:
     """A figure; ``name`` is the stem of its files, ``title`` its caption and what a screen reader says."""

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
 from analysis import evp, style
-from analysis.reports._section import Options, Picture, Section, groups, heading, plural, slug
+from analysis.reports._section import DEFAULT, Options, Picture, Section, groups, heading, plural, slug
 
 TITLE = "Expected Validation Performance"
 POSITION = 30
@@ -26,7 +26,7 @@ class Evp:
     estimator: evp.Estimator
 
 
-def compute(frame: pd.DataFrame, options: Options = Options()) -> Evp:  # noqa: B008 (frozen)
+def compute(frame: pd.DataFrame, options: Options = DEFAULT) -> Evp:
     """The curve of every cell, by the estimator asked for."""
     return Evp(*evp.curves(frame, options.estimator), options.estimator)
 
@@ -39,9 +39,10 @@ def exports(data: Evp) -> dict[str, pd.DataFrame]:
 def render(data: Evp) -> Section:
     """A figure per benchmark and backbone with a panel per task, and the refusals in words."""
     intro = (
-        "The score to expect, in percent, from the best of n assignments when n are tried: how much search a method needs. "
-        f"Estimator: {_NAMES[data.estimator]}, on each assignment's median over seeds. The band is a 95 % bootstrap over "
-        "assignments. A curve ends at the number of assignments its method had."
+        "The score to expect, in percent, from the best of n assignments when n are tried: how much search a method "
+        f"needs. Estimator: {_NAMES[data.estimator]}, on each assignment's median over seeds. The band is a 95 % "
+        "bootstrap over assignments. A curve ends at the number of assignments its method had; one that starts far "
+        "below the others enters from below."
     )
     blocks: list[Picture | str] = []
     for benchmark, backbone, rows in groups(data.curves):
@@ -53,7 +54,10 @@ def render(data: Evp) -> Section:
     for (benchmark, backbone, task, method), reason in data.refused.items():
         name = f"{style.method(method)} on {style.task(task)} ({heading(benchmark, backbone)})"
         reasons.setdefault(reason, []).append(name)
-    blocks += [f"Not estimated ({plural(len(cells), 'cell')}): {reason}: {'; '.join(cells)}." for reason, cells in reasons.items()]
+    blocks += [
+        f"Not estimated ({plural(len(cells), 'cell')}): {reason}: {'; '.join(cells)}."
+        for reason, cells in reasons.items()
+    ]
     return Section(TITLE, intro, tuple(blocks))
 
 

@@ -6,20 +6,20 @@ import pandas as pd
 
 from analysis import style
 from analysis.frame import STATUSES
-from analysis.reports._section import Options, Section, slug
+from analysis.reports._section import DEFAULT, Options, Section, slug
 from analysis.tables import Cell, Table, printed
 
 TITLE = "Trials and cost"
 POSITION = 90
 _INTRO = (
-    "Every trial by how it ended. Failed trials have no number; a diverged one met a loss that was not finite and counts with the "
-    "best score it had reached; a pruned one was cut short by an adaptive search and enters no statistic. Seconds are each "
-    "trial's share of the time of the pack it trained in."
+    "Every trial by how it ended. Failed trials have no number; a diverged one met a loss that was not finite and "
+    "counts with the best score it had reached; a pruned one was cut short by an adaptive search and enters no statistic. "
+    "Seconds are each trial's share of the time of the pack it trained in."
 )
 
 
-def compute(frame: pd.DataFrame, options: Options = Options()) -> pd.DataFrame:  # noqa: B008 (frozen)
-    """Per backbone and method: trials by status, without a score, median epochs and seconds of a trial, hours in all."""
+def compute(frame: pd.DataFrame, options: Options = DEFAULT) -> pd.DataFrame:
+    """Per backbone and method: trials by status, median epochs and seconds of a trial, hours in all."""
     table = frame.assign(**{status: frame["status"] == status for status in STATUSES}, no_score=frame["score"].isna())
     return table.groupby(["backbone", "method"]).agg(
         trials=("trial_id", "size"),
@@ -47,15 +47,23 @@ def _table(backbone: str, rows: pd.DataFrame) -> Table:
     body = []
     for method in style.methods(found):
         row = found[method]
-        numbers = [f"{row[name]:,}" for name in counted] + [_number(row["median_epochs"], 0), _number(row["median_seconds"], 1),
-                                                            printed(row["hours"], 2)]  # fmt: skip
+        numbers = [f"{row[name]:,}" for name in counted]
+        numbers += [_number(row["median_epochs"], 0), _number(row["median_seconds"], 1), printed(row["hours"], 2)]
         body.append((Cell(style.method(method)), *(Cell(text) for text in numbers)))
     total = [f"{rows[name].sum():,}" for name in counted] + ["", "", printed(rows["hours"].sum(), 2)]
     body.append((Cell("All"), *(Cell(text) for text in total)))
-    columns = ("Method", "Trials", *(s.title() for s in STATUSES), "Without score", "Median epochs", "Median seconds", "Hours in all")
+    columns = (
+        "Method",
+        "Trials",
+        *(s.title() for s in STATUSES),
+        "Without score",
+        "Median epochs",
+        "Median seconds",
+        "Hours in all",
+    )
     name, title = slug("trials", backbone), f"{style.backbone(backbone)}: trials by status, and time"
     return Table(name, title, columns, tuple(body), (), frozenset({len(body) - 2}))
 
 
 def _number(value: object, digits: int) -> str:
-    return "" if pd.isna(value) else printed(float(value), digits)  # type: ignore[arg-type, call-overload]
+    return "" if pd.isna(value) else printed(float(value), digits)  # type: ignore[arg-type]

@@ -6,19 +6,19 @@ import pandas as pd
 from matplotlib.ticker import NullLocator
 
 from analysis import style
-from analysis.reports._section import Options, Picture, Section, groups, heading, slug
+from analysis.reports._section import DEFAULT, Options, Picture, Section, groups, heading, slug
 from analysis.selection import CELL, assignments
 
 TITLE = "Sensitivity to the learning rate"
 POSITION = 70
 _COLUMN = "hp.learning_rate"
 _INTRO = (
-    "The best median score at each learning rate, over a method's other hyperparameters. A curve that is highest at the edge of "
-    "the grid says that the grid was too small; a steep one that the method needs tuning."
+    "The best median score at each learning rate, over a method's other hyperparameters. A curve that is highest at "
+    "the edge of the grid says that the grid was too small; a steep one that the method needs tuning."
 )
 
 
-def compute(frame: pd.DataFrame, options: Options = Options()) -> pd.DataFrame:  # noqa: B008 (frozen)
+def compute(frame: pd.DataFrame, options: Options = DEFAULT) -> pd.DataFrame:
     """``benchmark, backbone, task, method, learning_rate, median``; empty where the frame holds no learning rates."""
     columns = [*CELL, "learning_rate", "median"]
     if _COLUMN not in frame or not pd.api.types.is_numeric_dtype(frame[_COLUMN]):
@@ -29,7 +29,9 @@ def compute(frame: pd.DataFrame, options: Options = Options()) -> pd.DataFrame: 
 
 def render(data: pd.DataFrame) -> Section | None:
     """A figure per benchmark and backbone, a panel per task; ``None`` where every method had one learning rate."""
-    blocks = tuple(_picture(*group) for group in groups(data) if group[2].groupby(CELL)["learning_rate"].nunique().max() > 1)
+    blocks = tuple(
+        _picture(*group) for group in groups(data) if group[2].groupby(CELL)["learning_rate"].nunique().max() > 1
+    )
     return Section(TITLE, _INTRO, blocks) if blocks else None
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from analysis import style
 from analysis.frame import HYPERPARAMETER, hyperparameters
-from analysis.reports._section import Options, Picture, Section, groups, heading, slug
+from analysis.reports._section import DEFAULT, Options, Picture, Section, groups, heading, slug
 from analysis.selection import APART, assignments, mean
 
 TITLE = "Score against trainable parameters"
@@ -16,32 +16,38 @@ POSITION = 40
 MACRO = ""  # in the place of a task
 _TRAINING = frozenset(HYPERPARAMETER + name for name in ("learning_rate", "batch_size", "dropout", "alpha"))
 _INTRO = (
-    "The best median score at each size of a method (rank or prompt length), over its other hyperparameters; the classification "
-    "head is counted. In the macro panel each size is tuned per task and averaged over tasks, where it was run on all of "
-    "them. Fine-tuning is the dashed line; its size is the backbone's."
+    "The best median score at each size of a method (rank or prompt length), over its other hyperparameters; the "
+    "classification head is counted. In the macro panel each size is tuned per task and averaged over tasks, where it "
+    "was run on all of them. Fine-tuning is the dashed line; its size is the backbone's."
 )
 
 
-def compute(frame: pd.DataFrame, options: Options = Options()) -> pd.DataFrame:  # noqa: B008 (frozen)
-    """A row per point: ``benchmark, backbone, task, method, parameters, median``; the task is ``MACRO`` for macro points."""
+def compute(frame: pd.DataFrame, options: Options = DEFAULT) -> pd.DataFrame:
+    """A row per point: ``benchmark, backbone, task, method, parameters, median``; ``MACRO`` is a task here."""
     table = assignments(frame).dropna(subset=["median", "trainable_parameters"])
     table["parameters"] = table["trainable_parameters"].astype(float)
     cell = ["benchmark", "backbone", "task", "method"]
     per_task = table.groupby([*cell, "parameters"], as_index=False)["median"].max()
     sizes = [name for name in hyperparameters(frame) if name not in _TRAINING]
     if sizes:
-        table["size"] = table[sizes].astype(object).apply(lambda row: repr(["" if pd.isna(v) else v for v in row]), axis=1)
+        table["size"] = (
+            table[sizes].astype(object).apply(lambda row: repr(["" if pd.isna(v) else v for v in row]), axis=1)
+        )
     else:  # a file without hyperparameters: the i-th smallest count of one task is the i-th of another
         table["size"] = table.groupby(cell)["parameters"].rank(method="dense")
-    best = table.groupby([*cell, "size"], as_index=False).agg(median=("median", "max"), parameters=("parameters", "min"))
+    best = table.groupby([*cell, "size"], as_index=False).agg(
+        median=("median", "max"), parameters=("parameters", "min")
+    )
     rows = []
     for (benchmark, backbone), group in best.groupby(["benchmark", "backbone"]):
         known = group["task"].nunique()
         for (method, _), own in group.groupby(["method", "size"]):
             if len(own) == known > 1:
-                rows.append({"benchmark": benchmark, "backbone": backbone, "task": MACRO, "method": method,
-                             "parameters": own["parameters"].mean(), "median": mean(own["median"].tolist())})  # fmt: skip
-    return pd.concat([per_task, pd.DataFrame(rows, columns=per_task.columns).astype(per_task.dtypes)], ignore_index=True)
+                point = {"benchmark": benchmark, "backbone": backbone, "task": MACRO, "method": method}
+                rows.append(point | {"parameters": own["parameters"].mean(), "median": mean(own["median"].tolist())})
+    return pd.concat(
+        [per_task, pd.DataFrame(rows, columns=per_task.columns).astype(per_task.dtypes)], ignore_index=True
+    )
 
 
 def exports(data: pd.DataFrame) -> dict[str, pd.DataFrame]:
@@ -62,7 +68,11 @@ def _picture(benchmark: str, backbone: str, rows: pd.DataFrame) -> Picture:
         _panel(axis, rows[rows["task"] == task])
         axis.set_title("Macro" if task == MACRO else style.task(task))
     style.legend(figure, rows["method"])
-    return Picture(slug("parameters", benchmark, backbone), f"{heading(benchmark, backbone)}: score against trainable parameters", figure)
+    return Picture(
+        slug("parameters", benchmark, backbone),
+        f"{heading(benchmark, backbone)}: score against trainable parameters",
+        figure,
+    )
 
 
 def _panel(axis: Axes, rows: pd.DataFrame) -> None:
@@ -75,8 +85,7 @@ def _panel(axis: Axes, rows: pd.DataFrame) -> None:
     axis.set_xscale("log")
     axis.xaxis.set_major_locator(LogLocator(numticks=6))
     axis.xaxis.set_major_formatter(FuncFormatter(_short))
-    axis.xaxis.set_minor_formatter(NullFormatter())
-    axis.grid(visible=False, which="minor")
+    axis.xaxis.set_minor_locator(NullLocator())
 
 
 def _short(count: float, _: int) -> str:

@@ -2,23 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import pandas as pd
 
 from analysis import style
-from analysis.reports._section import Options, Section, groups, heading, plural, slug, span
+from analysis.reports._section import DEFAULT, Options, Section, groups, heading, slug, span
 from analysis.selection import APART, assignments, best, macro
 from analysis.tables import EMPTY, Cell, Mark, Table, marks, median_std, printed
 
 TITLE = "Results"
 POSITION = 10
-_RESULTS = ["benchmark", "backbone", "method", "task", "median", "std", "n_seeds", "assignment_id", "n_assignments", "n_failed"]
+_RESULTS = [
+    "benchmark",
+    "backbone",
+    "method",
+    "task",
+    "median",
+    "std",
+    "n_seeds",
+    "assignment_id",
+    "n_assignments",
+    "n_failed",
+]
 _INTRO = (
     "Each entry is the best assignment of that method on that task: the median of its score over seeds and the sample "
-    "standard deviation. Macro is the mean of a row's medians. Bold is best and underlined second, by the printed numbers; "
-    "fine-tuning trains everything and stands apart, unmarked. Scores are on the split the assignments were chosen on, "
-    "so they flatter methods with many assignments."
+    "standard deviation. Macro is the mean of a row's medians. Bold is best and underlined second, by the printed "
+    "numbers; fine-tuning trains everything and stands apart, unmarked. Scores are on the split the assignments were "
+    "chosen on, so they flatter methods with many assignments."
 )
 
 
@@ -30,7 +42,7 @@ class Results:
     macro: pd.DataFrame
 
 
-def compute(frame: pd.DataFrame, options: Options = Options()) -> Results:  # noqa: B008 (frozen)
+def compute(frame: pd.DataFrame, options: Options = DEFAULT) -> Results:
     """The best assignment of every cell and the macro scores."""
     winners = best(assignments(frame))
     return Results(winners, macro(winners))
@@ -44,7 +56,12 @@ def exports(data: Results) -> dict[str, pd.DataFrame]:
 def render(data: Results) -> Section:
     """One table per benchmark and backbone."""
     blocks = tuple(
-        _table(benchmark, backbone, rows, data.macro[(data.macro["benchmark"] == benchmark) & (data.macro["backbone"] == backbone)])
+        _table(
+            benchmark,
+            backbone,
+            rows,
+            data.macro[(data.macro["benchmark"] == benchmark) & (data.macro["backbone"] == backbone)],
+        )
         for benchmark, backbone, rows in groups(data.winners)
     )
     return Section(TITLE, _INTRO, blocks)
@@ -57,7 +74,9 @@ def _table(benchmark: str, backbone: str, winners: pd.DataFrame, macros: pd.Data
     ranked = [m for m in methods if m != APART]
     grid: dict[tuple[str, str], Cell] = {}
     for task in tasks:
-        won = dict(zip(ranked, marks([cells[m, task]["median"] if (m, task) in cells else None for m in ranked]), strict=True))
+        won = dict(
+            zip(ranked, marks([cells[m, task]["median"] if (m, task) in cells else None for m in ranked]), strict=True)
+        )
         for method in methods:
             grid[method, task] = _cell(cells.get((method, task)), won.get(method, ""))
     complete = [totals[m]["macro"] if totals[m]["complete"] else None for m in ranked]
@@ -69,8 +88,8 @@ def _table(benchmark: str, backbone: str, winners: pd.DataFrame, macros: pd.Data
         if not total["complete"] and text != EMPTY:
             text += f" ({total['n_tasks']}/{len(tasks)})"
         lost = winners.loc[winners["method"] == method, ["n_failed", "n_diverged", "n_pruned"]].sum()
-        rows.append((Cell(style.method(method)), *(grid[method, task] for task in tasks), Cell(text, won.get(method, "")),
-                     Cell(_lost(lost))))  # fmt: skip
+        scores = (grid[method, task] for task in tasks)
+        rows.append((Cell(style.method(method)), *scores, Cell(text, won.get(method, "")), Cell(_lost(lost))))
     seeds = span(winners.loc[winners["n_seeds"] > 0, "n_seeds"], "seed")
     return Table(
         slug("results", benchmark, backbone),
@@ -97,24 +116,26 @@ def _lost(counts: pd.Series) -> str:
 def _notes(winners: pd.DataFrame, macros: pd.DataFrame) -> list[str]:
     """The signs under the table, each with what it stands for."""
     notes = []
-    hurt = winners[winners["n_failed"] + winners["n_diverged"] > 0]
-    if len(hurt):
-        notes.append(f"† {plural(len(hurt), 'cell')} with trials that failed (no number) or diverged (their best score counts): "
-                     + "; ".join(_hurt(row) for row in hurt.to_dict("records")) + ".")  # fmt: skip
-    fewer = winners[winners["fewer_seeds"]]
-    if len(fewer):
-        names = [f"{_name(row)} {row['n_seeds']} of {row['seeds_given']}" for row in fewer.to_dict("records")]
-        notes.append("‡ The best assignment rests on fewer seeds than its cell was given, so luck weighs more: " + "; ".join(names) + ".")
-    partial = macros[~macros["complete"] & (macros["n_tasks"] > 0)]
-    if len(partial):
+    hurt = _by_method(winners[winners["n_failed"] + winners["n_diverged"] > 0], _hurt)
+    if hurt:
+        notes.append(f"† Trials of the cell failed (no number) or diverged (their best score counts). {hurt}.")
+    fewer = _by_method(winners[winners["fewer_seeds"]], lambda row: f"{row['n_seeds']} of {row['seeds_given']}")
+    if fewer:
+        notes.append(f"‡ The best assignment rests on fewer seeds than its cell was given: luck weighs more. {fewer}.")
+    if (~macros["complete"] & (macros["n_tasks"] > 0)).any():
         notes.append("A macro followed by (k/n) is over k of the n tasks and is not ranked.")
     return notes
 
 
-def _name(row: dict) -> str:
-    return f"{style.method(row['method'])} on {style.task(row['task'])}"
+def _by_method(rows: pd.DataFrame, words: Callable[[dict], str]) -> str:
+    """``LoRA: RTE 1 failed, CoLA 2 failed. BitFit: …``, in the table's order."""
+    found = {(row["method"], row["task"]): words(row) for row in rows.to_dict("records")}
+    parts = []
+    for method in style.methods(rows["method"]):
+        own = [f"{style.task(t)} {found[method, t]}" for t in style.tasks(rows["task"]) if (method, t) in found]
+        parts.append(f"{style.method(method)}: {', '.join(own)}")
+    return ". ".join(parts)
 
 
 def _hurt(row: dict) -> str:
-    lost = ", ".join(f"{row[f'n_{s}']} {s}" for s in ("failed", "diverged") if row[f"n_{s}"])
-    return f"{_name(row)} {lost} of {row['n_trials']}"
+    return " + ".join(f"{row[f'n_{s}']} {s}" for s in ("failed", "diverged") if row[f"n_{s}"])

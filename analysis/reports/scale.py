@@ -5,18 +5,18 @@ from __future__ import annotations
 import pandas as pd
 
 from analysis import style
-from analysis.reports._section import Options, Picture, Section
+from analysis.reports._section import DEFAULT, Options, Picture, Section
 from analysis.selection import APART, assignments, best, macro
 
 TITLE = "Macro score by backbone"
 POSITION = 50
 _INTRO = (
-    "The macro score of each method on each backbone, the smallest backbone first (by the parameters that fine-tuning trains, "
-    "where it was run). Only methods that have every task of a backbone are drawn."
+    "The macro score of each method on each backbone, the smallest backbone first (by the parameters that fine-tuning "
+    "trains, where it was run). Only methods that have every task of a backbone are drawn."
 )
 
 
-def compute(frame: pd.DataFrame, options: Options = Options()) -> pd.DataFrame:  # noqa: B008 (frozen)
+def compute(frame: pd.DataFrame, options: Options = DEFAULT) -> pd.DataFrame:
     """``benchmark, backbone, size, method, macro`` of complete methods, for benchmarks on two backbones or more."""
     table = macro(best(assignments(frame)))
     table = table[table["complete"]]
@@ -38,7 +38,9 @@ def render(data: pd.DataFrame) -> Section | None:
         places = {name: i for i, name in enumerate(rows["backbone"].unique())}
         for method in style.methods(rows["method"]):
             own, look = rows[rows["method"] == method], style.look(method)
-            axis.plot(own["backbone"].map(places), own["macro"], color=look.color, ls=look.line, marker=look.marker, zorder=3)
+            axis.plot(
+                own["backbone"].map(places), own["macro"], color=look.color, ls=look.line, marker=look.marker, zorder=3
+            )
         axis.set_xticks(range(len(places)), [style.backbone(name) for name in places])
         axis.set_xlim(-0.25, len(places) - 0.75)
         axis.set_title(style.benchmark(benchmark))

@@ -9,7 +9,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from analysis import style
-from analysis.reports._section import Options, Picture, Section, groups, heading, slug
+from analysis.reports._section import DEFAULT, Options, Picture, Section, groups, heading, slug
 from analysis.selection import CELL, assignments, best, counts
 from analysis.tables import Cell, Table, printed
 
@@ -29,8 +29,8 @@ class Seeds:
     deviations: pd.DataFrame
 
 
-def compute(frame: pd.DataFrame, options: Options = Options()) -> Seeds:  # noqa: B008 (frozen)
-    """Seeds' scores of winners; mean and largest deviation of winners, mean over all assignments with two seeds or more."""
+def compute(frame: pd.DataFrame, options: Options = DEFAULT) -> Seeds:
+    """Seeds' scores of winners, and mean and largest deviations where there are two seeds or more."""
     table = assignments(frame)
     winners = best(table).dropna(subset="median")
     scores = frame[counts(frame)].merge(winners[[*CELL, "assignment_id"]], on=[*CELL, "assignment_id"])
@@ -55,9 +55,20 @@ def _table(benchmark: str, backbone: str, rows: pd.DataFrame) -> Table:
     body = []
     for method in style.methods(found):
         row = found[method]
-        numbers = (printed(row["mean_best"]), printed(row["largest_best"]), printed(row["mean_all"]), f"{row['n_assignments']:,}")
+        numbers = (
+            printed(row["mean_best"]),
+            printed(row["largest_best"]),
+            printed(row["mean_all"]),
+            f"{row['n_assignments']:,}",
+        )
         body.append((Cell(style.method(method)), *(Cell(text) for text in numbers)))
-    columns = ("Method", "Mean, best assignments", "Largest, best assignments", "Mean, all assignments", "Assignments with 2+ seeds")
+    columns = (
+        "Method",
+        "Mean, best assignments",
+        "Largest, best assignments",
+        "Mean, all assignments",
+        "Assignments with 2+ seeds",
+    )
     title = f"{heading(benchmark, backbone)}: standard deviation over seeds, in points"
     return Table(slug("seeds", benchmark, backbone), title, columns, tuple(body))
 
@@ -70,7 +81,11 @@ def _picture(benchmark: str, backbone: str, rows: pd.DataFrame) -> Picture:
         axis.set_title(style.task(task))
         columns = round(figure.get_size_inches()[0] / 2.75)
         axis.set_yticks(range(len(methods)), [style.method(m) for m in methods] if i % columns == 0 else [])
-    return Picture(slug("seeds", benchmark, backbone), f"{heading(benchmark, backbone)}: every seed of the best assignments", figure)
+    return Picture(
+        slug("seeds", benchmark, backbone),
+        f"{heading(benchmark, backbone)}: every seed of the best assignments",
+        figure,
+    )
 
 
 def _panel(axis: Axes, rows: pd.DataFrame, methods: list[str]) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from analysis import significance, style
-from analysis.reports._section import Options, Section, groups, heading, slug
+from analysis.reports._section import DEFAULT, Options, Section, groups, heading, slug
 from analysis.selection import assignments, best
 from analysis.tables import EMPTY, Cell, Table, p_value, printed
 
@@ -15,11 +15,11 @@ TITLE = "Is the difference real?"
 POSITION = 20
 LEVEL = 0.05
 _INTRO = (
-    "Every method is set against the best one (fine-tuning apart). Over tasks: Wilcoxon's signed-rank test on the differences "
-    "of medians. Over seeds: a permutation test on the scores of the two best assignments of one task. All p-values are "
-    "two-sided and corrected for the number of comparisons (Holm). With few tasks or seeds no difference, however large, "
-    "can reach 0.05: the least p that a comparison could have given is shown beside it. The best method was picked on the same "
-    "scores, so its lead is somewhat flattered; no p-value here corrects for that."
+    "Every method is set against the best one (fine-tuning apart). Over tasks: Wilcoxon's signed-rank test on the "
+    "differences of medians. Over seeds: a permutation test on the scores of the two best assignments of one task. All "
+    "p-values are two-sided and corrected for the number of comparisons (Holm). With few tasks or seeds no difference, "
+    "however large, can reach 0.05, so the least p that was possible is given too. The best method was picked on the "
+    "same scores, so its lead is somewhat flattered; no p-value here corrects for that."
 )
 
 
@@ -31,7 +31,7 @@ class Significance:
     over_seeds: pd.DataFrame
 
 
-def compute(frame: pd.DataFrame, options: Options = Options()) -> Significance:  # noqa: B008 (frozen)
+def compute(frame: pd.DataFrame, options: Options = DEFAULT) -> Significance:
     """Both families of tests."""
     winners = best(assignments(frame))
     return Significance(significance.over_tasks(winners), significance.over_seeds(frame, winners))
@@ -68,11 +68,28 @@ def _over_tasks(benchmark: str, backbone: str, table: pd.DataFrame) -> Table:
             Cell(p_value(min(1.0, row["p_least"] * len(by_method)))),
         ))  # fmt: skip
     reference = style.method(table["reference"].iloc[0])
-    columns = ("Method", "Mean difference", "95 % interval", "Better / equal / worse", "Tasks", "p", "p (Holm)", "Least p (Holm)")
-    notes = ("Differences in points, method minus the best. The interval is a bootstrap over tasks, given from five tasks up. "
-             "Least p (Holm) is what this comparison would get if it were the clearest of all and won or lost every task.",)  # fmt: skip
+    columns = (
+        "Method",
+        "Mean difference",
+        "95 % interval",
+        "Better / equal / worse",
+        "Tasks",
+        "p",
+        "p (Holm)",
+        "Least p (Holm)",
+    )
+    note = (
+        "Differences in points, method minus the best. The interval is a bootstrap over tasks, given from five tasks. "
+        "Least p (Holm) is what this comparison would get if it were the clearest of all and won or lost every task."
+    )
     name = slug("significance-tasks", benchmark, backbone)
-    return Table(name, f"{heading(benchmark, backbone)}: each method against {reference}, over tasks", columns, tuple(rows), notes)
+    return Table(
+        name,
+        f"{heading(benchmark, backbone)}: each method against {reference}, over tasks",
+        columns,
+        tuple(rows),
+        (note,),
+    )
 
 
 def _over_seeds(benchmark: str, backbone: str, table: pd.DataFrame) -> Table:
@@ -95,11 +112,14 @@ def _over_seeds(benchmark: str, backbone: str, table: pd.DataFrame) -> Table:
     sizes = {f"{min(a, b)} against {max(a, b)}" for a, b in zip(table["n_reference"], table["n_method"], strict=True)}
     families = table.groupby("task")["p_least"].agg(["min", "size"])
     reachable = (families["min"] * families["size"] < LEVEL).sum()
-    notes = [f"Difference of medians from the task's best method, and p after Holm within the task; bold where p < {LEVEL}. "
-             f"Seeds compared: {', '.join(sorted(sizes))}. Enough seeds for p < {LEVEL} to be possible: "
-             f"{reachable} of {len(families)} tasks."]  # fmt: skip
-    return Table(slug("significance-seeds", benchmark, backbone), f"{heading(benchmark, backbone)}: each method against the task's best, over seeds",
-                 ("Method", *(style.task(t) for t in tasks)), tuple(rows), tuple(notes))  # fmt: skip
+    note = (
+        f"Difference of medians from the task's best method, and p after Holm within the task; bold where p < {LEVEL}. "
+        f"Seeds compared: {', '.join(sorted(sizes))}. Enough seeds for p < {LEVEL} to be possible: "
+        f"{reachable} of {len(families)} tasks."
+    )
+    title = f"{heading(benchmark, backbone)}: each method against the task's best, over seeds"
+    columns = ("Method", *(style.task(t) for t in tasks))
+    return Table(slug("significance-seeds", benchmark, backbone), title, columns, tuple(rows), (note,))
 
 
 def _equals(p: float) -> str:

@@ -6,16 +6,16 @@ import pandas as pd
 
 from analysis import style
 from analysis.frame import HYPERPARAMETER, hyperparameters
-from analysis.reports._section import Options, Section, groups, heading, slug
+from analysis.reports._section import DEFAULT, Options, Section, groups, heading, slug
 from analysis.selection import assignments, best
 from analysis.tables import Cell, Table, median_std
 
 TITLE = "Best hyperparameters"
 POSITION = 80
-_INTRO = "The assignment behind each entry of the results: its hyperparameters, size, and how many assignments it was chosen from."
+_INTRO = "The assignment behind each entry of the results: its hyperparameters, size, and how many it was chosen from."
 
 
-def compute(frame: pd.DataFrame, options: Options = Options()) -> pd.DataFrame:  # noqa: B008 (frozen)
+def compute(frame: pd.DataFrame, options: Options = DEFAULT) -> pd.DataFrame:
     """The rows of selection.best that have a score, with their hyperparameters."""
     return best(assignments(frame)).dropna(subset="median")
 
@@ -38,14 +38,17 @@ def _table(benchmark: str, backbone: str, rows: pd.DataFrame) -> Table:
         if first and i:
             rules.add(i - 1)
         body.append((
-            Cell(style.task(key[0]) if first else ""), Cell(style.method(key[1])), Cell(median_std(row["median"], row["std"])),
+            Cell(style.task(key[0]) if first else ""), Cell(style.method(key[1])),
+            Cell(median_std(row["median"], row["std"])),
             *(Cell(_value(row[name])) for name in names), Cell("" if pd.isna(count) else f"{int(count):,}"),
             Cell(f"{row['n_scored_assignments']:,}"),
         ))  # fmt: skip
     labels = [name.removeprefix(HYPERPARAMETER).replace("_", " ") for name in names]
     columns = ("Task", "Method", "Score", *labels, "Trainable parameters", "Chosen from")
     title = f"{heading(benchmark, backbone)}: best assignments"
-    return Table(slug("winners", benchmark, backbone), title, columns, tuple(body), (), frozenset(rules), 2, folded=True)
+    return Table(
+        slug("winners", benchmark, backbone), title, columns, tuple(body), (), frozenset(rules), 2, folded=True
+    )
 
 
 def _value(value: object) -> str:

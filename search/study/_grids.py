@@ -94,7 +94,8 @@ class GridReader:
 
     def _range(self, location: Location, config: type[BaseModel], data: dict[Any, Any]) -> Range | None:
         if not self._ranges:
-            self._problems.add(location, "a range needs search.strategy: random; a grid search needs a list of values", data)
+            rule_ = "a range needs search.strategy: random; a grid search needs a list of values"
+            self._problems.add(location, rule_, data)
             return None
         kind = _numeric_kind(config, str(location[-1]))
         if kind is None:
@@ -105,7 +106,8 @@ class GridReader:
         except ValidationError as error:
             self._problems.add_validation(location, error, Range)
             return None
-        if not all([self._check((*location, end), config, data[end]) for end in ("low", "high")]):
+        low, high = (self._check((*location, end), config, data[end]) for end in ("low", "high"))
+        if not (low and high):
             return None
         return grid.of_whole_numbers() if kind is int else grid
 

@@ -118,7 +118,7 @@ def _search(problems: Collector, data: dict[str, Any]) -> Search | None:
     if search.strategy == "grid":
         for key in ("n", "seed"):
             if key in written:
-                rule = "means nothing in a grid search, which takes every assignment; leave it out, or use strategy: random"
+                rule = "means nothing in a grid search, which takes all; leave it out, or use strategy: random"
                 problems.add(("search", key), rule, written[key])
     return search
 
@@ -146,7 +146,7 @@ def _tracking(problems: Collector, data: dict[str, Any]) -> str | None:
 
 
 def _default_tracking(storage: str) -> str:
-    """SQLite in the storage folder; SQLite needs a real file, so beside this project's default where storage is a URI."""
+    """SQLite in the storage folder; it needs a real file, so in ``runs`` here where the storage is a URI."""
     folder = Path("runs").absolute() if _URI.match(storage) else Path(storage)
     return f"sqlite:///{folder / 'mlflow.db'}"
 
@@ -159,5 +159,6 @@ def _data_dir(problems: Collector, data: dict[str, Any], folder: Path) -> str | 
     for place in (folder / path, path.absolute()):
         if place.is_dir():
             return str(place.resolve())
-    problems.add(("data_dir",), "must be a folder that exists, beside the study file or from the current folder", written)
+    rule = "must be a folder that exists, beside the study file or from the current folder"
+    problems.add(("data_dir",), rule, written)
     return None

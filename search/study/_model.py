@@ -143,7 +143,7 @@ class Study(BaseModel):
         return {**self.defaults, **self.methods[method], **override.shared, **override.methods.get(method, {})}
 
     def protocol_for(self, task: Task) -> Protocol:
-        """How the trials of a task are trained: its override, else ``protocol``, else the task's own epochs and patience."""
+        """How the trials of a task are trained: as its override says, else ``protocol``, else the task itself."""
         chosen: dict[str, Any] = {"epochs": task.epochs, "patience": task.patience}
         chosen.update({name: value for name, value in self.protocol.model_dump().items() if value is not None})
         override = self.overrides.get(task.name, TaskOverride())

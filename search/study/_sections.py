@@ -62,7 +62,7 @@ def backbones(problems: Collector, data: Any, folder: Path) -> list[BackboneEntr
         except ValidationError as error:
             problems.add_validation(at, error, _BackboneMapping)
             continue
-        if not entry.source.strip() or entry.name is not None and not entry.name.strip():
+        if not entry.source.strip() or (entry.name is not None and not entry.name.strip()):
             problems.add(at, "must not be empty", item)
             continue
         source = str(folder / entry.source) if (folder / entry.source).is_dir() else entry.source
@@ -93,7 +93,11 @@ def defaults(problems: Collector, data: Any, reader: GridReader) -> Grids:
 
 
 def overrides(
-    problems: Collector, data: Any, reader: GridReader, known_tasks: Mapping[str, Task], known_methods: Mapping[str, Grids]
+    problems: Collector,
+    data: Any,
+    reader: GridReader,
+    known_tasks: Mapping[str, Task],
+    known_methods: Mapping[str, Grids],
 ) -> dict[str, TaskOverride]:
     """What is different for single tasks; each must be a task of the study, each method in it one of the study's."""
     found: dict[str, TaskOverride] = {}

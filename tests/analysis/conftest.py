@@ -47,17 +47,27 @@ def runs(
                 for rate in RATES:
                     ideal = 5e-5 if method == "fine_tuning" else 1e-3
                     miss = -1.6 * abs(np.log10(rate / ideal)) ** 1.5 * (1 + (method == "p_tuning_v1"))
-                    center = base[task] + scale + offset * (1 - base[task] / 130) * 2 + miss + 0.9 * i + draw.normal(0, 0.7)
+                    center = (
+                        base[task] + scale + offset * (1 - base[task] / 130) * 2 + miss + 0.9 * i + draw.normal(0, 0.7)
+                    )
                     for seed in range(seeds):
                         fate = draw.random()
                         status = "finished" if fate >= losses else "failed" if fate < losses / 2 else "diverged"
                         score = min(100.0, center + draw.normal(0, spread))
-                        count = 125_000_000 if method == "fine_tuning" else 102_000 if method == "bitfit" else unit * (size or 0)
+                        count = (
+                            125_000_000
+                            if method == "fine_tuning"
+                            else 102_000
+                            if method == "bitfit"
+                            else unit * (size or 0)
+                        )
                         identity = f"{benchmark}-{backbone}-{task}-{method}-{size}-{rate}"
                         rows.append({
-                            "study": "generated", "benchmark": benchmark, "backbone": backbone, "task": f"{benchmark}/{task}",
+                            "study": "generated", "benchmark": benchmark, "backbone": backbone,
+                            "task": f"{benchmark}/{task}",
                             "method": method, "assignment_id": identity, "trial_id": f"{identity}-{seed}", "seed": seed,
-                            "status": status, "score": None if status == "failed" else score, "best_epoch": int(draw.integers(1, 9)),
+                            "status": status, "score": None if status == "failed" else score,
+                            "best_epoch": int(draw.integers(1, 9)),
                             "epochs": 10, "trainable_parameters": count + 1538, "seconds": float(draw.gamma(4, 15)),
                             "hp.learning_rate": rate, "hp.batch_size": 16, "hp.rank": size if name == "rank" else None,
                             "hp.prompt_length": size if name == "prompt_length" else None,

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import atexit
 import json
+import shutil
 import sqlite3
 import sys
+import tempfile
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -30,17 +34,38 @@ def write_study(folder: Path, wishes: dict[str, Any] | None = None, **changes: A
     }
     (folder / "runs" / data["study"] / "checkpoints").mkdir(parents=True, exist_ok=True)
     (folder / "runs" / data["study"] / "stub.json").write_text(json.dumps(wishes or {}))
+    copy_database(folder)
     path = folder / "study.yaml"
     path.write_text(yaml.safe_dump(data))
     return path
 
 
-def logged(folder: Path, study: str = "stub") -> dict[str, list[dict[str, Any]]]:
+def copy_database(folder: Path) -> None:
+    """An empty MLflow database as ``<folder>/runs/mlflow.db``, unless there is one."""
+    (folder / "runs").mkdir(exist_ok=True)
+    if not (folder / "runs" / "mlflow.db").exists():
+        shutil.copy(_empty_database(), folder / "runs" / "mlflow.db")
+
+
+@cache
+def _empty_database() -> Path:
+    """A database with MLflow's tables, which take seconds to make."""
+    from mlflow import MlflowClient
+
+    folder = Path(tempfile.mkdtemp(prefix="aot-mlflow-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    MlflowClient(f"sqlite:///{folder / 'mlflow.db'}").search_experiments()
+    return folder / "mlflow.db"
+
+
+def logged(folder: Path, study: str = "stub", missing_ok: bool = False) -> dict[str, list[dict[str, Any]]]:
     """Every trial's runs in the study's MLflow database, by trial id: status, tags and metrics."""
     from mlflow import MlflowClient
 
     client = MlflowClient(f"sqlite:///{folder / 'runs' / 'mlflow.db'}")
     experiment = client.get_experiment_by_name(study)
+    if experiment is None and missing_ok:
+        return {}
     assert experiment is not None
     runs = client.search_runs([experiment.experiment_id], "tags.`aot.kind` = 'trial'", max_results=5_000)
     found: dict[str, list[dict[str, Any]]] = {}

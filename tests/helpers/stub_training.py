@@ -7,7 +7,8 @@ so that every way to the end of a study gives the same results.
     fails       learning rate whose trials raise an error
     diverges    learning rate whose loss is not finite in the second epoch
     members     that fit into memory; larger packs raise MemoryError
-    kill        learning rate whose worker is killed in the middle of epoch ``kill_epoch``, ``kill_times`` times
+    memory      learning rate whose trials raise MemoryError, whatever the pack
+    kill        by learning rate as text: how often a worker is killed in the middle of epoch 3
     no_patience the loop ends only after all epochs, and gives no results
 """
 
@@ -107,10 +108,12 @@ def _fault(active: list[Trial], epoch: int, wishes: dict[str, Any], storage: Pat
     rates = {t.learning_rate for t in active}
     if wishes.get("fails") in rates and epoch == 2:
         raise ValueError("the stub was asked to fail")
-    if wishes.get("kill") in rates and epoch == wishes.get("kill_epoch", 3):
-        marks = len(list(storage.glob("killed-*")))
-        if marks < wishes.get("kill_times", 1):
-            (storage / f"killed-{marks}").touch()
+    if wishes.get("memory") in rates:
+        raise MemoryError("the stub was asked for too much")
+    for rate, times in wishes.get("kill", {}).items():
+        marks = len(list(storage.glob(f"killed-{rate}-*")))
+        if float(rate) in rates and epoch == 3 and marks < times:
+            (storage / f"killed-{rate}-{marks}").touch()
             os.kill(os.getpid(), signal.SIGKILL)
 
 

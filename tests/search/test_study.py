@@ -74,7 +74,7 @@ def test_the_more_specific_grid_wins(tmp_path: Path) -> None:
     assert study.grids("demo/sentiment", "bitfit") == {"batch_size": (16, 64), "learning_rate": (1e-3,)}  # defaults
     assert study.grids("demo/sentiment", "lora")["learning_rate"] == (1e-4, 5e-4)  # the method over the defaults
     assert study.grids("demo/choice", "aot_kronecker")["learning_rate"] == (1e-2,)  # the task over the method
-    assert study.grids("demo/choice", "lora") == {"batch_size": (16, 64), "rank": (8,), "learning_rate": (2e-2,)}  # both
+    assert study.grids("demo/choice", "lora") == {"batch_size": (16, 64), "rank": (8,), "learning_rate": (2e-2,)}
 
 
 def test_the_protocol_of_a_task_comes_from_its_override_then_the_study_then_the_task(tmp_path: Path) -> None:
@@ -113,8 +113,9 @@ def test_anchors_and_merges_work(tmp_path: Path) -> None:
 
 
 def test_a_random_search_may_have_ranges(tmp_path: Path) -> None:
-    ranges = {"learning_rate": {"low": 1e-5, "high": 1e-2, "log": True}, "rank": {"low": 1, "high": 64}, "alpha": [8, 16]}
-    study = load(write(tmp_path, changed(methods={"lora": ranges}, search={"strategy": "random", "n": 5, "seed": 3})))
+    rates = {"low": 1e-5, "high": 1e-2, "log": True}
+    lora = {"learning_rate": rates, "rank": {"low": 1, "high": 64}, "alpha": [8, 16]}
+    study = load(write(tmp_path, changed(methods={"lora": lora}, search={"strategy": "random", "n": 5, "seed": 3})))
     rate, rank = study.methods["lora"]["learning_rate"], study.methods["lora"]["rank"]
     assert isinstance(rate, Range)
     assert (rate.log, rate.whole) == (True, False)
@@ -133,7 +134,8 @@ def test_paths_start_at_the_study_file(tmp_path: Path) -> None:
 def test_own_tasks_are_bound_to_their_files(tmp_path: Path) -> None:
     for split in ("train", "dev"):
         (tmp_path / f"{split}.csv").write_text("s,label\ngood,pos\nbad,neg\n")
-    own = {"name": "mine/a", "files": {"train": "train.csv", "dev": "dev.csv"}, "text": "s", "metric": "matthews", "epochs": 3}
+    own = {"name": "mine/a", "files": {"train": "train.csv", "dev": "dev.csv"}, "text": "s"}
+    own |= {"metric": "matthews", "epochs": 3}
     (task,) = load(write(tmp_path, changed(tasks=[own], overrides=None))).tasks
     assert (task.name, task.labels, task.metric, task.epochs) == ("mine/a", ("neg", "pos"), "matthews", 3)
 
@@ -145,14 +147,14 @@ def test_a_backbone_may_be_a_mapping(tmp_path: Path) -> None:
 
 
 def test_results_can_be_read_where_backbone_and_data_are_not(tmp_path: Path) -> None:
-    text = changed(backbones=["./gone"], tasks=[{"name": "m/a", "files": {"train": "t.csv", "dev": "d.csv"}, "text": "s"}],
-                   overrides=None)  # fmt: skip
+    text = changed(backbones=["./gone"], tasks=[OWN], overrides=None)
     assert load(write(tmp_path, text), bind=False).name == "trial_run"
     assert {"backbones[0]", "tasks[0]"} <= set(problems(tmp_path, text))
 
 
 # --- malformed studies ------------------------------------------------------------------------------------------------
 
+AT_LEAST_1 = "greater than or equal to 1"
 LORA = {"learning_rate": 1e-3}
 OWN = {"name": "mine/a", "files": {"train": "t.csv", "dev": "d.csv"}, "text": ["s"]}
 RANDOM = {"strategy": "random", "n": 4}
@@ -200,17 +202,24 @@ MALFORMED = {
         {"methods": {"lora": {"prompt_length": 5}}},
         "methods.lora.prompt_length", 5, "method lora has no hyperparameter", ("rank", "alpha", "batch_size"),
     ),
-    "value out of range": ({"methods": {"lora": {"rank": [2, -4]}}}, "methods.lora.rank[1]", -4, "greater than or equal to 1", ()),
+    "value out of range": ({"methods": {"lora": {"rank": [2, -4]}}}, "methods.lora.rank[1]", -4, AT_LEAST_1, ()),
     "value of the wrong type": ({"methods": {"lora": {"rank": "8"}}}, "methods.lora.rank", "8", "valid integer", ()),
     "truth as a number": ({"methods": {"lora": {"rank": [True]}}}, "methods.lora.rank[0]", True, "valid integer", ()),
     "half a rank": ({"methods": {"lora": {"rank": 2.5}}}, "methods.lora.rank", 2.5, "integer", ()),
     "empty grid": ({"methods": {"lora": {"rank": []}}}, "methods.lora.rank", [], "at least one value", ()),
-    "value twice": ({"methods": {"lora": {"rank": [2, 4, 2]}}}, "methods.lora.rank[2]", 2, "must differ, but [0]", ()),
-    "infinite rate": (
-        {"methods": {"lora": {"learning_rate": float("inf")}}}, "methods.lora.learning_rate", float("inf"), "finite", (),
+    "value twice": (
+        {"methods": {"lora": {"rank": [2, 4, 2]}}}, "methods.lora.rank[2]", 2, "must differ, but [0]", (),
     ),
-    "rate of zero": ({"defaults": {"batch_size": 8, "learning_rate": [0]}}, "defaults.learning_rate[0]", 0, "greater than 0", ()),
-    "batch of zero": ({"defaults": {"batch_size": 0, "learning_rate": 0.1}}, "defaults.batch_size", 0, "greater than or equal to 1", ()),
+    "infinite rate": (
+        {"methods": {"lora": {"learning_rate": float("inf")}}},
+        "methods.lora.learning_rate", float("inf"), "finite", (),
+    ),
+    "rate of zero": (
+        {"defaults": {"batch_size": 8, "learning_rate": [0]}}, "defaults.learning_rate[0]", 0, "greater than 0", (),
+    ),
+    "batch of zero": (
+        {"defaults": {"batch_size": 0, "learning_rate": 0.1}}, "defaults.batch_size", 0, AT_LEAST_1, (),
+    ),
     "unknown default": (
         {"defaults": {"batch_size": 8, "learning_rate": 0.1, "rank": 8}},
         "defaults.rank", 8, "unknown key", ("learning_rate", "batch_size"),
@@ -225,7 +234,7 @@ MALFORMED = {
         "overrides.demo/choice.epoch", 3, "did you mean 'epochs'", ("epochs", "patience", "batch_size"),
     ),
     "override without epochs": (
-        {"overrides": {"demo/choice": {"epochs": 0}}}, "overrides.demo/choice.epochs", 0, "greater than or equal to 1", (),
+        {"overrides": {"demo/choice": {"epochs": 0}}}, "overrides.demo/choice.epochs", 0, AT_LEAST_1, (),
     ),
     "override of an absent method": (
         {"overrides": {"demo/choice": {"methods": {"adapters": {"rank": 4}}}}},
@@ -233,20 +242,23 @@ MALFORMED = {
     ),
     "override with a bad value": (
         {"overrides": {"demo/choice": {"methods": {"lora": {"rank": [4, 0]}}}}},
-        "overrides.demo/choice.methods.lora.rank[1]", 0, "greater than or equal to 1", (),
+        "overrides.demo/choice.methods.lora.rank[1]", 0, AT_LEAST_1, (),
     ),
     "seed twice": ({"seeds": [1, 2, 1]}, "seeds[2]", 1, "seeds must differ", ()),
     "no seeds": ({"seeds": []}, "seeds", [], "at least one seed", ()),
     "seed below zero": ({"seeds": [-1]}, "seeds[0]", -1, "from 0", ()),
     "zero seeds": ({"seeds": 0}, "seeds", 0, "number from 1", ()),
     "seeds are true": ({"seeds": True}, "seeds", True, "list of seeds", ()),
-    "unknown precision": ({"protocol": {"precision": "fp16"}}, "protocol.precision", "fp16", "'float32' or 'bfloat16'", ()),
+    "unknown precision": (
+        {"protocol": {"precision": "fp16"}}, "protocol.precision", "fp16", "'float32' or 'bfloat16'", (),
+    ),
     "dropout of one": ({"protocol": {"dropout": 1.0}}, "protocol.dropout", 1.0, "less than 1", ()),
     "length too short": ({"protocol": {"max_length": 2}}, "protocol.max_length", 2, "greater than or equal to 8", ()),
     "length past the backbone": ({"protocol": {"max_length": 2000}}, "protocol.max_length", 2000, "at most 512", ()),
     "rows in words": ({"protocol": {"train_rows": "all"}}, "protocol.train_rows", "all", "valid integer", ()),
     "unknown protocol": (
-        {"protocol": {"epoch": 3}}, "protocol.epoch", 3, "did you mean 'epochs'", ("max_length", "precision", "dropout"),
+        {"protocol": {"epoch": 3}},
+        "protocol.epoch", 3, "did you mean 'epochs'", ("max_length", "precision", "dropout"),
     ),
     "unknown strategy": ({"search": {"strategy": "gird"}}, "search.strategy", "gird", "'grid' or 'random'", ()),
     "random without n": ({"search": {"strategy": "random"}}, "search.n", None, "is required", ()),
@@ -260,7 +272,8 @@ MALFORMED = {
         "methods.lora.rank", {"low": 9, "high": 8}, "low must be smaller than high", (),
     ),
     "range without an end": (
-        {"methods": {"lora": {"rank": {"low": 9}}}, "search": RANDOM}, "methods.lora.rank.high", None, "is required", (),
+        {"methods": {"lora": {"rank": {"low": 9}}}, "search": RANDOM},
+        "methods.lora.rank.high", None, "is required", (),
     ),
     "log range from zero": (
         {"methods": {"lora": {"alpha": {"low": 0, "high": 8, "log": True}}}, "search": RANDOM},
@@ -268,22 +281,36 @@ MALFORMED = {
     ),
     "range past the rule": (
         {"methods": {"lora": {"rank": {"low": 0, "high": 8}}}, "search": RANDOM},
-        "methods.lora.rank.low", 0, "greater than or equal to 1", (),
+        "methods.lora.rank.low", 0, AT_LEAST_1, (),
     ),
     "no processor": ({"resources": {"cpu": 0}}, "resources.cpu", 0, "greater than 0", ()),
     "one and a half GPUs": ({"resources": {"gpu": 1.5}}, "resources.gpu", 1.5, "whole number", ()),
-    "tracking is a path": ({"tracking": "runs/mlflow"}, "tracking", "runs/mlflow", "MLflow URI", ("sqlite://", "http://")),
+    "tracking is a path": (
+        {"tracking": "runs/mlflow"}, "tracking", "runs/mlflow", "MLflow URI", ("sqlite://", "http://"),
+    ),
     "storage is a number": ({"storage": 5}, "storage", 5, "must be text", ()),
     "data folder not there": ({"data_dir": "gone"}, "data_dir", "gone", "folder that exists", ()),
     "own task without data": (
         {"tasks": [{"name": "mine/a", "text": "s"}]}, "tasks[0]", ["name", "text"], "files or hub", (),
     ),
-    "own task without dev": ({"tasks": [{**OWN, "files": {"train": "t.csv"}}]}, "tasks[0].files.dev", None, "is required", ()),
-    "own task, unknown key": ({"tasks": [{**OWN, "lable": "y"}]}, "tasks[0].lable", "y", "did you mean 'label'", ("label", "text")),
-    "own task, unknown metric": ({"tasks": [{**OWN, "metric": "acc"}]}, "tasks[0].metric", "acc", "unknown metric", ("accuracy",)),
-    "own task, unknown kind": ({"tasks": [{**OWN, "kind": "ranking"}]}, "tasks[0].kind", "ranking", "'regression'", ()),
-    "own task, three texts": ({"tasks": [{**OWN, "text": ["a", "b", "c"]}]}, "tasks[0].text", ["a", "b", "c"], "at most 2", ()),
-    "own task, built-in name": ({"tasks": [{**OWN, "name": "glue/rte"}]}, "tasks[0].name", "glue/rte", "built-in", ()),
+    "own task without dev": (
+        {"tasks": [{**OWN, "files": {"train": "t.csv"}}]}, "tasks[0].files.dev", None, "is required", (),
+    ),
+    "own task, unknown key": (
+        {"tasks": [{**OWN, "lable": "y"}]}, "tasks[0].lable", "y", "did you mean 'label'", ("label", "text"),
+    ),
+    "own task, unknown metric": (
+        {"tasks": [{**OWN, "metric": "acc"}]}, "tasks[0].metric", "acc", "unknown metric", ("accuracy",),
+    ),
+    "own task, unknown kind": (
+        {"tasks": [{**OWN, "kind": "ranking"}]}, "tasks[0].kind", "ranking", "'regression'", (),
+    ),
+    "own task, three texts": (
+        {"tasks": [{**OWN, "text": ["a", "b", "c"]}]}, "tasks[0].text", ["a", "b", "c"], "at most 2", (),
+    ),
+    "own task, built-in name": (
+        {"tasks": [{**OWN, "name": "glue/rte"}]}, "tasks[0].name", "glue/rte", "built-in", (),
+    ),
     "own task, files not there": ({"tasks": [OWN]}, "tasks[0]", None, "t.csv", ()),
     "factors too small": (
         {"methods": {"aot_kronecker": {"a": 2, "b": 3}}},
@@ -332,7 +359,7 @@ protocol: {max_length: 1, precision: half}
         "protocol.max_length": 14, "protocol.precision": 14,
     }  # fmt: skip
     assert {path: problem.line for path, problem in found.items()} == lines
-    with pytest.raises(StudyError, match=r"study\.yaml: not a valid study, 10 problems\n  tasks\[0\] = 'demo/sentimentt'"):
+    with pytest.raises(StudyError, match=r"10 problems\n  tasks\[0\] = 'demo/sentimentt' \(line 4\)"):
         load(tmp_path / "study.yaml")
 
 

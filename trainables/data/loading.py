@@ -20,7 +20,7 @@ from trainables import backbones
 from trainables.data.batches import generator
 from trainables.data.examples import Examples
 from trainables.tasks import DataError, Files, Task
-from trainables.tasks._source import Split, with_digest
+from trainables.tasks._source import SPLITS, Split, with_digest
 from trainables.tasks._text import Texts, render
 from trainables.trial import BackboneSource, Protocol, digest
 
@@ -92,8 +92,7 @@ def _tokenise(
     tokenizer = backbones.tokenizer(backbone)
     arrays: dict[str, np.ndarray] = {}
     shares: dict[str, str] = {}
-    splits: tuple[Split, Split] = ("train", "dev")
-    for split, limit in zip(splits, rows, strict=True):
+    for split, limit in zip(SPLITS, rows, strict=True):
         texts = _limited(render(task, split), task, split, limit)
         made, truncated = _encode(texts, tokenizer, max_length)
         arrays |= {f"{split}.{name}": array for name, array in made.items()}
@@ -123,15 +122,18 @@ def _limited(texts: Texts, task: Task, split: Split, limit: int | None) -> Texts
 
 
 def _encode(texts: Texts, tokenizer: Any, max_length: int) -> tuple[dict[str, np.ndarray], float]:
-    ids, types, truncated = [], [], []
+    ids: list[np.ndarray] = []
+    types: list[np.ndarray] = []
+    truncated: list[bool] = []
     for encoding in _encodings(texts, tokenizer, max_length):
         ids.append(np.array(encoding.ids, dtype=np.int32))
         types.append(np.array(encoding.type_ids, dtype=np.uint8))
         truncated.append(bool(encoding.overflowing))
     offsets = np.cumsum([0, *map(len, ids)], dtype=np.int64)
-    arrays = {"ids": np.concatenate(ids), "types": np.concatenate(types), "offsets": offsets, "labels": texts.labels}
+    all_types = np.concatenate(types)
     if "token_type_ids" not in tokenizer.model_input_names:  # as for RoBERTa: the model has one type, 0
-        arrays["types"] = np.zeros_like(arrays["types"])
+        all_types[:] = 0
+    arrays = {"ids": np.concatenate(ids), "types": all_types, "offsets": offsets, "labels": texts.labels}
     return arrays, float(np.mean(truncated))
 
 

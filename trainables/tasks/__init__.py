@@ -14,9 +14,9 @@ from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
-from trainables.tasks._source import DataError, Files, Generated, Hub, find, with_digest
+from trainables.tasks._source import SPLITS, DataError, Files, Generated, Hub, find, with_digest
 from trainables.tasks._task import Derived, Kind, Task
-from trainables.tasks._text import infer_labels
+from trainables.tasks._text import infer_labels, render
 
 __all__ = ["DataError", "Derived", "Files", "Generated", "Hub", "Kind", "Task", "get", "names", "resolve"]
 
@@ -49,16 +49,22 @@ def resolve(task: Task, data_dir: str | None = None) -> Task:
 
     A task of the hub that has a place in a data folder (``glue/rte``) is read from there if ``data_dir`` or the
     variable ``AOT_DATA_DIR`` names such a folder. Files get a digest of their content, and labels that were not given
-    are read from the train split: every distinct value, sorted.
+    are read from the train split: every distinct value, sorted. A study's own files are read whole, so that what is
+    wrong in them is found before anything starts.
 
     Raises:
-        DataError: the folder, a split or a file is missing, or the label column is.
+        DataError: the folder, a split or a file is missing; or anything ``render`` refuses in a study's own files.
     """
     data_dir = data_dir or os.environ.get("AOT_DATA_DIR") or None
-    source = task.source
+    source, own_files = task.source, isinstance(task.source, Files)
     if isinstance(source, Hub) and source.folder and data_dir:
         source = find(Path(data_dir), source)
     if isinstance(source, Files):
         source = with_digest(source)
     task = replace(task, source=source)
-    return replace(task, labels=infer_labels(task)) if task.labels == () else task
+    if task.labels == ():
+        task = replace(task, labels=infer_labels(task))
+    if own_files:
+        for split in SPLITS:
+            render(task, split)
+    return task

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 Split = Literal["train", "dev"]
+SPLITS: tuple[Split, ...] = ("train", "dev")
 
 
 class DataError(ValueError):

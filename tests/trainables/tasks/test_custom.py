@@ -188,9 +188,8 @@ def broken(row: int, **cells: object) -> list[dict]:
 def test_bad_cells_of_the_dev_split_are_named(
     rows: list[dict], column: str, row: int, message: str, ending: str, tmp_path: Path
 ) -> None:
-    task = resolve(task_of(tmp_path, GOOD, rows, ending))
     with pytest.raises(DataError) as caught:
-        render(task, "dev")
+        resolve(task_of(tmp_path, GOOD, rows, ending))
     place = f"{tmp_path / 'dev'}.{ending}, row {row} (data rows counted from 1), column {column!r}: {message}; "
     assert str(caught.value).startswith(place)
 
@@ -198,9 +197,8 @@ def test_bad_cells_of_the_dev_split_are_named(
 @pytest.mark.parametrize("ending", ["jsonl", "parquet"])
 @pytest.mark.parametrize("value", [None, float("nan")])
 def test_cells_without_a_value(value: object, ending: str, tmp_path: Path) -> None:
-    task = resolve(task_of(tmp_path, GOOD, broken(2, text=value), ending))
     with pytest.raises(DataError, match=r"row 2 .*'text': the text is missing"):
-        render(task, "dev")
+        resolve(task_of(tmp_path, GOOD, broken(2, text=value), ending))
     with pytest.raises(DataError, match=r"row 2 .*'label': the label is missing"):
         resolve(task_of(tmp_path, broken(2, label=value), GOOD, ending))
 

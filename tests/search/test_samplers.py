@@ -1,0 +1,79 @@
+"""Samplers: the same contract for each, and what is particular to one."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+
+import pytest
+
+from search.samplers import Assignment, GridSampler, RandomSampler, Sampler
+from search.study import Grids, Range
+
+GRIDS: Grids = {"rank": (2, 4, 8), "batch_size": (16, 64), "alpha": (None, 1.0)}
+REAL: Grids = {"learning_rate": Range(low=1e-5, high=1e-1, log=True), "rank": Range(low=1, high=9).of_whole_numbers()}
+
+SAMPLERS: dict[str, Callable[[], Sampler]] = {
+    "grid": lambda: GridSampler(GRIDS),
+    "random": lambda: RandomSampler(GRIDS, n=7, seed=3),
+    "random, all of them": lambda: RandomSampler(GRIDS, n=100, seed=3),
+}
+
+
+def drain(sampler: Sampler) -> list[Assignment]:
+    return list(iter(sampler.ask, None))
+
+
+@pytest.mark.parametrize("name", SAMPLERS)
+def test_every_sampler_gives_different_assignments_of_the_grid_and_ends(name: str) -> None:
+    assignments = drain(SAMPLERS[name]())
+    keys = [tuple(a.values()) for a in assignments]
+    assert len(set(keys)) == len(keys) > 0
+    assert set(keys) <= set(itertools.product(*GRIDS.values()))
+    assert all(list(a) == list(GRIDS) for a in assignments)
+
+
+@pytest.mark.parametrize("name", SAMPLERS)
+def test_every_sampler_gives_the_same_again_whatever_it_is_told(name: str) -> None:
+    sampler, told = SAMPLERS[name](), []
+    while (assignment := sampler.ask()) is not None:
+        told.append(assignment)
+        sampler.tell(assignment, 50.0)
+    assert told == drain(SAMPLERS[name]())
+    assert sampler.ask() is None
+
+
+def test_the_grid_is_the_product_in_order() -> None:
+    expected = [dict(zip(GRIDS, values, strict=True)) for values in itertools.product(*GRIDS.values())]
+    assert drain(GridSampler(GRIDS)) == expected
+
+
+def test_the_grid_of_nothing_is_one_assignment() -> None:
+    assert drain(GridSampler({})) == [{}]
+
+
+def test_the_grid_takes_no_range() -> None:
+    with pytest.raises(ValueError, match="range for learning_rate"):
+        GridSampler({"learning_rate": REAL["learning_rate"], "rank": (1,)})
+
+
+def test_random_takes_all_of_a_small_grid() -> None:
+    assert len(drain(RandomSampler(GRIDS, n=100, seed=0))) == 12
+    assert len(drain(RandomSampler({"rank": REAL["rank"]}, n=100, seed=0))) == 9
+
+
+def test_a_larger_random_search_keeps_the_smaller_one() -> None:
+    assert drain(RandomSampler(REAL, n=20, seed=1))[:8] == drain(RandomSampler(REAL, n=8, seed=1))
+
+
+def test_seeds_give_different_draws() -> None:
+    assert drain(RandomSampler(REAL, n=8, seed=1)) != drain(RandomSampler(REAL, n=8, seed=2))
+
+
+def test_ranges_are_kept_and_logarithmic_ones_are_even_in_the_logarithm() -> None:
+    drawn = drain(RandomSampler(REAL, n=400, seed=5))
+    rates, ranks = [a["learning_rate"] for a in drawn], [a["rank"] for a in drawn]
+    assert all(1e-5 <= rate <= 1e-1 for rate in rates)
+    assert 0.4 < sum(rate < 1e-3 for rate in rates) / 400 < 0.6  # half of the four decades
+    assert all(isinstance(rank, int) for rank in ranks)
+    assert set(ranks) == set(range(1, 10))

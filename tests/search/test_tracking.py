@@ -1,0 +1,320 @@
+"""The journal, and its way into real MLflow stores: SQLite, and a server that is away for a while."""
+
+from __future__ import annotations
+
+import math
+import os
+import resource
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from helpers.stub_study import copy_database, logged
+from mlflow import MlflowClient
+
+from search import journal, tracking
+from search._summary import Score, Summary
+from search.journal import Entry, Journal, StudyBusyError
+from search.mlflow_process import masked, told
+from search.tracking import Store
+from trainables import tasks
+from trainables.trial import BackboneSource, Epoch, Protocol, Result, Trial
+
+HYPERPARAMETERS = {"learning_rate": 1e-3, "batch_size": 16, "a": None, "deep": True, "kind": "x"}
+
+
+def trial(seed: int = 0, learning_rate: float = 1e-3) -> Trial:
+    source = BackboneSource("tiny", "tiny")
+    values = {**HYPERPARAMETERS, "learning_rate": learning_rate}
+    return Trial(source, tasks.get("glue/rte"), "bitfit", values, seed, Protocol(epochs=3, patience=2))
+
+
+def result(of: Trial, score: float | None = 60.0, status: str = "finished", reason: str = "") -> Result:
+    history = tuple(Epoch(n, score - 3 + n, 1 / n, 2.0) for n in (1, 2, 3)) if score else ()
+    best = 3 if score else None
+    return Result(of.id, status, score, best, history, 100 if score else None, reason, None, {"accuracy": 0.5})
+
+
+def entry(seed: int = 0) -> Entry:
+    return Entry.of("stub", trial(seed), result(trial(seed)), {"ray": "2"}, "abc")
+
+
+@pytest.fixture
+def said() -> list[str]:
+    return []
+
+
+@pytest.fixture
+def store(tmp_path: Path, said: list[str]) -> Callable[..., Store]:
+    """Stores of one study in ``tmp_path``, on SQLite unless another URI is given."""
+    copy_database(tmp_path)
+
+    def make(uri: str = f"sqlite:///{tmp_path}/runs/mlflow.db") -> Store:
+        return Store("stub", str(tmp_path / "runs" / "stub"), uri, said.append)
+
+    return make
+
+
+class TestJournal:
+    def test_an_entry_is_read_as_it_was_written(self) -> None:
+        wild = replace(entry(), reason="no\nline · «é»\u2028", score=0.1 + 0.2, metrics={"f1": 1 / 3})
+        assert Entry.read(wild.line()) == wild
+        assert wild.line().count(b"\n") == 1
+        diverged = replace(entry(), history=((1, math.nan, math.inf, 1e-300),))
+        ((epoch, score, loss, seconds),) = Entry.read(diverged.line()).history
+        assert (epoch, math.isnan(score), loss, seconds) == (1, True, math.inf, 1e-300)
+        assert b"NaN" not in diverged.line(), "the journal is strict JSON"
+
+    @pytest.mark.parametrize("missing", [1, 2, 50, 700])
+    def test_a_last_line_that_was_cut_off(self, tmp_path: Path, said: list[str], missing: int) -> None:
+        book = Journal(tmp_path, said.append)
+        book.append([entry(0), entry(1)])
+        book.close()
+        os.truncate(book.path, book.path.stat().st_size - missing)
+        again = Journal(tmp_path, said.append)
+        again.append([entry(2)])
+        again.close()
+        read = [e.seed for _, _, e in journal.read(book.path, said.append)]
+        if missing == 1:  # only the end of the line was missing
+            assert read == [0, 1, 2]
+            assert said == []
+        else:
+            assert read == [0, 2]
+            assert len(said) == 1
+            assert "was cut off" in said[0]
+            assert "its trial runs again" in said[0]
+
+    def test_a_damaged_line_in_the_middle(self, tmp_path: Path, said: list[str]) -> None:
+        path = tmp_path / "journal.jsonl"
+        path.write_bytes(entry(0).line() + b'{"time": 1}\n\xff\xfe\n' + entry(1).line())
+        assert [e.seed for _, _, e in journal.read(path, said.append)] == [0, 1]
+        assert len(said) == 2
+
+    def test_a_line_that_is_still_being_written_is_not_read(self, tmp_path: Path) -> None:
+        path = tmp_path / "journal.jsonl"
+        path.write_bytes(entry(0).line() + entry(1).line()[:-10])
+        ((begin, end, first),) = journal.read(path, pytest.fail)
+        path.write_bytes(entry(0).line() + entry(1).line())
+        assert (begin, first.seed) == (0, 0)
+        assert [e.seed for _, _, e in journal.read(path, pytest.fail, end)] == [1]
+
+    def test_a_disk_that_is_full(self, tmp_path: Path) -> None:
+        """Half a line was written when the disk was full: none of it is left, and the journal can be gone on with."""
+        book = Journal(tmp_path, pytest.fail)
+        book.append([entry(0)])
+        before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (book.path.stat().st_size + 50, limits[1]))
+        try:
+            with pytest.raises(OSError, match="too large"):
+                book.append([entry(1)])
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+            signal.signal(signal.SIGXFSZ, before)
+        book.append([entry(2)])
+        book.close()
+        assert [e.seed for _, _, e in journal.read(book.path, pytest.fail)] == [0, 2]
+
+    @pytest.mark.parametrize(
+        ("folder", "local"),
+        [("runs/a", "runs/a"), ("/x/runs/a", "/x/runs/a"), ("file:///x/a", "/x/a"), ("s3://bucket/lab/a", "runs/a")],
+    )
+    def test_it_lies_where_files_can_grow(self, folder: str, local: str) -> None:
+        assert journal.local_folder(folder) == Path(local)
+
+
+class TestStore:
+    def test_a_trial_in_mlflow(self, tmp_path: Path, store: Callable[..., Store], said: list[str]) -> None:
+        """Names and places of everything, as the reports read them; in step with docs and ``analysis/frame.py``."""
+        one, other = trial(), trial(1)
+        with store() as opened:
+            assert opened.finished() == set()
+            opened.record([(one, result(one)), (other, result(other, None, "failed", "ValueError: why"))])
+        assert said == []
+        runs = logged(tmp_path)
+        (run,) = runs[one.id]
+        tags = run["tags"]
+        assert (run["run"], tags["aot.status"]) == ("FINISHED", "finished")
+        assert (tags["aot.kind"], tags["aot.study"]) == ("trial", "stub")
+        assert (tags["aot.benchmark"], tags["aot.task"], tags["aot.method"]) == ("glue", "glue/rte", "bitfit")
+        assert (tags["aot.backbone"], tags["aot.assignment_id"]) == ("tiny", one.assignment_id)
+        assert set(tracking.versions()) == {"python", "torch", "transformers", "ray", "aot-search"}
+        assert {"score": 60.0, "best_epoch": 3.0, "epochs": 3.0, "seconds": 6.0}.items() <= run["metrics"].items()
+        assert run["metrics"]["trainable_parameters"] == 100
+        assert run["metrics"]["dev_accuracy"] == 0.5
+        assert {k: run["params"][k] for k in ("seed", *HYPERPARAMETERS)} == {
+            "seed": "0", "learning_rate": "0.001", "batch_size": "16", "a": "null", "deep": "true", "kind": "x",
+        }  # fmt: skip
+        assert run["params"]["protocol.patience"] == "2"
+        history = MlflowClient(f"sqlite:///{tmp_path}/runs/mlflow.db").get_metric_history(run["id"], "dev_score")
+        assert [(point.step, point.value) for point in history] == [(1, 58.0), (2, 59.0), (3, 60.0)]
+        (failed,) = runs[other.id]
+        assert (failed["run"], failed["tags"]["aot.status"]) == ("FAILED", "failed")
+        assert failed["tags"]["aot.reason"] == "ValueError: why"
+        assert "score" not in failed["metrics"]
+
+    def test_what_is_finished(self, tmp_path: Path, store: Callable[..., Store]) -> None:
+        trials = [trial(seed) for seed in range(4)]
+        ends = ("finished", "diverged", "pruned", "failed")
+        with store() as opened:
+            opened.record([(t, result(t, 50.0, status)) for t, status in zip(trials, ends, strict=True)])
+        done = {t.id for t in trials[:3]}
+        uri = f"sqlite:///{tmp_path}/runs/mlflow.db"
+        folder = tmp_path / "runs" / "stub"
+        assert tracking.finished("stub", str(folder), uri, pytest.fail) == done
+        (folder / "journal.jsonl").rename(tmp_path / "aside")
+        assert tracking.finished("stub", str(folder), uri, pytest.fail) == done, "MLflow alone knows it"
+        assert tracking.finished("other", str(folder), uri, pytest.fail) == set()
+        (tmp_path / "aside").rename(folder / "journal.jsonl")
+        Path(tmp_path / "runs" / "mlflow.db").unlink()
+        assert tracking.finished("stub", str(folder), uri, pytest.fail) == done, "the journal alone knows it"
+        assert not (tmp_path / "runs" / "mlflow.db").exists(), "asking creates nothing"
+
+    def test_where_nothing_is_there_nothing_is_made(self, tmp_path: Path) -> None:
+        found = tracking.finished("s", str(tmp_path / "runs" / "s"), f"sqlite:///{tmp_path}/mlflow.db", pytest.fail)
+        assert found == set()
+        assert list(tmp_path.iterdir()) == []
+
+    def test_a_database_that_cannot_be_read(self, tmp_path: Path, said: list[str]) -> None:
+        (tmp_path / "mlflow.db").write_bytes(b"this is no database" * 100)
+        assert tracking.finished("s", str(tmp_path), f"sqlite:///{tmp_path}/mlflow.db", said.append) == set()
+        assert "cannot be read" in said[0]
+
+    def test_one_driver_at_a_time(self, store: Callable[..., Store]) -> None:
+        with store():
+            busy = f"study 'stub' is being run by process {os.getpid()} on {socket.gethostname()} since .*; wait until"
+            with pytest.raises(StudyBusyError, match=busy):
+                store().open()
+        store().open().close()
+
+    def test_what_a_killed_run_left_behind(self, tmp_path: Path, store: Callable[..., Store], said: list[str]) -> None:
+        """In the journal but not in MLflow, in MLflow by half, and in MLflow but deleted since."""
+        trials = [trial(seed) for seed in range(3)]
+        folder = tmp_path / "runs" / "stub"
+        book = Journal(folder, pytest.fail)
+        book.append([Entry.of("stub", t, result(t), {}, "") for t in trials])
+        book.close()
+        client = MlflowClient(f"sqlite:///{tmp_path}/runs/mlflow.db")
+        experiment = client.create_experiment("stub")
+        half = client.create_run(experiment, tags={"aot.kind": "trial", "aot.trial_id": trials[0].id}).info.run_id
+        client.log_metric(half, "dev_score", 58.0, step=1)
+        with store() as opened:
+            assert opened.finished() == {t.id for t in trials}
+        runs = logged(tmp_path)
+        assert {t.id: 1 for t in trials} == {trial_id: len(found) for trial_id, found in runs.items()}
+        assert runs[trials[0].id][0]["id"] == half
+        assert {found[0]["run"] for found in runs.values()} == {"FINISHED"}
+
+        client.delete_run(runs[trials[1].id][0]["id"])
+        with store() as opened:
+            opened.finished()
+        assert set(logged(tmp_path)) == {t.id for t in trials}
+        assert said == []
+
+    def test_a_writer_that_is_killed_is_started_again(
+        self, tmp_path: Path, store: Callable[..., Store], said: list[str]
+    ) -> None:
+        trials = [trial(seed) for seed in range(30)]
+        with store() as opened:
+            opened.record([(t, result(t)) for t in trials[:-1]])
+            process = opened._writer._process
+            until(lambda: 3 < len(logged(tmp_path, missing_ok=True)) < 29)
+            process.kill()
+            process.wait()
+            opened.record([(trials[-1], result(trials[-1]))])
+        runs = logged(tmp_path)
+        assert {trial_id: len(found) for trial_id, found in runs.items()} == {t.id: 1 for t in trials}
+        assert {(found[0]["run"], found[0]["metrics"]["score"]) for found in runs.values()} == {("FINISHED", 60.0)}
+        assert ["is started again" in line for line in said] == [True]
+
+    def test_a_server_that_is_away_for_a_while(
+        self, tmp_path: Path, store: Callable[..., Store], said: list[str]
+    ) -> None:
+        uri = f"http://user:geheim@127.0.0.1:{free_port()}"
+        trials = [trial(seed) for seed in range(3)]
+        with store(uri) as opened:
+            assert opened.finished() == set()
+            opened.record([(trials[0], result(trials[0]))])
+        assert "cannot be read" in said[0]
+        assert ["cannot be written" in line for line in said] == [False, True, False], "it is said once"
+        assert "the next aot run of this study sends them" in said[2]
+        assert not any("geheim" in line for line in said)
+
+        said.clear()
+        with store(uri) as opened:
+            opened.record([(trials[1], result(trials[1]))])
+            until(lambda: any("cannot be written" in line for line in said))
+            with server(uri, tmp_path):
+                until(lambda: any("is back" in line for line in said))
+                opened.record([(trials[2], result(trials[2]))])
+                assert opened.finished() == {t.id for t in trials}
+                opened.close()
+        assert [t.id for t in trials if len(logged(tmp_path)[t.id]) == 1] == [t.id for t in trials]
+
+
+def until(condition: Callable[[], bool], seconds: float = 120) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.05)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+@contextmanager
+def server(uri: str, folder: Path) -> Iterator[None]:
+    """A real MLflow server at the URI, on the SQLite file that the other tests use directly."""
+    port = uri.rsplit(":", 1)[1]
+    command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", port, "--workers", "1"]
+    command += ["--backend-store-uri", f"sqlite:///{folder}/runs/mlflow.db"]
+    with open(folder / "server.log", "wb") as log:
+        process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
+    try:
+        yield
+    finally:
+        os.killpg(process.pid, signal.SIGTERM)
+        process.wait()
+
+
+def test_passwords_are_not_told() -> None:
+    uri = "postgresql://lab:s3cret@db/mlflow"
+    assert masked(uri) == "postgresql://lab:***@db/mlflow"
+    assert told(ValueError(f"no route to {uri}\nmore"), uri) == "no route to postgresql://lab:***@db/mlflow"
+    assert masked("sqlite:///x.db") == "sqlite:///x.db"
+
+
+class TestSummary:
+    def test_medians_and_ties(self) -> None:
+        def scores(assignment: str, values: list[float | None], parameters: float = 1) -> dict[str, Score]:
+            status = "finished"
+            return {f"{assignment}{i}": Score(assignment, status, v, parameters) for i, v in enumerate(values)}
+
+        cell = Summary({**scores("low", [1, 2, 90]), **scores("wide", [10, 50, 90]), **scores("tight", [49, 50, 51])})
+        assert cell.best() == "tight"
+        assert cell.metrics()["best_median"] == 50
+        assert cell.metrics()["best_std"] == 1
+        small = Summary({**scores("large", [50, 50], 9), **scores("small", [50, 50], 3)})
+        assert small.best() == "small"
+
+    def test_only_finished_and_diverged_trials_with_a_score_count(self) -> None:
+        values = {
+            "a": Score("x", "failed", 99.0, None),
+            "b": Score("x", "pruned", 98.0, 1),
+            "c": Score("x", "diverged", 40.0, 1),
+            "d": Score("x", "diverged", None, 1),
+        }
+        numbers = Summary(values).metrics()
+        assert (numbers["best_median"], numbers["best_seeds"], "best_std" in numbers) == (40.0, 1, False)
+        assert (numbers["n_trials"], numbers["n_failed"], numbers["n_pruned"], numbers["n_diverged"]) == (4, 1, 1, 2)
+        assert Summary().best() is None
