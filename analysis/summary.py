@@ -35,7 +35,7 @@ def what(frame: pd.DataFrame) -> str:
 def findings(frame: pd.DataFrame) -> list[str]:
     """The best method of each benchmark and backbone, with what a test says of its lead."""
     winners = best(assignments(frame))
-    tests = over_tasks(winners)
+    tests = over_tasks(frame, winners)
     return [
         f"{heading(benchmark, backbone)}: {_finding(rows, _of(tests, benchmark, backbone))}"
         for benchmark, backbone, rows in groups(macro(winners))
@@ -62,15 +62,23 @@ def _finding(table: pd.DataFrame, tests: dict[str, dict]) -> str:
     if len(first) > 1:
         return f"{names} share the highest macro score, {scores[0]}, over {tasks}.{beside}"
     second = ranked.iloc[1]
-    test = tests.get(second["method"])
-    lead = ""
-    if test and test["n_tasks"] > 1:
-        verdict = "significant" if test["p_holm"] < _LEVEL else "not significant"
-        lead = f", a lead that is {verdict} over the tasks (p = {p_value(test['p_holm'])})".replace("= <", "<")
     return (
         f"{names} has the highest macro score over {tasks}, {scores[0]}, ahead of {style.method(second['method'])} "
-        f"with {printed(second['macro'])}{lead}.{beside}"
+        f"with {printed(second['macro'])}.{_lead(tests[second['method']])}{beside}"
     )
+
+
+def _lead(test: dict) -> str:
+    """What the tests of :mod:`analysis.significance` say of the best method's lead over the second."""
+    if pd.isna(test["p_seeds_holm"]):
+        return " With one seed each, whether that lead is luck cannot be told."
+    word = "more than" if test["p_seeds_holm"] < _LEVEL else "within what"
+    lead = f" That lead is {word} {'luck with seeds' if word == 'more than' else 'seeds alone can do'}"
+    text = f"{lead} (p = {p_value(test['p_seeds_holm'])})"
+    if test["n_tasks"] > 1:
+        shown = "would carry over" if test["p_holm"] < _LEVEL else "is not shown to carry over"
+        text += f", and {shown} to other tasks (p = {p_value(test['p_holm'])})"
+    return text.replace("= <", "<") + "."
 
 
 def caveats(frame: pd.DataFrame) -> list[str]:

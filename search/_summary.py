@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from math import inf
 from statistics import median, stdev
 
 
@@ -43,7 +44,7 @@ class Summary:
 
         def rank(assignment: str) -> tuple[float, float, float, str]:
             scores = scored[assignment]
-            return -median(scores), stdev(scores) if len(scores) > 1 else 0.0, size[assignment], assignment
+            return -median(scores), stdev(scores) if len(scores) > 1 else inf, size[assignment], assignment
 
         return min(scored, key=rank, default=None)
 

@@ -62,7 +62,7 @@ def plan_command(
     from search.tracking import finished
 
     with _faults():
-        study = _load(study_file)
+        study = _load(study_file, offline=True)
         work = plan(study, finished(study.name, study.folder, study.tracking, _say))
         counts = sizes(study, work)
     if as_json:
@@ -168,10 +168,10 @@ def report(
     typer.echo(page)
 
 
-def _load(path: Path, *, bind: bool = True) -> Study:
+def _load(path: Path, *, bind: bool = True, offline: bool = False) -> Study:
     from search.study import load
 
-    return load(path, bind=bind)
+    return load(path, bind=bind, offline=offline)
 
 
 def _runs(path: Path) -> DataFrame:

@@ -124,8 +124,7 @@ class Writer:
         end = _milliseconds(entry.time)
         known = self.runs.get(entry.trial_id)
         if known is None:
-            tags = {**_cell_tags(entry, "trial"), "aot.study": entry.study, "aot.trial_id": entry.trial_id}
-            tags |= {"aot.assignment_id": entry.assignment_id, "mlflow.parentRunId": self._parent(entry)}
+            tags = {"mlflow.parentRunId": self._parent(entry), **_trial_tags(entry)}
             name = f"{entry.method} {entry.assignment_id[:6]} seed {entry.seed}"
             run = self.client.create_run(self.experiment_id, _milliseconds(entry.time - entry.seconds), tags, name)
             known = self.runs[entry.trial_id] = Known(run.info.run_id, None)
@@ -143,10 +142,9 @@ class Writer:
         for start in range(0, len(metrics), METRICS_PER_REQUEST):
             self.client.log_batch(run_id, metrics=metrics[start : start + METRICS_PER_REQUEST])
         params = [Param(name, value) for name, value in _params(entry).items()]
-        tags = {"aot.status": entry.status, "aot.reason": entry.reason[:4_000], "aot.git_commit": entry.git_commit}
-        tags |= {"aot.versions": json.dumps(dict(entry.versions)), "aot.record": entry.digest}
-        if entry.weights:
-            tags["aot.weights"] = entry.weights
+        tags = {**_trial_tags(entry), "aot.reason": entry.reason[:4_000], "aot.weights": entry.weights or ""}
+        tags |= {"aot.versions": json.dumps(dict(entry.versions)), "aot.git_commit": entry.git_commit}
+        tags |= {"aot.status": entry.status, "aot.record": entry.digest}
         self.client.log_batch(run_id, params=params, tags=[RunTag(k, v) for k, v in tags.items()])
 
     def _parent(self, entry: Entry) -> str:
@@ -194,6 +192,11 @@ def _cell_of(tags: Mapping[str, str]) -> Cell:
 def _cell_tags(entry: Entry, kind: str) -> dict[str, str]:
     where = {"benchmark": entry.benchmark, "backbone": entry.backbone, "task": entry.task, "method": entry.method}
     return {"aot.kind": kind, **{f"aot.{name}": value for name, value in where.items()}}
+
+
+def _trial_tags(entry: Entry) -> dict[str, str]:
+    own = {"study": entry.study, "trial_id": entry.trial_id, "assignment_id": entry.assignment_id}
+    return {**_cell_tags(entry, "trial"), **{f"aot.{name}": value for name, value in own.items()}}
 
 
 def _quoted(value: str) -> str:

@@ -31,6 +31,7 @@ from trainables.trial import Result, Trial
 
 ROOT = Path(__file__).parents[1]
 LOG_NAME = "mlflow.log"
+SECONDS_WITHOUT_A_WORD = 5
 RESTARTS = 3  # of a writer that died
 
 #: A server that is away is to be noticed within seconds; the process keeps trying by itself.
@@ -78,6 +79,11 @@ class Store:
             self._writer.keep_alive()
         return _ended(written, logged or {})
 
+    def expect_results(self) -> None:
+        """Have the MLflow writer ready, and hear of what is wrong with MLflow, before the first result comes."""
+        if self._writer is not None:
+            self._writer.keep_alive()
+
     def record(self, results: Iterable[tuple[Trial, Result]]) -> None:
         """Write results to the journal; they are on disk when this returns. OSError where the disk takes none."""
         if self._journal is None or self._writer is None:
@@ -88,12 +94,14 @@ class Store:
 
     def close(self) -> None:
         """Wait until MLflow has everything, or is found to be away, and let the study go."""
-        if self._writer is not None:
-            self._writer.close()
-        if self._journal is not None:
-            self._journal.close()
-        self._writer = self._journal = None
-        self._lock.release()
+        try:
+            if self._writer is not None:
+                self._writer.close()
+            if self._journal is not None:
+                self._journal.close()
+        finally:
+            self._writer = self._journal = None
+            self._lock.release()
 
     def __enter__(self) -> Store:
         return self.open()
@@ -147,7 +155,11 @@ class _Writer:
         assert self._process.stdin is not None
         with suppress(BrokenPipeError):  # it died; its exit code says so
             self._process.stdin.close()
-        code = self._process.wait()
+        try:
+            code = self._process.wait(SECONDS_WITHOUT_A_WORD)
+        except subprocess.TimeoutExpired:
+            self._say("MLflow is taking in the last results; Ctrl-C leaves that to a process in the background")
+            code = self._process.wait()
         self._listener.join()
         if code == 3:
             self._say("some results are in the journal alone; the next aot run of this study sends them to MLflow")

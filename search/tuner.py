@@ -86,6 +86,7 @@ def run(study: Study, *, address: str | None = None, view: View, train: str = TR
         counts: Counter[str] = Counter()
         try:
             if work.packs:
+                store.expect_results()
                 threads = max(1, int(study.resources.cpu))
                 job = Job(None, train, _absolute(study.folder), _cache_dir(study.storage), threads)
                 with interruptible() as interrupted, connected(study.resources, address) as places:
@@ -115,13 +116,13 @@ def connected(resources: Resources, address: str | None) -> Iterator[int]:
     Without ``address`` a local one is started and ended. A cluster to which this process is connected already is used
     and left as it is.
     """
-    if ray.is_initialized():
-        yield _places(resources)
-        return
     if address is not None and address.startswith("ray://"):
         raise RunError(f"{address} is an address of Ray Client; give HOST:PORT of the head node, or use aot submit")
     if address is None and resources.cpu > _cores():
         raise RunError(f"a pack takes {resources.cpu:g} CPUs, but this machine has {_cores()}; lower resources.cpu")
+    if ray.is_initialized():
+        yield _places(resources)
+        return
     try:
         _connect(worker_environment(resources), address)
     except (ConnectionError, ValueError, RuntimeError) as error:

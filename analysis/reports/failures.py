@@ -12,9 +12,9 @@ from analysis.tables import Cell, Table, printed
 TITLE = "Trials and cost"
 POSITION = 90
 _INTRO = (
-    "Every trial by how it ended. Failed trials have no number; a diverged one met a loss that was not finite and "
-    "counts with the best score it had reached; a pruned one was cut short by an adaptive search and enters no statistic. "
-    "Seconds are each trial's share of the time of the pack it trained in."
+    "Every trial by how it ended. Failed trials have no number; a diverged one met a loss that was not finite and"
+    " counts with the best score it had reached; a pruned one was cut short by an adaptive search and enters no "
+    "statistic. Seconds are each trial's share of the time of the pack it trained in."
 )
 
 

@@ -18,8 +18,8 @@ POSITION = 15
 FOLDER = Path(__file__).parents[1] / "paper"
 _INTRO = (
     "Our numbers and the published ones (Tables 2 and 3 of Ahead-of-Time P-Tuning). Where our backbone is one of the "
-    "paper's, the difference is ours minus theirs as printed, and macros are over the tasks that both have. Otherwise the "
-    "paper's backbones stand there for orientation only, without a difference."
+    "paper's, the difference is ours minus theirs as printed, and macros are over the tasks that both have. Otherwise "
+    "the paper's backbones stand there for orientation only, without a difference."
 )
 
 

@@ -20,13 +20,18 @@ def named(entries: Sequence[BackboneEntry]) -> tuple[BackboneSource, ...]:
     return tuple(BackboneSource(e.name or Path(e.source).name, e.source, e.revision) for e in entries)
 
 
-def bind_backbones(problems: Collector, entries: Sequence[BackboneEntry]) -> tuple[BackboneSource, ...]:
-    """The backbones with their identities; each must be there, of a known family, and have a name of its own."""
+def bind_backbones(
+    problems: Collector, entries: Sequence[BackboneEntry], *, offline: bool
+) -> tuple[BackboneSource, ...]:
+    """The backbones with their identities; each must be there, of a known family, and have a name of its own.
+
+    With ``offline``, one on the hub is taken on trust where that cannot be reached.
+    """
     found: list[BackboneSource] = []
     for entry in entries:
         try:
             source = backbones.resolve(entry.source, entry.name, entry.revision)
-            spec_if_known(source)
+            spec_if_known(source) if offline else backbones.spec(source)
         except ValueError as error:
             problems.add(entry.location, str(error), entry.source)
             continue

@@ -24,11 +24,12 @@ _URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
 _TRACKING = ("sqlite", "postgresql", "mysql", "mssql", "http", "https", "file", "databricks")
 
 
-def load(path: Path | str, *, bind: bool = True) -> Study:
+def load(path: Path | str, *, bind: bool = True, offline: bool = False) -> Study:
     """The study in the YAML file ``path``.
 
     With ``bind``, the backbones and the data that the study names are found as well, and the methods are fitted to the
-    backbones. Without it a study can be read for its results where neither is at hand.
+    backbones. Without it a study can be read for its results where neither is at hand. With ``offline``, a backbone on
+    the hub that cannot be reached is no problem: a study can be planned without it.
 
     Raises:
         StudyError: the file breaks a rule; it holds all problems, each with path, value, rule and known names.
@@ -40,13 +41,13 @@ def load(path: Path | str, *, bind: bool = True) -> Study:
         what = "is empty; a study needs" if document.data is None else "must be a mapping of"
         problems.add((), f"{what} {', '.join(REQUIRED)} and what else differs from the defaults")
         raise StudyError(path, problems.problems)
-    study = _read(problems, problems.mapping((), document.data, "sections"), path.absolute().parent, bind)
+    study = _read(problems, problems.mapping((), document.data, "sections"), path.absolute().parent, bind, offline)
     if problems.problems or study is None:
         raise StudyError(path, sorted(problems.problems, key=lambda problem: problem.line or 0))
     return study
 
 
-def _read(problems: Collector, data: dict[str, Any], folder: Path, bind: bool) -> Study | None:
+def _read(problems: Collector, data: dict[str, Any], folder: Path, bind: bool, offline: bool) -> Study | None:
     _check_sections(problems, data)
     name, description = _name(problems, data.get("study")), _text(problems, data, "description") or ""
     search = _search(problems, data)
@@ -63,7 +64,7 @@ def _read(problems: Collector, data: dict[str, Any], folder: Path, bind: bool) -
     seeds = _sections.seeds(problems, data.get("seeds", 1))
     storage, tracking = _storage(problems, data), _tracking(problems, data)
     data_dir = _data_dir(problems, data, folder)
-    bound_backbones = bind_backbones(problems, backbones) if bind else named(backbones)
+    bound_backbones = bind_backbones(problems, backbones, offline=offline) if bind else named(backbones)
     bound_tasks = bind_tasks(problems, placed, data_dir) if bind else tuple(tasks.values())
     if problems.problems or search is None:
         return None

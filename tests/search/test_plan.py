@@ -17,7 +17,7 @@ STUDIES = Path(__file__).parents[2] / "studies"
 PAPER = sorted(p.stem for p in STUDIES.glob("*roberta*.yaml")) + sorted(p.stem for p in STUDIES.glob("*deberta*.yaml"))
 
 
-def study(folder: Path, **sections: Any) -> Study:
+def study(folder: Path, *, offline: bool = False, **sections: Any) -> Study:
     data = {
         "study": "s",
         "backbones": ["FacebookAI/roberta-base"],
@@ -29,7 +29,7 @@ def study(folder: Path, **sections: Any) -> Study:
     }
     path = folder / "study.yaml"
     path.write_text(yaml.safe_dump(data, sort_keys=False))
-    return load(path)
+    return load(path, offline=offline)
 
 
 def ids(work: Plan) -> list[str]:
@@ -163,7 +163,7 @@ def test_sizes_are_those_of_the_methods(tmp_path: Path) -> None:
 
 
 def test_sizes_are_unknown_where_the_hub_is_out_of_reach(tmp_path: Path) -> None:
-    s = study(tmp_path, backbones=["nobody/no-such-encoder"])
+    s = study(tmp_path, offline=True, backbones=["nobody/no-such-encoder"])
     assert {size.parameters for size in sizes(s, plan(s))} == {None}
 
 

@@ -43,7 +43,7 @@ def result(of: Trial, score: float | None = 60.0, status: str = "finished", reas
 
 
 def entry(seed: int = 0) -> Entry:
-    return Entry.of("stub", trial(seed), result(trial(seed)), {"ray": "2"}, "abc")
+    return replace(Entry.of("stub", trial(seed), result(trial(seed)), {"ray": "2"}, "abc"), time=1e9)
 
 
 @pytest.fixture
@@ -72,7 +72,7 @@ class TestJournal:
         assert (epoch, math.isnan(score), loss, seconds) == (1, True, math.inf, 1e-300)
         assert b"NaN" not in diverged.line(), "the journal is strict JSON"
 
-    @pytest.mark.parametrize("missing", [1, 2, 50, 700])
+    @pytest.mark.parametrize("missing", [1, 2, 50, 600])
     def test_a_last_line_that_was_cut_off(self, tmp_path: Path, said: list[str], missing: int) -> None:
         book = Journal(tmp_path, said.append)
         book.append([entry(0), entry(1)])
@@ -137,7 +137,7 @@ class TestStore:
         with store() as opened:
             assert opened.finished() == set()
             opened.record([(one, result(one)), (other, result(other, None, "failed", "ValueError: why"))])
-        assert said == []
+        assert problems(said) == []
         runs = logged(tmp_path)
         (run,) = runs[one.id]
         tags = run["tags"]
@@ -216,7 +216,7 @@ class TestStore:
         with store() as opened:
             opened.finished()
         assert set(logged(tmp_path)) == {t.id for t in trials}
-        assert said == []
+        assert problems(said) == []
 
     def test_a_writer_that_is_killed_is_started_again(
         self, tmp_path: Path, store: Callable[..., Store], said: list[str]
@@ -232,7 +232,7 @@ class TestStore:
         runs = logged(tmp_path)
         assert {trial_id: len(found) for trial_id, found in runs.items()} == {t.id: 1 for t in trials}
         assert {(found[0]["run"], found[0]["metrics"]["score"]) for found in runs.values()} == {("FINISHED", 60.0)}
-        assert ["is started again" in line for line in said] == [True]
+        assert ["is started again" in line for line in problems(said)] == [True]
 
     def test_a_server_that_is_away_for_a_while(
         self, tmp_path: Path, store: Callable[..., Store], said: list[str]
@@ -243,8 +243,8 @@ class TestStore:
             assert opened.finished() == set()
             opened.record([(trials[0], result(trials[0]))])
         assert "cannot be read" in said[0]
-        assert ["cannot be written" in line for line in said] == [False, True, False], "it is said once"
-        assert "the next aot run of this study sends them" in said[2]
+        assert ["cannot be written" in line for line in problems(said)] == [False, True, False], "it is said once"
+        assert "the next aot run of this study sends them" in said[-1]
         assert not any("geheim" in line for line in said)
 
         said.clear()
@@ -257,6 +257,11 @@ class TestStore:
                 assert opened.finished() == {t.id for t in trials}
                 opened.close()
         assert [t.id for t in trials if len(logged(tmp_path)[t.id]) == 1] == [t.id for t in trials]
+
+
+def problems(said: list[str]) -> list[str]:
+    """What was said, but for a slow machine's word of patience."""
+    return [line for line in said if "is taking in the last results" not in line]
 
 
 def until(condition: Callable[[], bool], seconds: float = 120) -> None:
