@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import csv
 import os
+import re
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -30,6 +31,11 @@ COLUMNS = (
 HYPERPARAMETER = "hp."
 _SHOWN = 25  # problems printed in a message; all of them stand in FrameError.problems
 _PAGE = 1000  # runs per request to MLflow
+_ENVIRONMENT = {
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+}
 
 
 class FrameError(ValueError):
@@ -234,34 +240,50 @@ def _read_parquet(path: Path) -> tuple[pd.DataFrame, None]:
 def from_mlflow(tracking_uri: str, study: str) -> pd.DataFrame:
     """Every trial of a study that has ended, the newest run of each, sorted by cell, assignment and seed.
 
-    Runs that have not ended carry no ``aot.status`` yet and are no rows. Raises FrameError where the store or the
-    study is not there, or where a run breaks the schema.
+    Raises FrameError where the store cannot be read, the study is not there, or a run breaks the schema.
     """
-    from mlflow import MlflowClient  # seconds to import, and only this function needs it
-
-    source = f"study {study!r} in {tracking_uri}"
+    source = f"study {study!r} in {_masked(tracking_uri)}"
     database = tracking_uri.removeprefix("sqlite:///")
     if database != tracking_uri and not Path(database).exists():  # MLflow would create an empty one
         raise FrameError(source, [f"there is no file {database}; run the study first: aot run STUDY"])
-    client = MlflowClient(tracking_uri=tracking_uri)
+    for name, value in _ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+    from mlflow import MlflowClient  # seconds to import, and only this function needs it
+    from mlflow.exceptions import MlflowException
+    from sqlalchemy.exc import SQLAlchemyError
+
+    newest: dict[str, dict[str, Any]] = {}
+    try:
+        for run in _ended(MlflowClient(tracking_uri=tracking_uri), study, source):
+            newest.setdefault(run.data.tags.get("aot.trial_id", run.info.run_id), _row(run.data, study))
+    except (MlflowException, SQLAlchemyError, OSError) as error:
+        lines = str(error).strip().splitlines() or [type(error).__name__]
+        raise FrameError(source, [f"MLflow cannot be read: {_masked(lines[0])}"]) from None
+    raw = pd.DataFrame(list(newest.values()), columns=None if newest else list(COLUMNS))
+    keys = ["benchmark", "backbone", "task", "method", "assignment_id", "seed"]
+    return tidy(raw, source).sort_values(keys, ignore_index=True)
+
+
+def _masked(text: str) -> str:
+    """Text without the name and password that a URI in it may hold."""
+    return re.sub("//[^/@]*@", "//…@", text)
+
+
+def _ended(client: Any, study: str, source: str) -> Iterator[Any]:
+    """The study's trial runs that have ended, newest first. One that is being written has no status, or is running."""
     experiment = client.get_experiment_by_name(study)
     if experiment is None:
         names = ", ".join(sorted(e.name for e in client.search_experiments())) or "none"
         raise FrameError(source, [f"the store has no experiment {study!r}; known: {names}"])
-    newest: dict[str, dict[str, Any]] = {}
-    token: str | None = None
+    order, token = ["attributes.start_time DESC"], None
     while True:
-        page = client.search_runs([experiment.experiment_id], "tags.`aot.kind` = 'trial'", max_results=_PAGE,
-                                  order_by=["attributes.start_time DESC"], page_token=token)  # fmt: skip
-        for run in page:
-            if "aot.status" in run.data.tags:
-                newest.setdefault(run.data.tags.get("aot.trial_id", run.info.run_id), _row(run.data, study))
+        page = client.search_runs(
+            [experiment.experiment_id], "tags.`aot.kind` = 'trial'", max_results=_PAGE, order_by=order, page_token=token
+        )
+        yield from (r for r in page if "aot.status" in r.data.tags and r.info.status in ("FINISHED", "FAILED"))
         token = page.token
         if not token:
-            break
-    raw = pd.DataFrame(list(newest.values()), columns=None if newest else list(COLUMNS))
-    keys = ["benchmark", "backbone", "task", "method", "assignment_id", "seed"]
-    return tidy(raw, source).sort_values(keys, ignore_index=True)
+            return
 
 
 def _row(data: Any, study: str) -> dict[str, Any]:

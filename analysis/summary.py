@@ -89,8 +89,8 @@ def caveats(frame: pd.DataFrame) -> list[str]:
     if scored["n_assignments"].max() > 1:
         tried = span(scored["n_assignments"], "assignment")
         notes.append(
-            "Assignments were chosen by the same dev scores that are reported, so every score is optimistic, the more so "
-            f"the more assignments a method had ({tried} per cell here)."
+            "Assignments were chosen by the same dev scores that are reported, so every score is optimistic, the more "
+            f"so the more assignments a method had ({tried} per cell here)."
         )
     if len(scored) and scored["n_seeds"].min() < _FEW_SEEDS:
         seeds = span(scored["n_seeds"], "seed")

@@ -121,31 +121,34 @@ class Writer:
         return trial_id
 
     def _log(self, entry: Entry) -> None:
-        end = _milliseconds(entry.time)
+        tags = {"mlflow.parentRunId": self._parent(entry), **_trial_tags(entry)}
         known = self.runs.get(entry.trial_id)
         if known is None:
-            tags = {"mlflow.parentRunId": self._parent(entry), **_trial_tags(entry)}
             name = f"{entry.method} {entry.assignment_id[:6]} seed {entry.seed}"
             run = self.client.create_run(self.experiment_id, _milliseconds(entry.time - entry.seconds), tags, name)
-            known = self.runs[entry.trial_id] = Known(run.info.run_id, None)
+            known, tags = Known(run.info.run_id, None), {}
+            self.runs[entry.trial_id] = known
         elif known.record is not None:
             self.client.update_run(known.run_id, status="RUNNING")
         known.record = None
-        self._log_values(known.run_id, entry)
-        self.client.set_terminated(known.run_id, "FAILED" if entry.status == "failed" else "FINISHED", end)
+        self._log_values(known.run_id, entry, tags)
+        status = "FAILED" if entry.status == "failed" else "FINISHED"
+        self.client.set_terminated(known.run_id, status, _milliseconds(entry.time))
         known.record = entry.digest
 
-    def _log_values(self, run_id: str, entry: Entry) -> None:
+    def _log_values(self, run_id: str, entry: Entry, tags: dict[str, str]) -> None:
+        """Metrics, params and tags; of one request MLflow takes the tags last, so the status comes after the rest."""
         from mlflow.entities import Metric, Param, RunTag
 
         metrics = [Metric(*point) for point in _metrics(entry)]
-        for start in range(0, len(metrics), METRICS_PER_REQUEST):
-            self.client.log_batch(run_id, metrics=metrics[start : start + METRICS_PER_REQUEST])
+        while len(metrics) > METRICS_PER_REQUEST:
+            self.client.log_batch(run_id, metrics=metrics[:METRICS_PER_REQUEST])
+            del metrics[:METRICS_PER_REQUEST]
         params = [Param(name, value) for name, value in _params(entry).items()]
-        tags = {**_trial_tags(entry), "aot.reason": entry.reason[:4_000], "aot.weights": entry.weights or ""}
         tags |= {"aot.versions": json.dumps(dict(entry.versions)), "aot.git_commit": entry.git_commit}
+        tags |= {"aot.reason": entry.reason[:4_000], "aot.weights": entry.weights or ""}
         tags |= {"aot.status": entry.status, "aot.record": entry.digest}
-        self.client.log_batch(run_id, params=params, tags=[RunTag(k, v) for k, v in tags.items()])
+        self.client.log_batch(run_id, metrics, params, [RunTag(name, value) for name, value in tags.items()])
 
     def _parent(self, entry: Entry) -> str:
         summary = self._cell(entry.cell)

@@ -150,7 +150,7 @@ class View:
     def say(self, text: str) -> None:
         """One line for people, above the live view."""
         with self._lock:
-            self.console.print(Text(text))
+            self.console.print(Text(text), soft_wrap=True)
 
     def start(self, plan: Plan) -> None:
         """Show the work to be done."""

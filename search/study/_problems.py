@@ -76,7 +76,8 @@ class Collector:
         """Note that the value at ``location`` breaks ``rule``."""
         line = self._document.line(location) if location else None
         wrong = value if isinstance(value, str) else ""
-        self.problems.append(Problem(written(location), rule, value, tuple(known), line, wrong))
+        one_line = " ".join(rule.split())  # libraries write paragraphs
+        self.problems.append(Problem(written(location), one_line, value, tuple(known), line, wrong))
 
     def add_validation(self, location: Location, error: ValidationError, model: type[BaseModel]) -> None:
         """Note everything that pydantic found wrong with the value of ``model`` at ``location``."""

@@ -279,8 +279,9 @@ def test_ctrl_c_gives_exit_code_130_and_keeps_the_study(tmp_path: Path, minilm: 
         protocol={"max_length": 32, "epochs": 500, "patience": 500, "train_rows": 64, "dev_rows": 8},
     )
     command = [sys.executable, "-m", "search.cli", "run", str(path)]
+    environment = {**os.environ, "COLUMNS": "120"}
     run = subprocess.Popen(
-        command, cwd=ROOT, stderr=subprocess.PIPE, text=True, start_new_session=True, env={**os.environ, "COLUMNS": "120"}
+        command, cwd=ROOT, stderr=subprocess.PIPE, text=True, start_new_session=True, env=environment
     )
     assert run.stderr is not None
     try:

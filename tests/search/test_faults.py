@@ -37,7 +37,7 @@ def start(path: Path) -> subprocess.Popen[str]:
     )
 
 
-def until(condition: Callable[[], bool], seconds: float = 150) -> None:
+def until(condition: Callable[[], bool], seconds: float = 300) -> None:
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, "waited in vain"
@@ -53,7 +53,7 @@ def undisturbed(trial: Trial) -> Result:
 
 
 @pytest.mark.usefixtures("ray_two_cpus")
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(900)
 def test_a_study_whose_drivers_do_not_live_long(tmp_path: Path) -> None:
     path = write_study(tmp_path, {"seconds": 0.25}, seeds=list(range(12)))
     journal = tmp_path / "runs" / "stub" / "journal.jsonl"
@@ -67,7 +67,7 @@ def test_a_study_whose_drivers_do_not_live_long(tmp_path: Path) -> None:
         until(lambda: lines() >= 2)
         second = start(path)
         children = [p for p in psutil.Process(first.pid).children(recursive=True) if "mlflow_process" not in str(p)]
-        _, errors = second.communicate(timeout=150)
+        _, errors = second.communicate(timeout=300)
         assert second.returncode == 1
         assert f"StudyBusyError: study 'stub' is being run by process {first.pid} on " in errors
     finally:
@@ -84,7 +84,7 @@ def test_a_study_whose_drivers_do_not_live_long(tmp_path: Path) -> None:
     try:
         until(lambda: lines() >= done + 2)
         third.send_signal(signal.SIGINT)
-        _, errors = third.communicate(timeout=150)
+        _, errors = third.communicate(timeout=300)
     finally:
         third.kill()
     assert third.returncode == 130

@@ -1,0 +1,214 @@
+"""The whole report: its files, columns and words, on ordinary runs and on the worst ones."""
+
+import math
+import re
+from collections.abc import Callable
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from analysis.evp import curves
+from analysis.frame import FrameError, tidy
+from analysis.report import write_report
+from analysis.reports.paper import published
+from analysis.selection import assignments, best, macro
+
+RESULTS = "benchmark,backbone,method,task,median,std,n_seeds,assignment_id,n_assignments,n_failed"
+MACRO = "benchmark,backbone,method,macro,n_tasks,complete"
+EVP = "benchmark,backbone,task,method,n,expected,lower,upper,estimator"
+
+
+@pytest.fixture(scope="module")
+def written(make_runs: Callable, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A report of five methods on two tasks with lost trials, beside the paper."""
+    frame = make_runs(
+        methods=("fine_tuning", "lora", "p_tuning_v1", "aot_fc"), tasks=("rte", "cola"), seeds=2, losses=0.1
+    )
+    out = tmp_path_factory.mktemp("report") / "new" / "folder"
+    assert write_report(frame, out, paper=True, title="Mine & <yours>") == out / "report.html"
+    return out
+
+
+class Page(HTMLParser):
+    """Every attribute that loads something, every tag, and the balance of tags."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.loads: list[str] = []
+        self.tags: set[str] = set()
+        self.open: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.add(tag)
+        if tag not in ("meta", "img", "br"):
+            self.open.append(tag)
+        self.loads += [v or "" for k, v in attrs if k in ("src", "href", "srcset", "data", "action")]
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+
+def test_files_and_columns(written: Path) -> None:
+    for name, columns in (("results", RESULTS), ("macro", MACRO), ("evp", EVP)):
+        assert (written / "tables" / f"{name}.csv").read_text().splitlines()[0] == columns
+    for name in ("evp", "parameters", "seeds", "learning-rate"):
+        assert (written / f"figures/{name}_glue_roberta-base.png").read_bytes()[:4] == b"\x89PNG"
+        assert (written / f"figures/{name}_glue_roberta-base.pdf").read_bytes()[:4] == b"%PDF"
+    assert r"\begin{tabular}" in (written / "tables/results_glue_roberta-base.tex").read_text()
+
+
+def test_the_tables_are_the_statistics(written: Path, make_runs: Callable) -> None:
+    frame = make_runs(
+        methods=("fine_tuning", "lora", "p_tuning_v1", "aot_fc"), tasks=("rte", "cola"), seeds=2, losses=0.1
+    )
+    winners = best(assignments(frame))
+    pd.testing.assert_frame_equal(
+        pd.read_csv(written / "tables/results.csv"), winners[RESULTS.split(",")], check_dtype=False
+    )
+    pd.testing.assert_frame_equal(pd.read_csv(written / "tables/macro.csv"), macro(winners), check_dtype=False)
+    pd.testing.assert_frame_equal(pd.read_csv(written / "tables/evp.csv"), curves(frame)[0], check_dtype=False)
+
+
+def test_the_page_is_self_contained_and_sound(written: Path) -> None:
+    text = (written / "report.html").read_text()
+    page = Page()
+    page.feed(text)
+    assert page.open == []
+    assert all(load.startswith(("data:image/png;base64,", "#")) for load in page.loads)
+    assert not {"script", "link", "iframe", "object"} & page.tags
+    assert "@import" not in text
+    assert "url(" not in text
+    assert "Mine &amp; &lt;yours&gt;" in text
+    ids = re.findall(r'<section id="([^"]+)"', text)
+    assert [load[1:] for load in page.loads if load.startswith("#")] == ids
+    assert len(set(ids)) == len(ids) == 8
+
+
+def test_markdown_says_the_same_and_its_figures_are_there(written: Path) -> None:
+    text = (written / "report.md").read_text()
+    figures = re.findall(r"!\[[^]]*\]\(([^)]+)\)", text)
+    assert len(figures) == 4
+    assert all((written / figure).is_file() for figure in figures)
+    for words in ("4 methods (Fine-Tuning, LoRA, P-Tuning v1 and FC AoT P-Tuning) on 2 tasks of GLUE", "## What came out",
+                  "more assignments a method had", "rest on 1 to 2 seeds", "failed and", "# Mine & \\<yours>"):  # fmt: skip
+        assert words in text, words
+
+
+def test_the_same_frame_gives_the_same_files(make_runs: Callable, tmp_path: Path) -> None:
+    frame = make_runs(methods=("lora", "bitfit"), tasks=("rte",), seeds=2)
+    write_report(frame, tmp_path / "a")
+    write_report(frame.sample(frac=1, random_state=1), tmp_path / "b")
+    first, second = ({p.relative_to(tmp_path / n): p.read_bytes() for p in (tmp_path / n).rglob("*.*")} for n in "ab")
+    assert first == second
+
+
+def test_the_papers_numbers_stand_beside_ours(written: Path) -> None:
+    table = pd.read_csv(written / "tables/paper.csv")
+    assert len(table) == 8
+    theirs = published()[0].set_index(["benchmark", "backbone", "method", "task"])["median"]
+    for row in table.to_dict("records"):
+        assert row["paper"] == theirs["glue", "roberta-base", row["method"], row["task"]]
+        assert row["difference"] == pytest.approx(row["ours"] - row["paper"])
+    assert "## Beside the paper" in (written / "report.md").read_text()
+
+
+def as_runs(table: pd.DataFrame) -> pd.DataFrame:
+    rows = table.assign(study="paper", assignment_id="a", seed=0, status="finished", score=table["median"], best_epoch=None,
+                        epochs=None, trainable_parameters=None, seconds=None, trial_id=range(len(table)))  # fmt: skip
+    return tidy(rows.drop(columns=["median", "std"]))
+
+
+def test_the_papers_medians_as_runs_give_its_tables_and_no_difference(tmp_path: Path) -> None:
+    results = published()[0]
+    frame = as_runs(results[results["backbone"] == "deberta-xl"])
+    write_report(frame, tmp_path, paper=True)
+    merged = pd.read_csv(tmp_path / "tables/macro.csv").merge(published()[1], on=["benchmark", "backbone", "method"])
+    assert (merged["macro_x"].round(1) == merged["macro_y"]).all()
+    text = (tmp_path / "report.md").read_text()
+    row = next(line for line in text.splitlines() if line.startswith("| FC AoT P-Tuning |"))
+    assert "**91.0** | **98.0** | **94.2** | 74.1 | 86.5 | 92.3 | 88.1 | 89.2" in row  # as marked in Table 3
+    differences = [line for line in text.splitlines() if line.startswith("|  | difference |")]
+    assert len(differences) == 8
+    assert all(re.fullmatch(r"\|  \| difference \|( 0\.0 \|)+", line) for line in differences)
+
+
+def test_other_spellings_are_matched_and_other_backbones_are_not(tmp_path: Path) -> None:
+    results = published()[0].query("backbone == 'roberta-large' and benchmark == 'superglue'")
+    frame = as_runs(results.assign(backbone="FacebookAI/RoBERTa-large"))
+    write_report(frame, tmp_path / "a", paper=True)
+    assert len(pd.read_csv(tmp_path / "a/tables/paper.csv")) == 56
+    write_report(as_runs(results.assign(backbone="minilm")), tmp_path / "b", paper=True)
+    assert not (tmp_path / "b/tables/paper.csv").exists()
+    text = (tmp_path / "b/report.md").read_text()
+    assert "SuperGLUE · MiniLM beside other backbones of the paper" in text
+    assert "| paper, RoBERTa-Large |" in text
+    assert "| paper, DeBERTa-XL |" in text
+    assert "difference |" not in text
+
+
+def test_a_macro_that_misses_a_task_is_shown_and_not_ranked(make_runs: Callable, tmp_path: Path) -> None:
+    frame = make_runs(methods=("lora", "adapters", "bitfit"), tasks=("rte", "mrpc"), seeds=1)
+    frame = frame[(frame["method"] != "adapters") | (frame["task"] != "glue/rte")]
+    write_report(frame, tmp_path)
+    text = (tmp_path / "report.md").read_text()
+    row = next(line for line in text.splitlines() if line.startswith("| Adapters |"))
+    assert re.search(r"\| — \| .*\| 9\d\.\d \(1/2\) \| 0 \|$", row)
+    assert "A macro followed by (k/n)" in text
+    assert "1 of 6 cells" in text
+
+
+def everything_failed(frame: pd.DataFrame) -> pd.DataFrame:
+    return frame.assign(status="failed", score=math.nan)
+
+
+def one_cell(frame: pd.DataFrame) -> pd.DataFrame:
+    return frame[(frame["method"] == "aot_fc") & (frame["task"] == "glue/rte")].head(1)
+
+
+def everything_pruned(frame: pd.DataFrame) -> pd.DataFrame:
+    return frame.assign(status="pruned")
+
+
+@pytest.mark.parametrize("spoil", [everything_failed, everything_pruned, one_cell])
+def test_poor_runs_make_a_report_that_says_so(make_runs: Callable, tmp_path: Path, spoil: Callable) -> None:
+    frame = spoil(make_runs(methods=("fine_tuning", "aot_fc"), tasks=("rte", "cola"), seeds=2))
+    write_report(frame, tmp_path, paper=True, estimator="u")
+    text = (tmp_path / "report.md").read_text()
+    assert "## Trials and cost" in text
+    assert len(pd.read_csv(tmp_path / "tables/results.csv")) == (1 if spoil is one_cell else 4)
+    if spoil is everything_failed:
+        assert "no method has a score on every task" in text
+        assert "no trial has a score" in text
+    if spoil is everything_pruned:
+        assert "cut short by an adaptive search" in text
+
+
+def test_several_benchmarks_and_backbones(make_runs: Callable, tmp_path: Path) -> None:
+    parts = [
+        make_runs("glue", backbone, ("lora", "aot_fc"), ("rte",), 1) for backbone in ("roberta-base", "roberta-large")
+    ]
+    parts.append(make_runs("superglue", "roberta-base", ("lora", "aot_fc"), ("rte",), 1))
+    write_report(pd.concat(parts), tmp_path)
+    assert (tmp_path / "figures/scale.png").is_file()
+    assert len(pd.read_csv(tmp_path / "tables/macro.csv")) == 6
+    assert "with RoBERTa-Base and RoBERTa-Large" in (tmp_path / "report.md").read_text()
+
+
+def test_frames_that_cannot_be_reported(frame: pd.DataFrame, tmp_path: Path) -> None:
+    with pytest.raises(FrameError, match="no trial; run the study first"):
+        write_report(frame.head(0), tmp_path)
+    with pytest.raises(FrameError, match="'status'"):
+        write_report(frame.assign(status="done"), tmp_path)
+    with pytest.raises(ValueError, match="but is 'x'"):
+        write_report(frame, tmp_path, estimator="x")  # type: ignore[arg-type]
+    assert not list(tmp_path.iterdir())
+
+
+def test_nothing_random_is_left_behind(make_runs: Callable, tmp_path: Path) -> None:
+    np.random.seed(0)
+    before = np.random.get_state()[1].tolist()
+    write_report(one_cell(make_runs()), tmp_path)
+    assert np.random.get_state()[1].tolist() == before

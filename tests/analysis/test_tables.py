@@ -1,0 +1,150 @@
+"""Rounding, marks and the four forms of a table."""
+
+import csv
+import io
+import math
+import xml.etree.ElementTree as ElementTree
+from decimal import Decimal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from analysis.tables import (
+    Cell,
+    Table,
+    escape_latex,
+    escape_markdown,
+    marks,
+    median_std,
+    p_value,
+    printed,
+    rounded,
+    to_csv,
+    to_html,
+    to_latex,
+    to_markdown,
+)
+
+TABLE = Table(
+    "results_x",
+    "A & B: 50 %",
+    ("Method", "a_b", "c|d"),
+    (
+        (Cell("Fine-Tuning"), Cell("90.6 ± 0.3"), Cell("—")),
+        (Cell("<LoRA>"), Cell("90.7 ± 0.2", "best"), Cell("1.0", "second", "†")),
+    ),
+    ("† one failed",),
+    frozenset({0}),
+)
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (84.75, "84.8"),
+        (84.65, "84.7"),
+        (-0.04, "0.0"),
+        (-0.05, "-0.1"),
+        (100, "100.0"),
+        (84.749999, "84.7"),
+        (2.675, "2.7"),
+    ],
+)
+def test_rounding_is_half_away_from_zero(value: float, expected: str) -> None:
+    assert str(rounded(value)) == expected
+
+
+@given(st.integers(0, 2000).map(lambda n: (n, n / 20)))
+def test_rounding_agrees_with_exact_decimals(pair: tuple[int, float]) -> None:
+    n, value = pair
+    assert rounded(value) == Decimal((n + 1) // 2) / 10  # n / 20 rounded up at the half, in whole numbers
+
+
+def test_rounding_absorbs_the_noise_of_a_mean() -> None:
+    noisy = sum([84.7, 84.8] * 7) / 14
+    assert noisy != 84.75  # binary floating point
+    assert str(rounded(noisy)) == "84.8"
+
+
+def test_numbers_in_print() -> None:
+    assert printed(math.nan) == printed(None) == "—"
+    assert (printed(1.25, sign=True), printed(-1.25, sign=True), printed(0, sign=True)) == ("+1.3", "-1.3", "0.0")
+    assert printed(12345.6) == "12,345.6"
+    assert median_std(90.64, 0.25) == "90.6 ± 0.3"
+    assert median_std(90.64, math.nan) == "90.6"
+    assert median_std(math.nan, math.nan) == "—"
+    assert (p_value(0.0004), p_value(0.0312), p_value(1.0), p_value(math.nan)) == ("< 0.001", "0.031", "1.000", "—")
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ([88.4, 87.7, 87.7, 62.8], ["best", "second", "second", ""]),  # the paper's RTE column
+        ([100.0, 100.0, 97.3], ["best", "best", "second"]),
+        ([80.04, 80.01, 79.96], ["best", "best", "best"]),  # what looks equal is marked equal
+        ([80.05, 80.04], ["best", "second"]),
+        ([80.0, None, math.nan], ["", "", ""]),  # nothing to be better than
+        ([80.0, 80.0], ["best", "best"]),
+        ([], []),
+    ],
+)
+def test_marks_follow_the_print(values: list[float | None], expected: list[str]) -> None:
+    assert marks(values) == expected
+
+
+def test_markdown() -> None:
+    lines = to_markdown(TABLE).splitlines()
+    assert lines[2:6] == [
+        r"| Method | a\_b | c\|d |",
+        "| :-- | --: | --: |",
+        "| Fine-Tuning | 90.6 ± 0.3 | — |",
+        r"| \<LoRA> | **90.7 ± 0.2** | <u>1.0</u>† |",
+    ]
+    assert lines[-1] == "† one failed"
+
+
+def test_html_is_well_formed_and_escaped() -> None:
+    root = ElementTree.fromstring(to_html(TABLE))
+    assert root.find(".//td/strong").text == "90.7 ± 0.2"
+    assert root.find(".//td/u").text == "1.0"
+    assert root.find(".//td/sup").text == "†"
+    assert root.findall(".//tr")[1].get("class") == "rule"
+    assert "<LoRA>" in [cell.text for cell in root.iter("td")]
+
+
+def test_latex() -> None:
+    text = to_latex(TABLE)
+    assert (
+        r"\textless{}LoRA\textgreater{} & \textbf{90.7 $\pm$ 0.2} & \underline{1.0}\textsuperscript{\textdagger{}} \\"
+        in text
+    )
+    assert r"\caption{A \& B: 50 \%. \textdagger{} one failed}" in text
+    assert text.index(r"\midrule") < text.index("Fine-Tuning") < text.rindex(r"\midrule") < text.index("LoRA")
+    assert r"\begin{tabular}{lrr}" in text
+    assert text.count("{") - text.count(r"\{") == text.count("}") - text.count(r"\}")
+
+
+def test_latex_escapes_every_special_character() -> None:
+    assert escape_latex(r"a_b \ 5% {x} ~ ^ # $ &") == (
+        r"a\_b \textbackslash{} 5\% \{x\} \textasciitilde{} \textasciicircum{} \# \$ \&"
+    )
+    assert escape_latex("±—·").isascii()
+
+
+@given(st.text(st.sampled_from("ab*_`|<[]\\\n"), max_size=12))
+def test_markdown_keeps_a_cell_in_its_cell(text: str) -> None:
+    table = Table("t", "t", ("x", "y"), ((Cell(text), Cell("z")),))
+    row = to_markdown(table).splitlines()[4]
+    assert row.replace("\\\\", "").replace("\\|", "").count("|") == 3
+    assert "\n" not in escape_markdown(text)
+
+
+def test_csv_round_trips() -> None:
+    rows = list(csv.reader(io.StringIO(to_csv(TABLE))))
+    assert rows == [list(TABLE.columns), *[[cell.text for cell in row] for row in TABLE.rows]]
+
+
+def test_a_ragged_table_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"'t' has 2 columns, but rows \[0\]"):
+        Table("t", "t", ("a", "b"), ((Cell("1"),),))
