@@ -97,13 +97,13 @@ _CSS = re.sub(
 html{scroll-behavior:smooth}
 body{margin:0;background:var(--bg);color:var(--ink);
 font:16px/1.55 system-ui,-apple-system,"Segoe UI",Roboto,"Helvetica Neue",sans-serif}
-nav{position:fixed;inset:0 auto 0 0;width:236px;padding:28px 20px;
+nav{position:fixed;inset:0 auto 0 0;width:216px;padding:28px 20px;
 border-right:1px solid var(--line);overflow:auto;font-size:14px}
 nav p{font-weight:650;margin:0 0 12px}
 nav ol{list-style:none;margin:0;padding:0}
 nav a{display:block;padding:4px 0;color:var(--soft);text-decoration:none}
 nav a:hover,nav a:focus{color:var(--accent)}
-main{margin-left:236px;padding:36px 40px 80px;max-width:1240px}
+main{margin-left:216px;padding:36px 36px 80px;max-width:1320px}
 h1{font-size:30px;line-height:1.2;margin:0 0 10px;letter-spacing:-.01em}
 h2{font-size:21px;margin:0 0 8px;letter-spacing:-.005em}
 header h2{font-size:16px;margin:0 0 4px}
@@ -121,13 +121,13 @@ figcaption{margin-bottom:10px}
 summary{cursor:pointer}
 details[open] summary{margin-bottom:10px}
 .scroll{overflow-x:auto}
-table{border-collapse:collapse;font-size:14px;font-variant-numeric:tabular-nums;min-width:60%}
-th,td{padding:6px 12px;text-align:right;white-space:nowrap;border-bottom:1px solid var(--line)}
-th{color:var(--soft);font-weight:600;border-bottom:2px solid var(--line)}
+table{border-collapse:collapse;font-size:13.5px;font-variant-numeric:tabular-nums;min-width:60%}
+th,td{padding:6px 9px;text-align:right;white-space:nowrap;border-bottom:1px solid var(--line)}
+th{color:var(--soft);font-weight:600;white-space:normal;vertical-align:bottom;border-bottom:2px solid var(--line)}
 .word{text-align:left}
 th:first-child,td:first-child{position:sticky;left:0;background:var(--card)}
 tbody tr:hover td{background:var(--hover)}
-tr.rule td{border-bottom:2px solid var(--soft)}
+tr.rule td{border-bottom:1px solid var(--soft)}
 tbody tr:last-child td{border-bottom:0}
 td u{text-underline-offset:3px}
 sup{line-height:0;margin-left:1px}

@@ -7,7 +7,7 @@ pyplot, no global state, no screen.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -39,7 +39,7 @@ METHODS: dict[str, Look] = {
     "aot_fc": Look("FC AoT P-Tuning", "#0b7a4b", "o"),
 }
 _OTHERS = (("#8c564b", "P"), ("#e377c2", "*"), ("#7f7f7f", "<"), ("#bcbd22", ">"), ("#17202a", "d"), ("#ff9896", "8"))
-BENCHMARKS = {"glue": "GLUE", "superglue": "SuperGLUE"}
+BENCHMARKS = {"glue": "GLUE", "superglue": "SuperGLUE", "demo": "Demo"}
 _TASKS = {
     "glue": ("STS-B", "SST-2", "RTE", "QQP", "QNLI", "MRPC", "MNLI", "CoLA"),  # in the order of the paper's tables
     "superglue": ("RTE", "COPA", "WSC", "WiC", "MultiRC", "CB", "BoolQ"),
@@ -151,13 +151,20 @@ def _columns(count: int, most: int) -> int:
     return min(range(min(most, count), max(1, most - 2), -1), key=lambda c: (-(-count // c), -count % c), default=count)
 
 
-def legend(figure: Figure, names: Iterable[str], *, lines: bool = True) -> None:
-    """One legend of methods for the whole figure, below its panels."""
+def legend(figure: Figure, names: Iterable[str], unmarked: Collection[str] = ()) -> None:
+    """One legend of methods for the whole figure, below its panels; ``unmarked`` ones are drawn without markers."""
     handles = []
     for name in methods(names):
         style = look(name)
         handles.append(
-            Line2D([], [], color=style.color, marker=style.marker, ls=style.line if lines else "", label=style.label)
+            Line2D(
+                [],
+                [],
+                color=style.color,
+                marker="" if name in unmarked else style.marker,
+                ls=style.line,
+                label=style.label,
+            )
         )
     if handles:
         wide = max(2, int(figure.get_size_inches()[0] / 1.6))

@@ -125,7 +125,8 @@ def connected(resources: Resources, address: str | None) -> Iterator[int]:
         return
     try:
         _connect(worker_environment(resources), address)
-    except (ConnectionError, ValueError, RuntimeError) as error:
+    except Exception as error:  # Ray raises plain ones
+        ray.shutdown()
         what = f"the Ray cluster at {address} cannot be reached" if address else "Ray does not start on this machine"
         raise RunError(f"{what}: {str(error).splitlines()[0]}") from error
     try:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -226,16 +225,6 @@ class View:
         urgency = sorted(cells, key=lambda c: (not c[1].running, not c[1].failed, not c[1].left))
         keep = {key for key, _ in urgency[: room - 1]}
         return [(key, cell) for key, cell in cells if key in keep], len(cells) - len(keep)
-
-
-@contextmanager
-def open_view() -> Iterator[View]:
-    """A view on standard error, which leaves the terminal as it was."""
-    view = View()
-    try:
-        yield view
-    finally:
-        view.stop()
 
 
 def key_of(trial: Trial) -> Key:

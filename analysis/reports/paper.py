@@ -18,8 +18,8 @@ POSITION = 15
 FOLDER = Path(__file__).parents[1] / "paper"
 _INTRO = (
     "Our numbers and the published ones (Tables 2 and 3 of Ahead-of-Time P-Tuning). Where our backbone is one of the "
-    "paper's, the difference is ours minus theirs as printed, and macros are over the tasks that both have. Otherwise "
-    "the paper's backbones stand there for orientation only, without a difference."
+    "paper's, the difference is ours minus theirs as printed. Otherwise the paper's backbones stand there for "
+    "orientation only, without a difference. Only tasks that we ran are shown, and the paper's macros are over them."
 )
 
 
@@ -28,8 +28,9 @@ class Comparison:
     """One benchmark and backbone of ours.
 
     ``ours`` and ``theirs`` have a row per (backbone,) method and task, with the task's ``key``; ``theirs`` holds the
-    ``match`` alone, or all of the paper's backbones where none is ours (``match`` is then ``None``). ``macros`` holds
-    the published macros by backbone and method.
+    ``match`` alone, or all of the paper's backbones where none is ours (``match`` is then ``None``), on the tasks that
+    we have. ``macros`` holds the paper's macros by backbone and method: the published one where we have all its tasks,
+    else the mean of its medians on those we have.
     """
 
     benchmark: str
@@ -59,9 +60,14 @@ def compute(frame: pd.DataFrame, options: Options = DEFAULT) -> list[Comparison]
         match = next((name for name in theirs["backbone"].unique() if _backbone(name) == _backbone(backbone)), None)
         if match is not None:
             theirs = theirs[theirs["backbone"] == match]
-        total = macros[macros["benchmark"] == benchmark].set_index(["backbone", "method"])["macro"].to_dict()
         ours, theirs = (part.assign(key=part["task"].map(style.plain)) for part in (ours, theirs))
-        comparisons.append(Comparison(benchmark, backbone, match, ours, theirs, total))
+        shared = theirs[theirs["key"].isin(ours["key"])]
+        if shared.empty:
+            continue
+        total = macros[macros["benchmark"] == benchmark].set_index(["backbone", "method"])["macro"].to_dict()
+        if len(shared) < len(theirs):  # the published macro is over all tasks
+            total = shared.groupby(["backbone", "method"])["median"].agg(lambda medians: mean(list(medians))).to_dict()
+        comparisons.append(Comparison(benchmark, backbone, match, ours, shared, total))
     return comparisons
 
 
@@ -129,8 +135,9 @@ def _lines(comparison: Comparison, method: str, mine: dict[str, tuple[float, flo
     paper = _values(comparison.theirs, comparison.match, method)
     common = [key for key in mine if key in paper]
     ours = _mean({key: mine[key] for key in common or mine})
-    whole = len(common) == len(paper)
-    theirs = _macro(comparison, comparison.match, method) if whole else _mean({k: paper[k] for k in common or paper})
+    theirs = _macro(comparison, comparison.match, method)
+    if common and len(common) < len(paper):
+        theirs = _mean({key: paper[key] for key in common})
     gaps = {key: (_gap(mine[key][0], paper[key][0]), math.nan) for key in common}
     between = _gap(ours, theirs) if common else math.nan
     return [_Line("ours", mine, ours), _Line("paper", paper, theirs), _Line("difference", gaps, between, True)]

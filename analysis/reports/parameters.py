@@ -67,7 +67,7 @@ def _picture(benchmark: str, backbone: str, rows: pd.DataFrame) -> Picture:
     for axis, task in zip(axes, tasks, strict=True):
         _panel(axis, rows[rows["task"] == task])
         axis.set_title("Macro" if task == MACRO else style.task(task))
-    style.legend(figure, rows["method"])
+    style.legend(figure, rows["method"], unmarked={APART})
     return Picture(
         slug("parameters", benchmark, backbone),
         f"{heading(benchmark, backbone)}: score against trainable parameters",

@@ -81,20 +81,28 @@ def _table(benchmark: str, backbone: str, winners: pd.DataFrame, macros: pd.Data
             grid[method, task] = _cell(cells.get((method, task)), won.get(method, ""))
     complete = [totals[m]["macro"] if totals[m]["complete"] else None for m in ranked]
     won = dict(zip(ranked, marks(complete), strict=True))
+    statuses = ["failed", "diverged", *(["pruned"] if winners["n_pruned"].any() else [])]
     rows = []
     for method in methods:
         total = totals[method]
         text = printed(total["macro"])
         if not total["complete"] and text != EMPTY:
             text += f" ({total['n_tasks']}/{len(tasks)})"
-        lost = winners.loc[winners["method"] == method, ["n_failed", "n_diverged", "n_pruned"]].sum()
+        lost = winners.loc[winners["method"] == method, [f"n_{status}" for status in statuses]].sum()
         scores = (grid[method, task] for task in tasks)
-        rows.append((Cell(style.method(method)), *scores, Cell(text, won.get(method, "")), Cell(_lost(lost))))
+        rows.append(
+            (
+                Cell(style.method(method)),
+                *scores,
+                Cell(text, won.get(method, "")),
+                Cell(" / ".join(f"{n:,}" for n in lost)),
+            )
+        )
     seeds = span(winners.loc[winners["n_seeds"] > 0, "n_seeds"], "seed")
     return Table(
         slug("results", benchmark, backbone),
         f"{heading(benchmark, backbone)}: median ± standard deviation over {seeds}",
-        ("Method", *(style.task(t) for t in tasks), "Macro", "Lost trials"),
+        ("Method", *(style.task(t) for t in tasks), "Macro", " / ".join(statuses).capitalize()),
         tuple(rows),
         tuple(_notes(winners, macros)),
         frozenset({0} if methods[0] == APART and len(methods) > 1 else ()),
@@ -106,11 +114,6 @@ def _cell(row: dict | None, mark: Mark) -> Cell:
         return Cell(EMPTY)
     signs = ("†" if row["n_failed"] + row["n_diverged"] else "") + ("‡" if row["fewer_seeds"] else "")
     return Cell(median_std(row["median"], row["std"]), mark, signs)
-
-
-def _lost(counts: pd.Series) -> str:
-    """``2 failed, 1 diverged``; ``0`` where every trial finished."""
-    return ", ".join(f"{int(n)} {name.removeprefix('n_')}" for name, n in counts.items() if n) or "0"
 
 
 def _notes(winners: pd.DataFrame, macros: pd.DataFrame) -> list[str]:

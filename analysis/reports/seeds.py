@@ -70,7 +70,7 @@ def _table(benchmark: str, backbone: str, rows: pd.DataFrame) -> Table:
         "Assignments with 2+ seeds",
     )
     title = f"{heading(benchmark, backbone)}: standard deviation over seeds, in points"
-    return Table(slug("seeds", benchmark, backbone), title, columns, tuple(body))
+    return Table(slug("deviations", benchmark, backbone), title, columns, tuple(body))
 
 
 def _picture(benchmark: str, backbone: str, rows: pd.DataFrame) -> Picture:

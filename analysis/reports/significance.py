@@ -15,12 +15,12 @@ TITLE = "Is the difference real?"
 POSITION = 20
 LEVEL = 0.05
 _INTRO = (
-    "Every method is set against the best one (fine-tuning apart), first on all tasks together, then on each "
-    "task. Over tasks: Wilcoxon's signed-rank test on the differences of medians. Over seeds: permutation tests "
-    "on the scores of the two best assignments, within each task. All p-values are two-sided, corrected for the "
-    "number of comparisons (Holm), and bold below 0.05. With few tasks or seeds no difference, however large, can"
-    " get there, so the least p that was possible is given too. The best method was picked on the same scores, so"
-    " its lead is somewhat flattered; nothing here corrects for that."
+    "Every method is set against the best one (fine-tuning apart), first on all tasks together, then on each task. "
+    "Over tasks: Wilcoxon's signed-rank test on the differences of medians. Over seeds: permutation tests on the "
+    "scores of the two best assignments, in each task. Tests are two-sided; bold is below 0.05 after correction for"
+    " the number of comparisons (Holm). With few tasks or seeds no difference, however large, can get there, so it "
+    "is said what was possible. The best method was picked on the same scores, which flatters its lead; nothing "
+    "here corrects for that."
 )
 
 
@@ -68,7 +68,7 @@ def _over_tasks(benchmark: str, backbone: str, table: pd.DataFrame) -> Table:
             EMPTY if pd.isna(row["lower"]) else interval,
         )
         over_tasks = Cell(p_value(row["p_holm"]), "best" if row["p_holm"] < LEVEL else "")
-        least = Cell(p_value(min(1.0, row["p_least"] * len(by_method))))
+        least = Cell(p_value(row["p_least_holm"]))
         over_seeds = Cell(p_value(row["p_seeds_holm"]), "best" if row["p_seeds_holm"] < LEVEL else "")
         rows.append((*map(Cell, texts), Cell(str(row["n_tasks"])), over_tasks, least, over_seeds))
     columns = (
@@ -77,9 +77,8 @@ def _over_tasks(benchmark: str, backbone: str, table: pd.DataFrame) -> Table:
     )
     note = (
         "Differences in points, method minus the best; the interval is a bootstrap over tasks, given from five tasks. "
-        "p over tasks: would it hold on other tasks? Its least possible value is what this comparison would get "
-        "if it were the clearest of all and went one way on every task. p over seeds: would it hold on these tasks "
-        "with other seeds?"
+        "p over tasks: would it hold on other tasks? The least possible is what this comparison would have got by "
+        "going one way on every task. p over seeds: would it hold on these tasks with other seeds? All after Holm."
     )
     reference = style.method(table["reference"].iloc[0])
     title = f"{heading(benchmark, backbone)}: each method against {reference}, on all tasks"
@@ -100,22 +99,17 @@ def _over_seeds(benchmark: str, backbone: str, table: pd.DataFrame) -> Table:
             elif found is None:
                 row.append(Cell(EMPTY))
             else:
-                text = f"{printed(found['difference'], sign=True)} (p {_equals(found['p_holm'])})"
+                text = f"{printed(found['difference'], sign=True)} ({p_value(found['p'])})"
                 row.append(Cell(text, "best" if found["p_holm"] < LEVEL else ""))
         rows.append(tuple(row))
     sizes = {f"{min(a, b)} against {max(a, b)}" for a, b in zip(table["n_reference"], table["n_method"], strict=True)}
     families = table.groupby("task")["p_least"].agg(["min", "size"])
-    reachable = (families["min"] * families["size"] < LEVEL).sum()
+    possible = (families["min"] * families["size"] < LEVEL).sum()
     note = (
-        f"Difference of medians from the task's best method, and p after Holm within the task; bold where p < {LEVEL}. "
-        f"Seeds compared: {', '.join(sorted(sizes))}. Enough seeds for p < {LEVEL} to be possible: "
-        f"{reachable} of {len(families)} tasks."
+        "Difference of medians from the task's best method, and in parentheses p for that comparison alone; bold where "
+        f"it is below {LEVEL} after Holm in the task. Seeds compared: {', '.join(sorted(sizes))}. With so many seeds "
+        f"and methods the clearest comparison could be bold on {possible} of {len(families)} tasks."
     )
     title = f"{heading(benchmark, backbone)}: each method against the task's best, over seeds"
     columns = ("Method", *(style.task(t) for t in tasks))
     return Table(slug("significance-seeds", benchmark, backbone), title, columns, tuple(rows), (note,))
-
-
-def _equals(p: float) -> str:
-    text = p_value(p)
-    return text if text.startswith("<") else f"= {text}"

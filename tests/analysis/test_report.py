@@ -13,6 +13,8 @@ import pytest
 from analysis.evp import curves
 from analysis.frame import FrameError, tidy
 from analysis.report import write_report
+from analysis.reports import paper
+from analysis.reports._section import Options
 from analysis.reports.paper import published
 from analysis.selection import assignments, best, macro
 
@@ -84,7 +86,7 @@ def test_the_page_is_self_contained_and_sound(written: Path) -> None:
     assert "Mine &amp; &lt;yours&gt;" in text
     ids = re.findall(r'<section id="([^"]+)"', text)
     assert [load[1:] for load in page.loads if load.startswith("#")] == ids
-    assert len(set(ids)) == len(ids) == 8
+    assert len(set(ids)) == len(ids) == 9
 
 
 def test_markdown_says_the_same_and_its_figures_are_there(written: Path) -> None:
@@ -92,8 +94,15 @@ def test_markdown_says_the_same_and_its_figures_are_there(written: Path) -> None
     figures = re.findall(r"!\[[^]]*\]\(([^)]+)\)", text)
     assert len(figures) == 4
     assert all((written / figure).is_file() for figure in figures)
-    for words in ("4 methods (Fine-Tuning, LoRA, P-Tuning v1 and FC AoT P-Tuning) on 2 tasks of GLUE", "## What came out",
-                  "more assignments a method had", "rest on 1 to 2 seeds", "failed and", "# Mine & \\<yours>"):  # fmt: skip
+    expected = (
+        "4 methods (Fine-Tuning, LoRA, P-Tuning v1 and FC AoT P-Tuning) on 2 tasks of GLUE",
+        "## What came out",
+        "more assignments a method had",
+        "The best assignments rest on",
+        "failed and",
+        "# Mine & \\<yours>",
+    )
+    for words in expected:
         assert words in text, words
 
 
@@ -116,8 +125,10 @@ def test_the_papers_numbers_stand_beside_ours(written: Path) -> None:
 
 
 def as_runs(table: pd.DataFrame) -> pd.DataFrame:
-    rows = table.assign(study="paper", assignment_id="a", seed=0, status="finished", score=table["median"], best_epoch=None,
-                        epochs=None, trainable_parameters=None, seconds=None, trial_id=range(len(table)))  # fmt: skip
+    """A published table as a frame: one trial per cell, whose score is the printed median."""
+    rows = table.assign(study="paper", assignment_id="a", seed=0, status="finished", score=table["median"])
+    rows = rows.assign(best_epoch=None, epochs=None, trainable_parameters=None, seconds=None)
+    rows = rows.assign(trial_id=range(len(table)))
     return tidy(rows.drop(columns=["median", "std"]))
 
 
@@ -135,18 +146,25 @@ def test_the_papers_medians_as_runs_give_its_tables_and_no_difference(tmp_path: 
     assert all(re.fullmatch(r"\|  \| difference \|( 0\.0 \|)+", line) for line in differences)
 
 
-def test_other_spellings_are_matched_and_other_backbones_are_not(tmp_path: Path) -> None:
+def test_other_spellings_are_matched_and_other_backbones_are_not() -> None:
     results = published()[0].query("backbone == 'roberta-large' and benchmark == 'superglue'")
-    frame = as_runs(results.assign(backbone="FacebookAI/RoBERTa-large"))
-    write_report(frame, tmp_path / "a", paper=True)
-    assert len(pd.read_csv(tmp_path / "a/tables/paper.csv")) == 56
-    write_report(as_runs(results.assign(backbone="minilm")), tmp_path / "b", paper=True)
-    assert not (tmp_path / "b/tables/paper.csv").exists()
-    text = (tmp_path / "b/report.md").read_text()
-    assert "SuperGLUE · MiniLM beside other backbones of the paper" in text
-    assert "| paper, RoBERTa-Large |" in text
-    assert "| paper, DeBERTa-XL |" in text
-    assert "difference |" not in text
+    matched = paper.compute(as_runs(results.assign(backbone="FacebookAI/RoBERTa-large")), Options(paper=True))
+    assert len(paper.exports(matched)["paper"]) == 56
+    unmatched = paper.compute(as_runs(results.assign(backbone="minilm")), Options(paper=True))
+    assert paper.exports(unmatched) == {}
+    (table,) = paper.render(unmatched).blocks
+    assert table.title == "SuperGLUE · MiniLM beside other backbones of the paper"
+    assert [row[1].text for row in table.rows[:4]] == ["ours", "paper, RoBERTa-Large", "paper, DeBERTa-XL", "ours"]
+
+
+def test_beside_the_paper_stand_only_tasks_that_both_have() -> None:
+    results = published()[0].query("backbone == 'roberta-base' and task in ['glue/rte', 'glue/cola']")
+    (comparison,) = paper.compute(as_runs(results), Options(paper=True))
+    (table,) = paper.render([comparison]).blocks
+    assert table.columns == ("Method", "Source", "RTE", "CoLA", "Macro")
+    assert [cell.text for cell in table.rows[1]] == ["", "paper", "81.2 ± 0.7", "63.8 ± 1.4", "72.5"]
+    assert [cell.text for cell in table.rows[2]] == ["", "difference", "0.0", "0.0", "0.0"]
+    assert paper.compute(as_runs(results.assign(task="glue/mine").head(1)), Options(paper=True)) == []
 
 
 def test_a_macro_that_misses_a_task_is_shown_and_not_ranked(make_runs: Callable, tmp_path: Path) -> None:
@@ -155,7 +173,7 @@ def test_a_macro_that_misses_a_task_is_shown_and_not_ranked(make_runs: Callable,
     write_report(frame, tmp_path)
     text = (tmp_path / "report.md").read_text()
     row = next(line for line in text.splitlines() if line.startswith("| Adapters |"))
-    assert re.search(r"\| — \| .*\| 9\d\.\d \(1/2\) \| 0 \|$", row)
+    assert re.search(r"\| — \| .*\| 9\d\.\d \(1/2\) \| 0 / 0 \|$", row)
     assert "A macro followed by (k/n)" in text
     assert "1 of 6 cells" in text
 
@@ -187,11 +205,9 @@ def test_poor_runs_make_a_report_that_says_so(make_runs: Callable, tmp_path: Pat
 
 
 def test_several_benchmarks_and_backbones(make_runs: Callable, tmp_path: Path) -> None:
-    parts = [
-        make_runs("glue", backbone, ("lora", "aot_fc"), ("rte",), 1) for backbone in ("roberta-base", "roberta-large")
-    ]
-    parts.append(make_runs("superglue", "roberta-base", ("lora", "aot_fc"), ("rte",), 1))
-    write_report(pd.concat(parts), tmp_path)
+    places = [("glue", "roberta-base"), ("glue", "roberta-large"), ("superglue", "roberta-base")]
+    frame = pd.concat([make_runs(*place, ("bitfit", "aot_fc"), ("rte",), 1) for place in places])
+    write_report(frame[(frame["hp.learning_rate"] == 1e-3) & frame["hp.rank"].isin([pd.NA, 128])], tmp_path)
     assert (tmp_path / "figures/scale.png").is_file()
     assert len(pd.read_csv(tmp_path / "tables/macro.csv")) == 6
     assert "with RoBERTa-Base and RoBERTa-Large" in (tmp_path / "report.md").read_text()
@@ -212,3 +228,13 @@ def test_nothing_random_is_left_behind(make_runs: Callable, tmp_path: Path) -> N
     before = np.random.get_state()[1].tolist()
     write_report(one_cell(make_runs()), tmp_path)
     assert np.random.get_state()[1].tolist() == before
+
+
+def test_the_example_in_the_docs_is_a_report(frame: pd.DataFrame) -> None:
+    text = (Path(__file__).parents[2] / "docs/reports.md").read_text()
+    code = re.search(r"```python\n(.+?)```", text, re.DOTALL).group(1)
+    module: dict = {}
+    exec(code, module)
+    section = module["render"](module["compute"](frame))
+    assert section.title == module["TITLE"]
+    assert len(section.blocks[0].rows) == 5

@@ -86,7 +86,7 @@ def test_a_cell_without_a_score_keeps_its_row() -> None:
     assert (row["n_seeds"], row["n_failed"], row["n_assignments"]) == (0, 2, 1)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(
     st.dictionaries(
         st.sampled_from("abcdefgh"),

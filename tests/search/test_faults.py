@@ -55,7 +55,8 @@ def undisturbed(trial: Trial) -> Result:
 @pytest.mark.usefixtures("ray_two_cpus")
 @pytest.mark.timeout(900)
 def test_a_study_whose_drivers_do_not_live_long(tmp_path: Path) -> None:
-    path = write_study(tmp_path, {"seconds": 0.25}, seeds=list(range(12)))
+    seeds = list(range(12))
+    path = write_study(tmp_path, {"seconds": 1.0}, seeds=seeds)
     journal = tmp_path / "runs" / "stub" / "journal.jsonl"
 
     def lines() -> int:
@@ -80,6 +81,7 @@ def test_a_study_whose_drivers_do_not_live_long(tmp_path: Path) -> None:
         file.write(b'{"time": 1, "study": "st')  # it was killed while it wrote
 
     # The third is interrupted, by Ctrl-C.
+    write_study(tmp_path, {"seconds": 0.5}, seeds=seeds)
     third = start(path)
     try:
         until(lambda: lines() >= done + 2)
@@ -93,6 +95,7 @@ def test_a_study_whose_drivers_do_not_live_long(tmp_path: Path) -> None:
     assert done < 24
 
     # The last one trains what is missing.
+    write_study(tmp_path, {}, seeds=seeds)
     trials = plan(study.load(path)).trials
     outcome = tuner.run(study.load(path), view=View(), train=TRAIN)
     assert outcome == tuner.Outcome(finished=24 - done, skipped=done)

@@ -418,3 +418,35 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
     (tmp_path / "bytes.yaml").write_bytes(b"study: \xff\xfe")
     with pytest.raises(StudyError, match="must be UTF-8"):
         load(tmp_path / "bytes.yaml")
+
+
+# --- the documentation ------------------------------------------------------------------------------------------------
+
+DOCS = (Path(__file__).parents[2] / "docs" / "studies.md").read_text(encoding="utf-8")
+
+
+def test_the_documentation_names_every_key() -> None:
+    from search.study._load import SECTIONS
+    from search.study._model import Override, ProtocolSettings, Resources, Search
+    from search.study._tasks import HubEntry, TaskEntry
+    from trainables.metrics import METRICS
+
+    names = {*SECTIONS, *methods.names(), *METRICS}
+    for model in (Override, ProtocolSettings, Resources, Search, TaskEntry, HubEntry):
+        names |= set(model.model_fields)
+    for method in methods.names():
+        names |= set(methods.get(method).Config.model_fields)
+    ways = ("`{}`", "{{{}", ", {}")  # a key of a table, or in a mapping
+    assert {name for name in names if not any(way.format(name) in DOCS for way in ways)} == set()
+
+
+def test_the_examples_of_the_documentation_are_valid(tmp_path: Path) -> None:
+    whole, tasks, search = [part.split("```")[0] for part in DOCS.split("```yaml\n")[1:]]
+    study = load(write(tmp_path, whole), bind=False)
+    assert [task.name for task in study.tasks] == ["glue/rte", "glue/mrpc", "mine/reviews"]
+    frame = "study: s\nbackbones: [a/b]\ndefaults: {batch_size: 8, learning_rate: 1e-3}\n"
+    own = load(write(tmp_path, frame + "methods: {bitfit: {}}\n" + tasks), bind=False).tasks
+    assert [(task.kind, task.metric) for task in own] == [
+        ("classification", "accuracy_f1"), ("regression", "pearson_spearman"), ("multiple_choice", "accuracy"),
+    ]  # fmt: skip
+    assert load(write(tmp_path, frame + "tasks: [glue/rte]\n" + search), bind=False).search.n == 40

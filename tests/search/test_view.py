@@ -10,7 +10,7 @@ import pytest
 from rich.console import Console
 
 from search.plan import Cell, Plan
-from search.view import Board, View, duration, open_view
+from search.view import Board, View, duration
 from trainables import tasks
 from trainables.trial import BackboneSource, Epoch, Pack, Protocol, Result, Trial
 
@@ -156,12 +156,6 @@ def test_a_terminal_is_left_as_it_was() -> None:
     view.stop()
     assert "\x1b[?25l" in out.getvalue(), "the cursor was hidden"
     assert out.getvalue().rindex("\x1b[?25h") > out.getvalue().rindex("\x1b[?25l"), "and is shown again"
-
-
-def test_a_view_that_is_left_by_an_error_stops() -> None:
-    with pytest.raises(KeyboardInterrupt), open_view() as view:
-        raise KeyboardInterrupt
-    assert view._live is None
 
 
 @pytest.mark.parametrize(

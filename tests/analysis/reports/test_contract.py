@@ -1,4 +1,4 @@
-"""What every report in the folder promises, on ordinary runs and on poor ones. A new file is tested without a word here."""
+"""What every report in the folder promises, on ordinary runs and on poor ones. A new file is tested unnamed."""
 
 import math
 from collections.abc import Callable, Iterator
