@@ -153,16 +153,13 @@ def report(
     ] = EstimatorName.v,
 ) -> None:
     """Write the report: medians over seeds, macro scores, EVP curves, scores against parameters."""
+    if (study_file is None) == (runs is None):
+        _fail("give a STUDY or --runs FILE, one of them")
     from analysis import frame
     from analysis.report import write_report
 
     with _faults(frame.FrameError):
-        if study_file is not None and runs is None:
-            table = _runs(study_file)
-        elif runs is not None and study_file is None:
-            table = frame.read(runs)
-        else:
-            _fail("give a STUDY or --runs FILE, one of them")
+        table = frame.read(runs) if runs is not None else _runs(study_file)
         page = write_report(table, out, paper=paper, estimator=estimator.value)
     _say("the report is written; open")
     typer.echo(page)
@@ -174,8 +171,10 @@ def _load(path: Path, *, bind: bool = True, offline: bool = False) -> Study:
     return load(path, bind=bind, offline=offline)
 
 
-def _runs(path: Path) -> DataFrame:
+def _runs(path: Path | None) -> DataFrame:
     from analysis import frame
+
+    assert path is not None
 
     study = _load(path, bind=False)
     return frame.from_mlflow(study.tracking, study.name)

@@ -205,4 +205,3 @@ def sizes(study: Study, work: Plan) -> list[Size]:
             heads = {} if spec is None else {n: n * (spec.width + 1) for n in outputs}
             found[key] = Size(cell.backbone, cell.method, own, count, heads)
     return sorted(found.values(), key=lambda size: [b.name for b in study.backbones].index(size.backbone))
-

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
@@ -17,9 +18,17 @@ def plan(study: Study, work: Plan, sizes: Sequence[Size], console: Console | Non
     console.print(_cells(study, work), _parameters(study, sizes), sep="\n")
 
 
+def _table(title: str) -> Table:
+    """A table that spends no width on lines, so that names stay whole on 80 columns."""
+    return Table(
+        title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1), pad_edge=False, collapse_padding=True
+    )
+
+
 def _cells(study: Study, work: Plan) -> Table:
     counts = work.counts
-    table = Table(title=f"Study {study.name}", title_justify="left", show_footer=True)
+    table = _table(f"Study {study.name}")
+    table.show_footer = True
     table.add_column("backbone", f"{counts['cells']} cells", overflow="fold")
     table.add_column("task", "", overflow="fold")
     table.add_column("method", "", overflow="fold")
@@ -38,10 +47,10 @@ def _cells(study: Study, work: Plan) -> Table:
 
 
 def _parameters(study: Study, sizes: Sequence[Size]) -> Table:
-    table = Table(title="Trainable parameters", title_justify="left")
+    table = _table("Trainable parameters")
     for name in ("backbone", "method", "hyperparameters"):
         table.add_column(name, overflow="fold")
-    for name in ("without head", "with head"):
+    for name in ("parameters", "+ head"):
         table.add_column(name, justify="right", no_wrap=True)
     before = ("", "")
     for size in sizes:
@@ -62,7 +71,7 @@ def _hyperparameters(study: Study, size: Size) -> str:
 
 def _counts(size: Size) -> tuple[str, str]:
     if size.parameters is None:
-        return "unknown offline", "unknown offline"
-    totals = sorted({size.parameters + head for head in size.heads.values()})
-    ends = totals if len(totals) < 2 else (totals[0], totals[-1])
-    return f"{size.parameters:,}", " - ".join(f"{total:,}" for total in ends)
+        return "unknown offline", ""
+    heads = sorted(size.heads.values())
+    ends = heads if len(heads) < 2 else (heads[0], heads[-1])
+    return f"{size.parameters:,}", " - ".join(f"{head:,}" for head in ends)

@@ -56,9 +56,7 @@ def spec_if_known(source: BackboneSource) -> Spec | None:
         raise
 
 
-def bind_tasks(
-    problems: Collector, placed: Sequence[tuple[Location, Task]], data_dir: str | None
-) -> tuple[Task, ...]:
+def bind_tasks(problems: Collector, placed: Sequence[tuple[Location, Task]], data_dir: str | None) -> tuple[Task, ...]:
     """The tasks with their data found."""
     bound: list[Task] = []
     for location, task in placed:

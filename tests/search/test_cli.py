@@ -241,7 +241,7 @@ def test_ui_shows_the_store_on_this_machine(trained: tuple[Path, subprocess.Comp
     server = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         page = ""
-        deadline = time.monotonic() + 90
+        deadline = time.monotonic() + 180
         while "MLflow" not in page and time.monotonic() < deadline and server.poll() is None:
             try:
                 with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=5) as answer:
