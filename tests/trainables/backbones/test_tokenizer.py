@@ -12,7 +12,7 @@ from trainables.trial import BackboneSource
 
 
 def test_a_sentencepiece_model_is_enough(tmp_path: Path) -> None:
-    words = "the cat dog house runs red green a big small river tree".split()
+    words = ["the", "cat", "dog", "house", "runs", "red", "green", "a", "big", "small", "river", "tree"]
     chosen = random.Random(0)
     (tmp_path / "corpus.txt").write_text("\n".join(" ".join(chosen.choices(words, k=8)) for _ in range(300)))
     pieces = {"pad": "[PAD]", "bos": "[CLS]", "eos": "[SEP]", "unk": "[UNK]"}
