@@ -1,0 +1,47 @@
+"""What the commands share: the study argument, words on stderr, and errors that say themselves what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, NoReturn
+
+import typer
+
+if TYPE_CHECKING:
+    from search.study import Study
+
+FAILED, WRONG, INTERRUPTED = 1, 2, 130
+
+StudyFile = Annotated[Path, typer.Argument(metavar="STUDY", help="A study's YAML file; see docs/studies.md.")]
+
+
+def load(path: Path, *, bind: bool = True, offline: bool = False) -> Study:
+    """The study of a file; imported here, as it takes time."""
+    from search import study
+
+    return study.load(path, bind=bind, offline=offline)
+
+
+def say(words: str) -> None:
+    """Words for people, on stderr."""
+    typer.echo(words, err=True)
+
+
+def fail(words: str) -> NoReturn:
+    """End the command: something that was asked for is wrong."""
+    say(words)
+    raise typer.Exit(WRONG)
+
+
+@contextmanager
+def faults(*expected: type[Exception]) -> Iterator[None]:
+    """Errors that say themselves what to do: their words and exit code 2, without a traceback."""
+    from search.study import StudyError
+
+    known: tuple[type[Exception], ...] = (StudyError, *expected)
+    try:
+        yield
+    except known as error:
+        fail(str(error))

@@ -1,0 +1,108 @@
+"""Runs looked at: the MLflow UI, files, reports."""
+
+from __future__ import annotations
+
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from search.cli._shared import StudyFile, fail, faults, load, say
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+#: The UI shows runs; it neither reports home nor runs jobs.
+UI_ENVIRONMENT = {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+
+
+class EstimatorName(StrEnum):
+    """Estimators of Expected Validation Performance."""
+
+    v = "v"
+    u = "u"
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to ``aot``."""
+    app.command(epilog="Example: `aot ui studies/demo.yaml`, then open http://127.0.0.1:5000")(ui)
+    app.command(epilog="Example: `aot export studies/demo.yaml --out runs.csv`")(export)
+    app.command(epilog="Examples: `aot report studies/demo.yaml --out report`; `aot report --runs runs.csv --paper`")(
+        report
+    )
+
+
+def ui(
+    study_file: Annotated[Path | None, typer.Argument(metavar="[STUDY]", help="Show the store of this study.")] = None,
+    tracking: Annotated[str | None, typer.Option(help="Show this MLflow URI; default: runs/mlflow.db here.")] = None,
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Port on 127.0.0.1.")] = 5000,
+) -> None:
+    """Open the MLflow UI on the runs of a study, for this machine alone; Ctrl-C ends it."""
+    import os
+
+    with faults():
+        if study_file is not None and tracking is not None:
+            fail("give a STUDY or --tracking, not both: a study has its own tracking URI")
+        uri = tracking or (load(study_file, bind=False).tracking if study_file else f"sqlite:///{_here()}")
+    database = uri.removeprefix("sqlite:///")
+    if uri.startswith(("http://", "https://")):
+        say("the store is a server with a page of its own:")
+        typer.echo(uri)
+        return
+    if database != uri and not Path(database).exists():
+        fail(f"there are no runs yet in {database}; make some with: aot run STUDY")
+    say(f"MLflow on http://127.0.0.1:{port} shows {uri}; Ctrl-C ends it")
+    # The URI goes through the environment: it may hold a password, which others could read in a list of processes.
+    command = [sys.executable, "-m", "mlflow", "ui", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
+    os.execve(sys.executable, command, {**os.environ, **UI_ENVIRONMENT, "MLFLOW_BACKEND_STORE_URI": uri})
+
+
+def export(
+    study_file: StudyFile,
+    out: Annotated[Path, typer.Option("--out", "-o", help="A .csv or .parquet file.")],
+) -> None:
+    """Write the runs of a study to a file, one row per trial: what `aot report --runs` reads."""
+    from analysis import frame
+
+    with faults(frame.FrameError):
+        runs = _runs(study_file)
+        frame.write(runs, out)
+    say(f"{len(runs)} trials written to")
+    typer.echo(out)
+
+
+def report(
+    study_file: Annotated[Path | None, typer.Argument(metavar="[STUDY]", help="Report the runs of this study.")] = None,
+    runs: Annotated[Path | None, typer.Option(help="Report a file of runs instead: .csv or .parquet.")] = None,
+    out: Annotated[Path, typer.Option("--out", "-o", help="The folder that takes the report.")] = Path("report"),
+    paper: Annotated[bool, typer.Option("--paper", help="Set the paper's published numbers beside ours.")] = False,
+    estimator: Annotated[
+        EstimatorName, typer.Option(help="EVP's estimator: v, with replacement (Dodge 2019); u, without (Tang 2020).")
+    ] = EstimatorName.v,
+) -> None:
+    """Write the report: medians over seeds, macro scores, EVP curves, scores against parameters."""
+    if (study_file is None) == (runs is None):
+        fail("give a STUDY or --runs FILE, one of them")
+    from analysis import frame
+    from analysis.report import write_report
+
+    with faults(frame.FrameError):
+        table = frame.read(runs) if runs is not None else _runs(study_file)
+        page = write_report(table, out, paper=paper, estimator=estimator.value)
+    say("the report is written; open")
+    typer.echo(page)
+
+
+def _runs(path: Path | None) -> DataFrame:
+    from analysis import frame
+
+    assert path is not None
+
+    study = load(path, bind=False)
+    return frame.from_mlflow(study.tracking, study.name)
+
+
+def _here() -> Path:
+    return Path("runs").absolute() / "mlflow.db"

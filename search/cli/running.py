@@ -1,0 +1,43 @@
+"""Training on this machine, or from here on a cluster."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from search.cli._shared import FAILED, INTERRUPTED, StudyFile, faults, load, say
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to ``aot``."""
+    app.command(epilog="Example: `aot run studies/demo.yaml`; the same command again trains what is missing")(run)
+
+
+def run(
+    study_file: StudyFile,
+    address: Annotated[
+        str | None, typer.Option(help="An existing Ray cluster, such as `auto` or `HOST:6379`; else this machine.")
+    ] = None,
+) -> None:
+    """Train every trial of a study that is not finished yet; Ctrl-C leaves everything resumable."""
+    with faults():
+        study = load(study_file)  # before Ray is imported: a mistake is told within seconds
+    from search import tuner
+    from search.journal import StudyBusyError
+    from search.view import View
+
+    with faults(StudyBusyError, tuner.RunError):
+        try:
+            outcome = tuner.run(study, address=address, view=View())
+        except KeyboardInterrupt:
+            say(f"stopped; what is finished is kept. Go on with: aot run {study_file}")
+            raise typer.Exit(INTERRUPTED) from None
+    say(
+        f"{outcome.finished} finished, {outcome.diverged} diverged, {outcome.failed} failed; "
+        f"{outcome.skipped} were done before"
+    )
+    if outcome.failed:
+        say(f"failed trials run again with: aot run {study_file}; their reasons: aot ui {study_file}")
+        raise typer.Exit(FAILED)
+    say(f"see the results with: aot report {study_file} --out report")
