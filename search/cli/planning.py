@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from search.cli._shared import StudyFile, faults, load
+from search.cli._shared import StudyFile, faults, load, say
 
 
 def register(app: typer.Typer) -> None:
