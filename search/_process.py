@@ -1,4 +1,4 @@
-"""The driver's process: environment variables for a while, and Ctrl-C between two steps."""
+"""The driver's process: environment variables for a while, and being stopped between two steps."""
 
 from __future__ import annotations
 
@@ -42,20 +42,24 @@ def quiet(path: Path) -> Iterator[None]:
 
 @contextmanager
 def interruptible() -> Iterator[threading.Event]:
-    """An event that Ctrl-C sets, for a driver that looks at it between two steps; a second one interrupts at once."""
+    """An event that Ctrl-C or SIGTERM sets, for a driver that looks at it between two steps; a second one interrupts
+    at once. To be entered when Ray is connected, which takes SIGTERM for itself then.
+    """
     event = threading.Event()
     if threading.current_thread() is not threading.main_thread():
         yield event
         return
-    before = signal.getsignal(signal.SIGINT)
+    before = {signum: signal.getsignal(signum) for signum in (signal.SIGINT, signal.SIGTERM)}
 
     def on_interrupt(signum: int, frame: Any) -> None:
         if event.is_set():
             raise KeyboardInterrupt
         event.set()
 
-    signal.signal(signal.SIGINT, on_interrupt)
+    for signum in before:
+        signal.signal(signum, on_interrupt)
     try:
         yield event
     finally:
-        signal.signal(signal.SIGINT, before)
+        for signum, handler in before.items():
+            signal.signal(signum, handler)

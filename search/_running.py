@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from search.schedulers import PackPatience
 from search.trainable import Report
 from trainables.trial import Epoch, Pack, Result, Status, Trial
@@ -22,6 +24,10 @@ class Running:
         for trial_id, epoch in report.epochs:
             self._history[trial_id][epoch.epoch] = epoch
         return [(self.left.pop(r.trial_id), r) for r in report.results if r.trial_id in self.left]
+
+    def seconds(self, epochs: Iterable[tuple[str, Epoch]]) -> dict[str, float]:
+        """What the members of these epochs have taken by now; an epoch that comes again counts once."""
+        return {i: sum(e.seconds for e in self._history[i].values()) for i in {trial_id for trial_id, _ in epochs}}
 
     def close(self, status: Status, reason: str) -> list[tuple[Trial, Result]]:
         """Results of the members that are left, with what they had reached.

@@ -37,6 +37,10 @@ class StudyBusyError(RuntimeError):
     """Another process works on the same study."""
 
 
+class RefusedError(RuntimeError):
+    """MLflow does not let this user read or write the study's runs; it says who has to do what about it."""
+
+
 def local_folder(folder: str) -> Path:
     """Where the journal of a study lies: its folder, or ``runs/NAME`` here where that is the URI of a remote store.
 
@@ -248,7 +252,8 @@ def read(path: Path, say: Say, start: int = 0) -> Iterator[tuple[int, int, Entry
             try:
                 yield begin, end, Entry.read(line)
             except ValueError as error:
-                say(f"bytes {begin} to {end} of {path} are damaged and left out; that trial runs again ({error})")
+                what = f"bytes {begin} to {end} of {path} are damaged and left out ({error})"
+                say(f"{what}; their trial runs again if MLflow does not have it either")
 
 
 def read_at(path: Path, begin: int) -> Entry:

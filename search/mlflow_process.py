@@ -11,13 +11,15 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
 import threading
 import time
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from search import journal
+from search.journal import RefusedError
+from search.mlflow_access import AwayError, masked, translated
 from search.mlflow_writer import Settings, Writer
 
 LOCK_NAME = "mlflow.lock"
@@ -35,32 +37,30 @@ class Loop:
         self.closing = threading.Event()
         self._writer: Writer | None = None
         self._failures = 0
+        self._told: type[Exception] | None = None
         self._summarised = 0.0
 
     def run(self) -> int:
         """Returns the number of entries that are left in the journal alone."""
-        from mlflow.exceptions import MlflowException
-        from requests import RequestException
-        from sqlalchemy.exc import SQLAlchemyError
-
+        study, tracking = self.settings.study, self.settings.tracking
         while True:
             ending = self.closing.is_set()  # before reading: what is written until then is read
             try:
-                waiting = self._work(ending)
-            except (MlflowException, RequestException, SQLAlchemyError, OSError) as error:
-                if _invalid(error) and self._writer and self._writer.todo:
+                with translated(study, tracking, "EDIT"):
+                    waiting = self._work(ending)
+            except (AwayError, RefusedError) as error:
+                if _invalid(error.__cause__) and self._writer and self._writer.todo:
                     trial_id = self._writer.refuse()
-                    reason = told(error, self.settings.tracking)
-                    self.say(f"MLflow refuses trial {trial_id} ({reason}); it stays in the journal alone")
+                    self.say(f"MLflow refuses trial {trial_id} ({error}); it stays in the journal alone")
                     continue
-                self._tell_away(error)
+                self._tell(error)
                 if ending:
                     return len(self._writer.todo) if self._writer else -1
                 self.closing.wait(RETRY_SECONDS[min(self._failures, len(RETRY_SECONDS)) - 1])
                 continue
             if self._failures and not waiting:
-                self.say(f"MLflow at {masked(self.settings.tracking)} is back; everything in the journal is there now")
-                self._failures = 0
+                self.say(f"MLflow at {masked(tracking)} is back; everything in the journal is there now")
+                self._failures, self._told = 0, None
             if waiting:
                 continue
             if ending:
@@ -73,7 +73,7 @@ class Loop:
             writer = Writer(self.settings)
             writer.connect()
             self._writer = writer
-        self._writer.read(self.say)
+        self._writer.read(lambda _: None)  # the driver has told of damaged lines
         if self._writer.todo:
             self._writer.send_one()
         if (ending and not self._writer.todo) or time.monotonic() - self._summarised > SUMMARY_SECONDS:
@@ -81,28 +81,18 @@ class Loop:
             self._summarised = time.monotonic()
         return bool(self._writer.todo)
 
-    def _tell_away(self, error: Exception) -> None:
+    def _tell(self, error: AwayError | RefusedError) -> None:
+        """Once, and again where away becomes refused or the other way round."""
         self._failures += 1
-        if self._failures == 1:
-            where, reason = masked(self.settings.tracking), told(error, self.settings.tracking)
-            self.say(f"MLflow at {where} cannot be written ({reason}); the journal keeps every result")
+        if self._told is type(error):
+            return
+        self._told = type(error)
+        what = f"MLflow at {masked(self.settings.tracking)} cannot be written ({error})"
+        self.say(f"{error if isinstance(error, RefusedError) else what}; the journal keeps every result")
 
 
-def _invalid(error: Exception) -> bool:
+def _invalid(error: BaseException | None) -> bool:
     return getattr(error, "error_code", "") == "INVALID_PARAMETER_VALUE"
-
-
-def told(error: Exception, uri: str) -> str:
-    """An error in one line, without the password of the URI."""
-    text = (str(error).strip() or type(error).__name__).splitlines()[0][:300]
-    password = urlsplit(uri).password
-    return text.replace(password, "***") if password else text
-
-
-def masked(uri: str) -> str:
-    """The URI without the password that may stand in it."""
-    password = urlsplit(uri).password
-    return uri.replace(f":{password}@", ":***@") if password else uri
 
 
 def _until_closed(closing: threading.Event) -> None:
@@ -112,6 +102,7 @@ def _until_closed(closing: threading.Event) -> None:
 
 def main() -> int:
     """Entry point of the process; the settings are the first line of its input."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # a stopped Ray job sends it to all; this ends when its input does
     settings = Settings(**json.loads(sys.stdin.readline()))
     out = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)  # what libraries print goes to the log, not among the messages

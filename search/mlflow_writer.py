@@ -17,6 +17,7 @@ from typing import Any
 from search import journal
 from search._summary import Score, Summary
 from search.journal import Cell, Entry
+from search.mlflow_access import client, open_experiment
 
 PAGE = 1_000  # runs per request
 METRICS_PER_REQUEST = 900  # MLflow takes 1,000
@@ -43,11 +44,9 @@ class Writer:
     """Brings the journal's entries into one experiment."""
 
     def __init__(self, settings: Settings) -> None:
-        from mlflow import MlflowClient  # seconds to import
-
         self.path = Path(settings.folder) / journal.FILE_NAME
         self.study = settings.study
-        self.client = MlflowClient(tracking_uri=settings.tracking)
+        self.client = client(settings.tracking)
         self.experiment_id = ""
         self.runs: dict[str, Known] = {}
         self.cells: dict[Cell, Summary] = {}
@@ -57,10 +56,7 @@ class Writer:
 
     def connect(self) -> None:
         """Find or make the experiment, and see which runs it has."""
-        found = self.client.get_experiment_by_name(self.study)
-        self.experiment_id = found.experiment_id if found else self.client.create_experiment(self.study)
-        if found and found.lifecycle_stage != "active":
-            raise OSError(f"experiment {self.study!r} was deleted; restore it with: mlflow experiments restore")
+        self.experiment_id = open_experiment(self.client, self.study)
         parents = list(self._search("tags.`aot.kind` = 'cell'"))
         for run in self._search("tags.`aot.kind` = 'trial'"):
             self._learn(run)

@@ -1,13 +1,20 @@
-"""When a pack stops, as Tune sees it: the stopping rule of ``trainables/patience.py``, member by member."""
+"""When a member of a pack stops, as Tune sees it: patience (``trainables/patience.py``), and comparison in its cell.
+
+Patience looks at one trial alone and ends it as ``finished``. ASHA and the median rule are Ray Tune's own schedulers;
+they compare trials of one cell, and what they cut short is ``pruned``.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
-from ray.tune.schedulers import FIFOScheduler, TrialScheduler
+from ray.tune.schedulers import AsyncHyperBandScheduler, FIFOScheduler, MedianStoppingRule, TrialScheduler
 
+from search.cells import CellName, cell_of
+from search.study import EarlyStopping
 from search.trainable import Report
 from trainables.patience import Patience
 from trainables.trial import Epoch, Pack
@@ -38,24 +45,88 @@ class PackPatience:
         return len(self.ended) == len(self._limits)
 
 
+@dataclass(frozen=True)
+class _Member:
+    """What Tune's schedulers need to know of a trial: a name to tell it from others."""
+
+    trial_id: str
+
+
+class _NobodyWaits:
+    """What Tune's median rule asks of its controller: whether to pause for others. Ours are never paused."""
+
+    @staticmethod
+    def get_live_trials() -> list[Any]:
+        return []
+
+
+class Comparison:
+    """Ray Tune's ASHA or median rule over the trials of one cell, whatever packs they are trained in.
+
+    ASHA (Li et al. 2020) compares the best scores so far at the same epoch, the median rule (Golovin et al. 2017) a
+    trial's best score with the others' running means. ``epochs``: the most that a trial of the cell trains.
+    """
+
+    def __init__(self, rule: EarlyStopping, epochs: int) -> None:
+        names: dict[str, Any] = {"time_attr": "epoch", "metric": "score", "mode": "max"}
+        names["grace_period"] = min(rule.grace_epochs, epochs)
+        self._rule: Any  # its trials are ours, not Tune's
+        if rule.rule == "asha":
+            self._rule = AsyncHyperBandScheduler(**names, max_t=epochs, reduction_factor=rule.reduction_factor)
+        else:
+            self._rule = MedianStoppingRule(**names)
+        self._epochs = epochs
+        self._best: dict[str, float] = {}
+        self._cut: set[str] = set()
+
+    def update(self, trial_id: str, epoch: int, score: float) -> bool:
+        """Take in what a trial reached (percent); True where it falls behind and should be cut short."""
+        if trial_id in self._cut or not math.isfinite(score):
+            return trial_id in self._cut
+        member = _Member(trial_id)
+        if trial_id not in self._best:
+            self._rule.on_trial_add(_NobodyWaits, member)
+        best = self._best[trial_id] = max(score, self._best.get(trial_id, -math.inf))
+        shown = best if isinstance(self._rule, AsyncHyperBandScheduler) else score
+        action = self._rule.on_trial_result(_NobodyWaits, member, {"epoch": epoch, "score": shown})
+        if action == TrialScheduler.STOP and epoch < self._epochs:
+            self._cut.add(trial_id)
+        return trial_id in self._cut
+
+
 class PatienceScheduler(FIFOScheduler):
     """First come, first served; a Tune trial stops when every member of its pack has ended.
 
     Its trials have a ``Job`` in their configuration and a ``Report`` in their results. The loop of ``trainables`` stops
     by the same rule on its own, which frees a member's place in the pack; this holds also for a loop that does not.
+    ``comparisons``, by cell: members that fall behind others of their cell are cut short by their worker, which is told
+    before it goes on.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, comparisons: Mapping[CellName, Comparison] | None = None) -> None:
         super().__init__()
         self._packs: dict[str, PackPatience] = {}
+        self._comparisons = comparisons or {}
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
+        pack: Pack = trial.config["job"].pack
         patience = self._packs.get(trial.trial_id)
         if patience is None:
-            patience = self._packs[trial.trial_id] = PackPatience(trial.config["job"].pack)
+            patience = self._packs[trial.trial_id] = PackPatience(pack)
         report: Report = result["report"]
-        ended = patience.update(report.epochs, [r.trial_id for r in report.results])
-        return TrialScheduler.STOP if ended else TrialScheduler.CONTINUE
+        if patience.update(report.epochs, [r.trial_id for r in report.results]):
+            return TrialScheduler.STOP
+        behind = self._behind(pack, report) - patience.ended
+        if behind and not result.get("done"):
+            # Tune has no public way to speak to a worker; the call is carried out before the next step.
+            tune_controller._schedule_trial_task(trial, "cut_short", (behind,))
+        return TrialScheduler.CONTINUE
+
+    def _behind(self, pack: Pack, report: Report) -> set[str]:
+        comparison = self._comparisons.get(cell_of(pack.trials[0]))
+        if comparison is None:
+            return set()
+        return {trial_id for trial_id, e in report.epochs if comparison.update(trial_id, e.epoch, e.score)}
 
     def on_trial_complete(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> None:
         self._packs.pop(trial.trial_id, None)

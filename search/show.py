@@ -8,8 +8,10 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from search.estimates import CellEstimate, Estimate, Total
 from search.plan import Plan, Size
 from search.study import Study
+from search.view import duration
 
 
 def plan(study: Study, work: Plan, sizes: Sequence[Size], console: Console | None = None) -> None:
@@ -75,3 +77,62 @@ def _counts(size: Size) -> tuple[str, str]:
     heads = sorted(size.heads.values())
     ends = heads if len(heads) < 2 else (heads[0], heads[-1])
     return f"{size.parameters:,}", " - ".join(f"{head:,}" for head in ends)
+
+
+def estimate(found: Estimate | None, console: Console | None = None) -> None:
+    """Print what the pending trials take, method by method, and in all, to stdout; nothing where nothing is known."""
+    if found is None or not found.cells:
+        return
+    console = console or Console()
+    console.print(_by_method(found))
+    console.print("\n".join(_totals(found)), highlight=False, soft_wrap=True)
+
+
+def _by_method(found: Estimate) -> Table:
+    table = _table("Estimate")
+    table.add_column("method", overflow="fold")
+    for name in ("trials", "s per epoch", "epochs", f"{found.device}-hours", "at most"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("from", overflow="fold")
+    rows: dict[str, list[CellEstimate]] = {}
+    for cell in found.cells:
+        rows.setdefault(cell.name[2], []).append(cell)
+    for method, cells in rows.items():
+        table.add_row(method, *_method_row(found, [cell for cell in cells if cell.pace], cells))
+    return table
+
+
+def _method_row(found: Estimate, known: Sequence[CellEstimate], cells: Sequence[CellEstimate]) -> list[str]:
+    """Means over the trials of the cells that have a pace; hours without what a run takes beside training."""
+    trials = f"{sum(cell.pending for cell in cells):,}"
+    if not known:
+        return [trials, "", "", "", "", "not known"]
+    paces = [(cell.pending, cell.pace) for cell in known if cell.pace]
+    number = sum(pending for pending, _ in paces)
+    seconds = sum(pending * pace.seconds for pending, pace in paces) / number
+    shown = [cell.about for cell in known if cell.about is not None]
+    about = f"{_hours(found, sum(shown)):,.2f}" if len(shown) == len(known) else ""
+    epochs = [pending * pace.epochs for pending, pace in paces if pace.epochs is not None]
+    mean_epochs = f"{sum(epochs) / number:.1f}" if len(epochs) == len(paces) else ""
+    at_most = f"{_hours(found, sum(cell.at_most or 0.0 for cell in known)):,.2f}"
+    sources = dict.fromkeys(pace.source for _, pace in paces)
+    partly = [] if len(known) == len(cells) else [f"{len(cells) - len(known)} cells not known"]
+    return [trials, f"{seconds:.2g}", mean_epochs, about, at_most, ", ".join([*sources, *partly])]
+
+
+def _hours(found: Estimate, seconds: float) -> float:
+    return seconds * found.per_pack / 3_600
+
+
+def _totals(found: Estimate) -> list[str]:
+    """The run in one or two lines: what is expected, where that is known, and what it can come to."""
+    devices = f"{found.devices} {'GPU' if found.device == 'GPU' else 'CPU core'}{'s' if found.devices > 1 else ''}"
+    places = "1 pack" if found.places == 1 else f"{found.places} packs"
+    lines = [] if found.about is None else [f"about {_total(found, found.about)}"]
+    lines.append(f"at most {_total(found, found.at_most)}")
+    return [f"On {devices}, {places} at once:", *lines]
+
+
+def _total(found: Estimate, total: Total) -> str:
+    cost = "" if total.cost is None else f", cost {total.cost:,.2f}"
+    return f"{duration(total.wall_seconds)}, {total.device_hours:,.2f} {found.device}-hours{cost}"

@@ -1,7 +1,7 @@
 """Results on their way from the driver to MLflow: journal first, and one writer for a study.
 
     with Store(study.name, study.folder, study.tracking, say) as store:
-        done = store.finished()
+        before = store.known()
         store.record([(trial, result), ...])      # on disk when this returns; MLflow follows in its own process
 
 The driver alone writes. A result is in the journal before anything else happens to it; a process beside the driver
@@ -12,34 +12,25 @@ from __future__ import annotations
 
 import json
 import os
-import sqlite3
 import subprocess
 import sys
 import threading
 from collections.abc import Iterable
-from contextlib import closing, suppress
-from dataclasses import dataclass
+from contextlib import suppress
 from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import IO
 
-from search import journal
-from search.journal import ENDED, Entry, Journal, Lock, Say, StudyBusyError, local_folder
-from search.mlflow_process import masked, told
+from search import journal, mlflow_access
+from search.journal import Entry, Journal, Lock, Say, StudyBusyError, local_folder
+from search.known import Known, in_journal, logged
 from trainables.trial import Result, Trial
 
 ROOT = Path(__file__).parents[1]
 LOG_NAME = "mlflow.log"
 SECONDS_WITHOUT_A_WORD = 5
 RESTARTS = 3  # of a writer that died
-
-#: A server that is away is to be noticed within seconds; the process keeps trying by itself.
-ENVIRONMENT = {
-    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
-    "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
-    "MLFLOW_DISABLE_TELEMETRY": "true",
-}
 
 
 class Store:
@@ -67,20 +58,28 @@ class Store:
             raise
         return self
 
-    def finished(self) -> set[str]:
-        """Ids of the trials that need no training any more.
+    def known(self, *, curves: bool = False) -> dict[str, Known]:
+        """Every trial that ended, by id; ``curves`` as in ``search.known``.
 
         What the journal holds and MLflow lacks, after a run that was killed, is on its way when this returns.
         """
         if self._writer is None:
             raise RuntimeError(f"the store of study {self.study!r} is not open: call open() first")
-        written, logged = _journal(self.folder, self.say), _logged(self.study, self.tracking, self.say)
-        if written and (logged is None or any(logged.get(i) != known for i, known in written.items())):
+        written = in_journal(self.folder, self.say)
+        sent = logged(self.study, self.tracking, self.say, curves=curves)
+        if written and (sent is None or any(i not in sent or sent[i].record != k.record for i, k in written.items())):
             self._writer.keep_alive()
-        return _ended(written, logged or {})
+        return (sent or {}) | written
 
     def expect_results(self) -> None:
-        """Have the MLflow writer ready, and hear of what is wrong with MLflow, before the first result comes."""
+        """Have the MLflow writer ready, and hear of what is wrong with MLflow, before the first result comes.
+
+        Raises RefusedError where this user may not write there. A server that is away is no obstacle; the writer tells
+        of it and keeps trying.
+        """
+        if not self.tracking.startswith("sqlite:"):  # of a file nobody asks who one is
+            with suppress(mlflow_access.AwayError):
+                mlflow_access.check(self.study, self.tracking)
         if self._writer is not None:
             self._writer.keep_alive()
 
@@ -130,7 +129,7 @@ class _Writer:
                 stdout=subprocess.PIPE,
                 stderr=log,
                 text=True,
-                env={**os.environ, **ENVIRONMENT, "PYTHONPATH": os.pathsep.join(paths)},
+                env={**os.environ, **mlflow_access.ENVIRONMENT, "PYTHONPATH": os.pathsep.join(paths)},
                 start_new_session=True,  # Ctrl-C is for the driver; the writer ends when its input does
             )
         assert self._process.stdin is not None
@@ -170,84 +169,6 @@ class _Writer:
 def _listen(messages: IO[str], say: Say) -> None:
     for line in messages:
         say(json.loads(line)["say"])
-
-
-def finished(study: str, folder: str, tracking: str, say: Say) -> set[str]:
-    """Ids of the trials of a study that need no training any more, by its journal or by MLflow.
-
-    Nothing is created: where there is neither journal nor database, nothing is finished. A server that does not answer
-    is told to ``say``, and the journal counts alone.
-    """
-    return _ended(_journal(local_folder(folder), say), _logged(study, tracking, say) or {})
-
-
-@dataclass(frozen=True)
-class Known:
-    """What a trial's line in the journal, or its run in MLflow, says; ``record`` names the line (``Entry.digest``)."""
-
-    status: str
-    record: str
-
-
-def _journal(folder: Path, say: Say) -> dict[str, Known]:
-    """The latest line of every trial, by trial id."""
-    entries = journal.read(folder / journal.FILE_NAME, say)
-    return {entry.trial_id: Known(entry.status, entry.digest) for _, _, entry in entries}
-
-
-def _ended(*sources: dict[str, Known]) -> set[str]:
-    return {trial_id for source in sources for trial_id, known in source.items() if known.status in ENDED}
-
-
-def _logged(study: str, tracking: str, say: Say) -> dict[str, Known] | None:
-    """Every trial whose run in MLflow has ended, by trial id; None where MLflow does not answer."""
-    database = tracking.removeprefix("sqlite:///")
-    if database != tracking:
-        return _logged_in_sqlite(Path(database), study, say)
-    return _logged_in_mlflow(tracking, study, say)
-
-
-def _logged_in_sqlite(database: Path, study: str, say: Say) -> dict[str, Known] | None:
-    """From the tables: importing MLflow takes seconds, asking it 1.6 ms per run, and it would create the file."""
-    if not database.exists():
-        return {}
-    query = """
-        SELECT id.value, status.value, record.value FROM runs JOIN experiments USING (experiment_id)
-        JOIN tags AS id ON id.run_uuid = runs.run_uuid AND id.key = 'aot.trial_id'
-        JOIN tags AS status ON status.run_uuid = runs.run_uuid AND status.key = 'aot.status'
-        JOIN tags AS record ON record.run_uuid = runs.run_uuid AND record.key = 'aot.record'
-        WHERE experiments.name = ? AND runs.lifecycle_stage = 'active' AND runs.status IN ('FINISHED', 'FAILED')
-    """
-    try:
-        with closing(sqlite3.connect(f"{database.absolute().as_uri()}?mode=ro", uri=True)) as connection:
-            return {trial_id: Known(status, record) for trial_id, status, record in connection.execute(query, (study,))}
-    except sqlite3.Error as error:
-        say(f"{database} cannot be read ({error}); the journal alone says what is finished")
-        return None
-
-
-def _logged_in_mlflow(tracking: str, study: str, say: Say) -> dict[str, Known] | None:
-    for name, value in ENVIRONMENT.items():
-        os.environ.setdefault(name, value)
-    from mlflow import MlflowClient
-    from mlflow.exceptions import MlflowException
-    from requests import RequestException
-    from sqlalchemy.exc import SQLAlchemyError
-
-    from search.mlflow_writer import search_runs
-
-    try:
-        client = MlflowClient(tracking_uri=tracking)
-        experiment = client.get_experiment_by_name(study)
-        if experiment is None:
-            return {}
-        runs = search_runs(client, experiment.experiment_id, "tags.`aot.kind` = 'trial'")
-        tags = [run.data.tags for run in runs if run.info.status in ("FINISHED", "FAILED")]
-    except (MlflowException, RequestException, SQLAlchemyError, OSError) as error:
-        reason = told(error, tracking)
-        say(f"MLflow at {masked(tracking)} cannot be read ({reason}); the journal alone says what is finished")
-        return None
-    return {t["aot.trial_id"]: Known(t["aot.status"], t.get("aot.record", "")) for t in tags if "aot.status" in t}
 
 
 @cache

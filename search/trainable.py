@@ -12,7 +12,7 @@ import logging
 import sys
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Collection, Generator
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -31,7 +31,7 @@ class Job:
     """A pack and how it is trained.
 
     ``train`` names a module like ``trainables.training``, imported by the worker alone: with ``Workspace``,
-    ``train(pack, workspace)`` and ``discard(pack, workspace)``.
+    ``train(pack, workspace)``, a generator that takes ids of trials to be cut short, and ``discard(pack, workspace)``.
     ``pack`` is let go (``None``) when it has ended: Tune keeps every job to the end of the run.
     """
 
@@ -58,11 +58,27 @@ class Failure:
 
 @dataclass
 class Report:
-    """What a worker tells the driver: epochs of the members, in order, and results of those that ended."""
+    """What a worker tells the driver: epochs of the members, in order, results of those that ended, words to say."""
 
     epochs: list[tuple[str, Epoch]] = field(default_factory=list)
     results: list[Result] = field(default_factory=list)
     failure: Failure | None = None
+    notes: list[str] = field(default_factory=list)
+
+
+class _Notes(logging.Handler):
+    """Warnings of the training, kept for the driver: nobody reads the log of a worker."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self._lines: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._lines.append(record.getMessage())
+
+    def take(self) -> list[str]:
+        lines, self._lines = self._lines, []
+        return lines
 
 
 class PackTrainable(tune.Trainable):
@@ -70,14 +86,22 @@ class PackTrainable(tune.Trainable):
 
     def setup(self, config: dict[str, Any]) -> None:
         self._job: Job = config["job"]
-        self._steps: Iterator[Any] | None = None
+        self._steps: Generator[Any, Any, None] | None = None
         self._ended = False
+        self._cut: set[str] = set()
+        self._notes = _Notes()
+        logger = logging.getLogger("trainables")
+        logger.handlers = [h for h in logger.handlers if not isinstance(h, _Notes)] + [self._notes]
         self.config = {}  # Tune sends it back with every result
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         self.cleanup()
         self.setup(new_config)
         return True
+
+    def cut_short(self, trial_ids: Collection[str]) -> None:
+        """These members leave the pack before the next epoch."""
+        self._cut.update(trial_ids)
 
     def step(self) -> dict[str, Any]:
         report = Report()
@@ -89,22 +113,29 @@ class PackTrainable(tune.Trainable):
         if report.failure is not None:
             _free_memory()
         self._ended = done and report.failure is None
+        report.notes = self._notes.take()
         return {"report": report, "done": done}
 
     def _advance(self, report: Report) -> bool:
         """At least one epoch, and more while they are short; says whether the pack has ended."""
+        started = self._steps is not None
         if self._steps is None:
             module = importlib.import_module(self._job.train)
-            self._steps = iter(module.train(self._job.pack, _workspace(module, self._job)))
+            self._steps = module.train(self._job.pack, _workspace(module, self._job))
         until = time.monotonic() + SECONDS_PER_REPORT
-        for progress in self._steps:
+        while True:
+            cut, self._cut = self._cut, set()
+            try:
+                progress = self._steps.send(cut) if started and cut else next(self._steps)
+            except StopIteration:
+                return True
+            started = True
             report.epochs.extend(progress.epochs.items())
             report.results.extend(progress.results)
             if progress.done:
                 return True
             if time.monotonic() >= until:
                 return False
-        return True
 
     def cleanup(self) -> None:
         """The driver has taken in everything that was reported: the checkpoint of a pack that has ended can go."""

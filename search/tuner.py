@@ -8,32 +8,42 @@ snapshots and loggers are switched off or thrown away.
 
 from __future__ import annotations
 
-import logging
-import os
+import math
 import shutil
 import threading
+import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-import ray
 from ray import tune
 from ray.tune import Callback, TuneError
 from ray.tune.search import Searcher
 
 from search._process import environment, interruptible, quiet
 from search._running import Running
-from search.plan import plan
-from search.schedulers import PatienceScheduler
+from search.asked import Asked
+from search.budget import Spending
+from search.cells import CellName
+from search.connection import RunError, connected, places, worker_environment
+from search.journal import StudyBusyError
+from search.known import Known
+from search.plan import of_work
+from search.schedulers import Comparison, PatienceScheduler
+from search.sharing import BEAT_SECONDS, Sharing
 from search.study import Resources, Study
-from search.tracking import ROOT, Store
+from search.tracking import Store
 from search.trainable import Job, PackTrainable, Report
 from search.view import View
+from search.work import Work
+from trainables.checkpoint import Storage
 from trainables.trial import Pack, Result, Trial
+
+__all__ = ["Outcome", "RunError", "run", "worker_environment"]
 
 TRAINING = "trainables.training"
 
@@ -55,19 +65,16 @@ _ENVIRONMENT = {
 }
 
 
-class RunError(RuntimeError):
-    """A study cannot be run here as it stands."""
-
-
 @dataclass(frozen=True)
 class Outcome:
-    """How many trials ended how in this run; ``skipped`` had ended before it."""
+    """How many trials ended how in this run; ``skipped`` had ended before it. ``stopped``: the budget that is spent."""
 
     finished: int = 0
     diverged: int = 0
     failed: int = 0
     pruned: int = 0
     skipped: int = 0
+    stopped: str = ""
 
 
 def run(study: Study, *, address: str | None = None, view: View, train: str = TRAINING) -> Outcome:
@@ -78,24 +85,40 @@ def run(study: Study, *, address: str | None = None, view: View, train: str = TR
 
     Raises:
         StudyBusyError: another process runs the same study.
-        RunError: the cluster cannot be reached, or the machine is too small for a pack.
+        RefusedError: MLflow does not let this user write the study's runs.
+        RunError: the cluster or the storage cannot be reached, or the machine is too small for a pack.
     """
     with Store(study.name, study.folder, study.tracking, view.say) as store:
-        work = plan(study, store.finished())
-        view.start(work)
+        known = store.known(curves=study.search.early_stopping is not None)
+        asked = Asked(store.folder, view.say)
+        work = Work(study, known, asked, asked.append)
+        before = of_work(work)
+        view.start(before, {trial_id: k.score for trial_id, k in known.items() if k.score is not None})
         counts: Counter[str] = Counter()
+        stopped = ""
         try:
-            if work.packs:
+            if before.pending:
+                _check_storage(study.folder)
                 store.expect_results()
-                threads = max(1, int(study.resources.cpu))
-                job = Job(None, train, _absolute(study.folder), _cache_dir(study.storage), threads)
-                with interruptible() as interrupted, connected(study.resources, address) as places:
-                    view.places(places)
-                    driver = Driver(work.packs, job, store, view, interrupted)
-                    counts = driver.search(study.resources, store.folder / "tune")
+                job = Job(None, train, _absolute(study.folder), _cache_dir(study.storage), _threads(study.resources))
+                with interruptible() as interrupted, connected(study.resources, address):
+                    driver = Driver(work, job, store, view, interrupted, known)
+                    counts, stopped = driver.search(store.folder / "tune")
         finally:
             view.stop()
-    return Outcome(**counts, skipped=len(work.trials) - sum(len(pack.trials) for pack in work.packs))
+    return Outcome(**counts, skipped=before.total - before.pending, stopped=stopped)
+
+
+def _check_storage(folder: str) -> None:
+    """What every pack would fail with is told before the first."""
+    try:
+        Storage(folder).check()
+    except OSError as error:
+        raise RunError(f"the study's storage does not work: {error}") from error
+
+
+def _threads(resources: Resources) -> int:
+    return max(1, int(resources.cpu))
 
 
 def _absolute(folder: str) -> str:
@@ -109,88 +132,35 @@ def _cache_dir(storage: str) -> str:
     return str(Path(storage).absolute() / "cache")
 
 
-@contextmanager
-def connected(resources: Resources, address: str | None) -> Iterator[int]:
-    """A Ray cluster for the time of a run; gives the number of packs that find room on it at once.
-
-    Without ``address`` a local one is started and ended. A cluster to which this process is connected already is used
-    and left as it is.
-    """
-    if address is not None and address.startswith("ray://"):
-        raise RunError(f"{address} is an address of Ray Client; give HOST:PORT of the head node, or use aot submit")
-    if address is None and resources.cpu > _cores():
-        raise RunError(f"a pack takes {resources.cpu:g} CPUs, but this machine has {_cores()}; lower resources.cpu")
-    if ray.is_initialized():
-        yield _places(resources)
-        return
-    try:
-        _connect(worker_environment(resources), address)
-    except Exception as error:  # Ray raises plain ones
-        ray.shutdown()
-        what = f"the Ray cluster at {address} cannot be reached" if address else "Ray does not start on this machine"
-        raise RunError(f"{what}: {str(error).splitlines()[0]}") from error
-    try:
-        yield _places(resources)
-    finally:
-        ray.shutdown()
-
-
-def _connect(variables: dict[str, str], address: str | None) -> None:
-    if address is not None:
-        ray.init(address, runtime_env={"env_vars": variables}, logging_level=logging.ERROR, log_to_driver=False)
-        return
-    with environment({**_ENVIRONMENT, **variables}):  # workers inherit them, and start faster than with a runtime_env
-        ray.init(
-            "local",
-            num_cpus=_cores(),
-            include_dashboard=False,
-            object_store_memory=256 * 2**20,
-            logging_level=logging.ERROR,
-            log_to_driver=False,
-        )
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0))
-
-
-def _places(resources: Resources) -> int:
-    there = ray.cluster_resources()
-    wanted = {"CPU": resources.cpu, "GPU": resources.gpu}
-    return max(1, min(int(there.get(kind, 0) // amount) for kind, amount in wanted.items() if amount))
-
-
-def worker_environment(resources: Resources) -> dict[str, str]:
-    """Environment variables of the workers: the same code as here, and no more threads than they have CPUs."""
-    passed = ("HF_HUB_OFFLINE", "HF_HOME", "AOT_DATA_DIR")
-    return {
-        "OMP_NUM_THREADS": str(max(1, int(resources.cpu))),
-        "TOKENIZERS_PARALLELISM": "false",
-        "PYTHONPATH": os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]),
-        "RAY_CHDIR_TO_TRIAL_DIR": "0",
-        **{name: os.environ[name] for name in passed if name in os.environ},
-    }
-
-
 class PackSearcher(Searcher):
-    """Hands packs to Tune in order, also those that come back in two halves."""
+    """Hands the packs of a study to Tune, also those that come back in two halves; at most ``limit`` at once."""
 
-    def __init__(self, packs: Sequence[Pack], job: Job) -> None:
+    def __init__(self, work: Work, job: Job, limit: int = MAX_PENDING) -> None:
         super().__init__()
-        self._job = job
-        self._waiting = list(reversed(packs))
+        self._work, self._job = work, job
+        self._first: list[Pack] = []
         self._out: dict[str, Pack] = {}
+        self.limit = limit
+
+    @property
+    def wanted(self) -> int:
+        """How many packs could be in training if there were room."""
+        waiting = sum(len(cell.pending) + cell.undecided for cell in self._work.cells.values())
+        return len(self._out) + len(self._first) + waiting
 
     def suggest(self, trial_id: str) -> Any:
-        if self._waiting:
-            pack = self._out[trial_id] = self._waiting.pop()
-            job = self._job
-            return {"job": Job(pack, job.train, job.storage, job.cache_dir, job.threads)}
-        return None if self._out else Searcher.FINISHED
+        if self._out and len(self._out) >= self.limit:
+            return None
+        pack = self._first.pop() if self._first else self._work.next()
+        if pack is None:
+            return None if self._out else Searcher.FINISHED
+        self._out[trial_id] = pack
+        job = self._job
+        return {"job": Job(pack, job.train, job.storage, job.cache_dir, job.threads)}
 
     def put_first(self, packs: Sequence[Pack]) -> None:
         """Packs to be handed out next."""
-        self._waiting.extend(reversed(packs))
+        self._first.extend(reversed(packs))
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         self._out.pop(trial_id, None)
@@ -205,23 +175,45 @@ class PackSearcher(Searcher):
 class Driver(Callback):
     """What happens on the driver whenever Tune has news: results to the store, packs back to the searcher."""
 
-    def __init__(self, packs: Sequence[Pack], job: Job, store: Store, view: View, interrupted: threading.Event) -> None:
+    def __init__(
+        self,
+        work: Work,
+        job: Job,
+        store: Store,
+        view: View,
+        interrupted: threading.Event,
+        known: Mapping[str, Known],
+    ) -> None:
         self.counts: Counter[str] = Counter()
-        self._searcher = PackSearcher(packs, job)
+        self._study, self._resources = work.study, work.study.resources
+        self._work, self._searcher = work, PackSearcher(work, job)
+        self._comparisons = _comparisons(work, known)
+        self._spending = Spending(work.study.search.budget, self._resources, known.values())
+        self._sharing = Sharing(work.study.name)
         self._running: dict[str, Running] = {}
         self._fault: RunError | None = None
+        self._spent = ""
+        self._told: object = None
+        self._looked = -math.inf
         self._store, self._view, self._interrupted = store, view, interrupted
 
-    def search(self, resources: Resources, folder: Path) -> Counter[str]:
-        """Run Tune until no pack is left; the number of trials by status. ``folder`` is Tune's, and is removed."""
+    def search(self, folder: Path) -> tuple[Counter[str], str]:
+        """Run Tune until no pack is left or the budget is spent; the number of trials by status, and what is spent.
+
+        ``folder`` is Tune's, and is removed.
+        """
         shutil.rmtree(folder, ignore_errors=True)  # of a driver that was killed
+        resources = self._resources
+        if other := self._sharing.other_driver():
+            where = f"process {other.pid} on {other.host}"
+            raise StudyBusyError(f"study {other.study!r} is being run on this cluster by {where}; stop that one first")
         try:
-            with environment(_ENVIRONMENT), quiet(self._store.folder / "ray.log"):
+            with closing(self._sharing), environment(_ENVIRONMENT), quiet(self._store.folder / "ray.log"):
                 tune.run(
                     tune.with_resources(PackTrainable, {"cpu": resources.cpu, "gpu": resources.gpu}),
                     name="packs",
                     search_alg=self._searcher,
-                    scheduler=PatienceScheduler(),
+                    scheduler=PatienceScheduler(self._comparisons),
                     num_samples=-1,
                     storage_path=str(folder.absolute()),
                     verbose=0,
@@ -233,13 +225,47 @@ class Driver(Callback):
                 )
         except TuneError as error:  # Tune wraps what its callbacks raise
             raise self._fault or RunError(f"Ray Tune stopped: {str(error).strip().splitlines()[-1]}") from error
+        except KeyboardInterrupt:
+            if not self._spent:
+                raise
         finally:
             shutil.rmtree(folder, ignore_errors=True)
-        return self.counts
+        if self._work.budget_is_spent:
+            self._spent = f"{self._study.search.budget.trials} trials are trained (search.budget.trials)"
+        return self.counts, self._spent
 
     def on_step_begin(self, iteration: int, trials: list[Any], **info: Any) -> None:
         if self._interrupted.is_set():
             raise KeyboardInterrupt
+        if exceeded := self._spending.exceeded():
+            self._spent = exceeded
+            raise KeyboardInterrupt  # the one way in which Tune ends without a word to its trials
+        if time.monotonic() - self._looked >= BEAT_SECONDS:
+            self._looked = time.monotonic()
+            self._look_around()
+
+    def _look_around(self) -> None:
+        """How large the cluster is by now, and who else is there."""
+        there = places(self._resources)
+        share = self._sharing.limit(there, self._searcher.wanted)
+        most = self._resources.concurrent_packs
+        # A few more than find room wait in Tune, so that no worker does, and an autoscaler sees what is wanted.
+        ahead = 1 if self._study.search.strategy == "tpe" else MAX_PENDING
+        limit = share + ahead if self._sharing.alone else share
+        self._searcher.limit = limit if most is None else min(limit, most)
+        self._view.places(max(1, min(there, share) if most is None else min(there, share, most)))
+        state = (bool(there), *self._sharing.others)
+        if state != self._told:
+            if not there:
+                self._view.say(
+                    f"no node of the cluster has room for a pack ({_amount(self._resources)}) yet"
+                )
+            if self._sharing.others:
+                names = ", ".join(self._sharing.others)
+                self._view.say(f"the cluster is shared with {names}: at most {self._searcher.limit} packs at once")
+            elif self._told not in (None, (False,)):
+                self._view.say("the cluster is this study's alone again")
+            self._told = state
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         if trial.trial_id not in self._running:
@@ -251,8 +277,13 @@ class Driver(Callback):
     ) -> None:
         report: Report = result.pop("report")  # Tune would keep it
         running = self._running[trial.trial_id]
+        for note in report.notes:
+            self._view.say(f"{note} ({_named(running.pack)})")
         self._view.epochs(running.pack, report.epochs)
-        self._record(running.update(report))
+        results = running.update(report)
+        for trial_id, seconds in running.seconds(report.epochs).items():
+            self._spending.trial(trial_id, seconds)
+        self._record(results)
         if report.failure is not None:
             self._give_up(running, report.failure.kind == "memory", report.failure.reason)
 
@@ -292,7 +323,26 @@ class Driver(Callback):
                 raise self._fault from error
             self.counts.update(result.status for _, result in results)
             for trial, result in results:
+                self._work.tell(trial, result.status, result.score)
+                self._spending.trial(trial.id, result.seconds)
                 self._view.result(trial, result)
+
+
+def _comparisons(work: Work, known: Mapping[str, Known]) -> dict[CellName, Comparison]:
+    """The rule of each cell, told of the trials that ended before."""
+    rule = work.study.search.early_stopping
+    if rule is None:
+        return {}
+    comparisons = {name: Comparison(rule, cell.protocol.epochs) for name, cell in work.cells.items()}
+    for trial_id, trial in known.items():
+        if trial.cell in comparisons and trial_id in work.cells[trial.cell].trials:
+            for epoch, score, _, _ in trial.history:
+                comparisons[trial.cell].update(trial_id, epoch, score)
+    return comparisons
+
+
+def _amount(resources: Resources) -> str:
+    return f"{resources.cpu:g} CPUs" + (f", {resources.gpu:g} GPUs" if resources.gpu else "")
 
 
 def _named(pack: Pack) -> str:

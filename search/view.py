@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -51,11 +51,13 @@ class Board:
         self.places = 1
         self.statuses: Counter[str] = Counter()
 
-    def start(self, plan: Plan) -> None:
+    def start(self, plan: Plan, scores: Mapping[str, float]) -> None:
+        """``scores``: those of trials that ended before, in percent, by trial id."""
         self._started = self._clock()
         for cell in plan.cells:
             key = (cell.backbone, cell.task, cell.method)
-            self.cells[key] = CellState(len(cell.trials), ended=cell.finished)
+            best = max((scores[trial.id] for trial in cell.trials if trial.id in scores), default=None)
+            self.cells[key] = CellState(cell.total, ended=cell.finished, best=best)
 
     def started(self, pack: Pack) -> None:
         self.cells[key_of(pack.trials[0])].running += len(pack.trials)
@@ -151,14 +153,14 @@ class View:
         with self._lock:
             self.console.print(Text(text), soft_wrap=True)
 
-    def start(self, plan: Plan) -> None:
-        """Show the work to be done."""
-        self.board.start(plan)
-        pending = sum(len(pack.trials) for pack in plan.packs)
-        skipped = len(plan.trials) - pending
+    def start(self, plan: Plan, scores: Mapping[str, float]) -> None:
+        """Show the work to be done; ``scores`` of trials that ended before, by trial id."""
+        self.board.start(plan, scores)
+        skipped = plan.total - plan.pending
         before = f", {skipped} of them done before" if skipped else ""
-        self.say(f"{plan.study}: {len(plan.trials)} trials in {len(plan.cells)} cells{before}; {pending} to train")
-        if pending and self.console.is_terminal:
+        most = "at most " if any(cell.undecided for cell in plan.cells) else ""
+        self.say(f"{plan.study}: {most}{plan.total} trials in {len(plan.cells)} cells{before}; {plan.pending} to train")
+        if plan.pending and self.console.is_terminal:
             self._live = Live(get_renderable=self.render, console=self.console, refresh_per_second=2, transient=True)
             self._live.start()
 

@@ -2,30 +2,42 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import re
 import tempfile
-from collections.abc import Mapping
+import zlib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import fsspec
-import safetensors.torch
-from safetensors import SafetensorError
-from torch import Tensor
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+PROBE = ".writable"
 
 
 @dataclass(frozen=True)
 class Storage:
-    """A folder or URI (``s3://bucket/folder``) with named byte files. A reader never sees half of one."""
+    """A folder or URI (``s3://bucket/folder``) with named byte files. A reader never sees half of one.
+
+    Errors are OSErrors of one line, whatever the store's own library raises: which file, why, and what to do.
+    """
 
     uri: str
 
     @cached_property
     def _filesystem(self) -> tuple[Any, str]:
-        return fsspec.core.url_to_fs(self.uri)
+        try:
+            return fsspec.core.url_to_fs(self.uri)
+        except (ImportError, ValueError) as error:  # a package is missing, or there is no such kind of store
+            raise OSError(f"the storage {_masked(self.uri)} cannot be used: {error}") from error
 
     @property
     def _local(self) -> bool:
@@ -34,53 +46,124 @@ class Storage:
     def _path(self, name: str) -> str:
         return f"{self._filesystem[1].rstrip('/')}/{name}"
 
+    def shown(self, name: str) -> str:
+        """A file's path or URI for people, without what is secret in it."""
+        return self._path(name) if self._local else f"{_masked(self.uri).rstrip('/')}/{name}"
+
+    def check(self) -> None:
+        """Write a file and delete it. OSError where that cannot be: before a search, not in each of its packs."""
+        self.write(PROBE, b"")
+        self.delete(PROBE)
+
     def write(self, name: str, content: bytes) -> None:
         """Replace the file ``name``; on a local folder it is on disk when this returns. OSError where it cannot be."""
-        path = self._path(name)
-        if not self._local:
-            self._filesystem[0].pipe_file(path, content)
-            return
-        folder = Path(path).parent
-        folder.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=folder, prefix=".writing-")
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(temporary, path)
-        except BaseException:
-            Path(temporary).unlink(missing_ok=True)
-            raise
+        with self._explained("written", name):
+            if self._local:
+                _write_locally(Path(self._path(name)), content)
+            else:
+                self._filesystem[0].pipe_file(self._path(name), content)
 
     def read(self, name: str) -> bytes | None:
         """The file's content; None where there is no such file."""
-        try:
-            return bytes(self._filesystem[0].cat_file(self._path(name)))
-        except FileNotFoundError:
-            return None
+        with self._explained("read", name):
+            try:
+                return bytes(self._filesystem[0].cat_file(self._path(name)))
+            except FileNotFoundError:
+                return None
 
     def exists(self, name: str) -> bool:
-        return bool(self._filesystem[0].exists(self._path(name)))
+        with self._explained("read", name):
+            return bool(self._filesystem[0].exists(self._path(name)))
 
     def delete(self, name: str) -> None:
         """Remove the file; nothing happens where there is none."""
         if self.exists(name):
-            self._filesystem[0].rm_file(self._path(name))
+            with self._explained("deleted", name):
+                self._filesystem[0].rm_file(self._path(name))
+
+    def set_aside(self, name: str) -> str:
+        """Rename the file, so that another one can take its place; its new path, for people."""
+        aside = f"{name}.damaged"
+        with self._explained("renamed", name):
+            self._filesystem[0].mv(self._path(name), self._path(aside))
+        return self.shown(aside)
+
+    @contextmanager
+    def _explained(self, done: str, name: str) -> Iterator[None]:
+        try:
+            yield
+        except Exception as error:  # what the client of an object store raises is its own, and often no OSError
+            if isinstance(error, MemoryError) or (self._local and not isinstance(error, OSError)):
+                raise
+            raise OSError(_explanation(error, done, self.shown(name), self._local)) from error
 
     def write_tensors(self, name: str, tensors: Mapping[str, Tensor], state: Any) -> None:
-        """Tensors with one JSON value beside them, as one safetensors file."""
+        """Tensors with one JSON value beside them, as one safetensors file with a checksum."""
+        import safetensors.torch
+
         plain = {key: value.detach().cpu().contiguous() for key, value in tensors.items()}
-        self.write(name, safetensors.torch.save(plain, metadata={"state": json.dumps(state)}))
+        text = json.dumps(state)
+        metadata = {"state": text, "crc32": _checksum(plain, text)}
+        self.write(name, safetensors.torch.save(plain, metadata=metadata))
 
     def read_tensors(self, name: str) -> tuple[dict[str, Tensor], Any] | None:
         """What ``write_tensors`` wrote; None where there is no file, ValueError where it is damaged."""
+        import safetensors.torch
+        from safetensors import SafetensorError
+
         content = self.read(name)
         if content is None:
             return None
         try:
             tensors = safetensors.torch.load(content)
             header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
-            return tensors, json.loads(header["__metadata__"]["state"])
-        except (SafetensorError, KeyError, ValueError) as error:
-            raise ValueError(f"{self._path(name)} is damaged ({error}); delete it to start that pack afresh") from error
+            metadata = header["__metadata__"]
+            # Files of before there were checksums have none.
+            if "crc32" in metadata and metadata["crc32"] != _checksum(tensors, metadata["state"]):
+                raise ValueError("its checksum is another one")
+            return tensors, json.loads(metadata["state"])
+        except (SafetensorError, KeyError, TypeError, ValueError) as error:
+            raise ValueError(f"{self.shown(name)} is damaged ({error})") from error
+
+
+def _write_locally(path: Path, content: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".writing-")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def _checksum(tensors: Mapping[str, Tensor], text: str) -> str:
+    import torch
+
+    crc = zlib.crc32(text.encode())
+    for name in sorted(tensors):
+        crc = zlib.crc32(tensors[name].reshape(-1).view(torch.uint8).numpy().data, crc)
+    return f"{crc:08x}"
+
+
+def _explanation(error: Exception, done: str, where: str, local: bool) -> str:
+    reason = _masked((str(error).strip() or type(error).__name__).splitlines()[0])
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return f"no space left for {where}; make room, then start again"
+    if isinstance(error, PermissionError):
+        whose = "its permissions" if local else "the credentials and what they allow"
+        return f"{where} cannot be {done} ({reason}); check {whose}, then start again"
+    if local:
+        return f"{where} cannot be {done} ({reason})"
+    if isinstance(error, FileNotFoundError):
+        return f"{where} cannot be {done} ({reason}); make the bucket, or correct `storage` in the study"
+    what = f"{where} cannot be {done} ({reason})"
+    return f"{what}; check that the store answers and takes your credentials, then start again"
+
+
+def _masked(text: str) -> str:
+    """Text without the name and password that a URI in it may hold."""
+    return re.sub("//[^/@]*@", "//…@", text)

@@ -46,6 +46,11 @@ class Member:
             self.status = "finished"
         return epoch
 
+    def cut_short(self) -> None:
+        """End before its time; only what it reached is kept."""
+        self.status, self.reason = "pruned", f"cut short after epoch {len(self.history)}, behind others of its cell"
+        self.best_weights = {}
+
     def result(self, trainable_parameters: int) -> Result:
         """The outcome of an ended member; a diverged one keeps the best score that it reached."""
         if self.status is None:
@@ -58,7 +63,7 @@ class Member:
             history=tuple(self.history),
             trainable_parameters=trainable_parameters,
             reason=self.reason,
-            weights=self.weights_name if self._patience.best is not None else None,
+            weights=self.weights_name if self.status != "pruned" and self._patience.best is not None else None,
             metrics=self._best_metrics,
         )
 

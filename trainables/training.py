@@ -13,7 +13,7 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Generator, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -66,10 +66,14 @@ class Progress:
     done: bool
 
 
-def train(pack: Pack, workspace: Workspace) -> Iterator[Progress]:
+Training = Generator[Progress, Collection[str] | None, None]
+
+
+def train(pack: Pack, workspace: Workspace) -> Training:
     """Train ``pack`` to its end, an epoch at a time; members that stop early leave it.
 
-    Results of members that had ended before an interruption come again, in the first item.
+    Results of members that had ended before an interruption come again, in the first item. Ids of trials that are
+    ``sent`` in are cut short: they leave the pack as ``pruned``, and the next item brings their results.
     Raises ``DataError`` or ``ValueError`` where a trial cannot be trained at all, ``torch.OutOfMemoryError`` where
     the pack does not fit on the device.
     """
@@ -77,7 +81,7 @@ def train(pack: Pack, workspace: Workspace) -> Iterator[Progress]:
         torch.set_num_threads(workspace.threads)
     run = _Run(pack, workspace)
     if run.ended_before:
-        yield Progress(run.epoch, {}, run.ended_before, done=not run.active)
+        yield from _reported(run, Progress(run.epoch, {}, run.ended_before, done=not run.active))
     while run.active:
         started = time.perf_counter()
         run.epoch += 1
@@ -90,7 +94,14 @@ def train(pack: Pack, workspace: Workspace) -> Iterator[Progress]:
             epochs[member.trial.id] = member.close_epoch(scores[i], losses[i], seconds, partial(run.weights, i))
         results = run.release_ended()
         run.save()
-        yield Progress(run.epoch, epochs, results, done=not run.active)
+        yield from _reported(run, Progress(run.epoch, epochs, results, done=not run.active))
+
+
+def _reported(run: _Run, progress: Progress) -> Training:
+    """Give an item, and the results of what is cut short in answer to it."""
+    cut = yield progress
+    while cut and (results := run.cut_short(cut)):
+        cut = yield Progress(run.epoch, {}, results, done=not run.active)
 
 
 def discard(pack: Pack, workspace: Workspace) -> None:
@@ -142,7 +153,7 @@ class _Run:
         try:
             saved = self.storage.read_tensors(name)
         except ValueError as error:
-            log.warning("checkpoint set aside, the pack starts afresh: %s", error)
+            log.warning("checkpoint set aside as %s, the pack starts afresh: %s", self.storage.set_aside(name), error)
             return None
         if saved is None or not {t.id for t in self.pack.trials} <= set(saved[1]["members"]):
             return None
@@ -179,6 +190,17 @@ class _Run:
             if staying:
                 self.members.keep(staying)
         return tuple(self._result(m) for m in ended)
+
+    def cut_short(self, trial_ids: Collection[str]) -> tuple[Result, ...]:
+        """Let members leave the pack before their end; their weights are not kept."""
+        cut = [m for m in self.active if m.trial.id in trial_ids]
+        for member in cut:
+            member.cut_short()
+        if not cut:
+            return ()
+        results = self.release_ended()
+        self.save()
+        return results
 
     def _result(self, member: Member) -> Result:
         return member.result(self.trainable_parameters)

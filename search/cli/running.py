@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -23,6 +25,7 @@ def run(
     """Train every trial of a study that is not finished yet; Ctrl-C leaves everything resumable."""
     with faults():
         study = load(study_file)  # before Ray is imported: a mistake is told within seconds
+    again = f"aot {'submit' if _in_ray_job() else 'run'} {_named(study_file)}"
     from search import tuner
     from search.journal import StudyBusyError
     from search.view import View
@@ -31,13 +34,22 @@ def run(
         try:
             outcome = tuner.run(study, address=address, view=View())
         except KeyboardInterrupt:
-            say(f"stopped; what is finished is kept. Go on with: aot run {study_file}")
+            say(f"stopped; what is finished is kept. Go on with: {again}")
             raise typer.Exit(INTERRUPTED) from None
     say(
         f"{outcome.finished} finished, {outcome.diverged} diverged, {outcome.failed} failed; "
         f"{outcome.skipped} were done before"
     )
     if outcome.failed:
-        say(f"failed trials run again with: aot run {study_file}; their reasons: aot ui {study_file}")
+        say(f"failed trials run again with: {again}; their reasons: aot ui {_named(study_file)}")
         raise typer.Exit(FAILED)
-    say(f"see the results with: aot report {study_file} --out report")
+    say(f"see the results with: aot report {_named(study_file)} --out report")
+
+
+def _named(study_file: Path) -> str:
+    """The study as one would name it; a job has a copy, at a place that means nothing to who submitted it."""
+    return "STUDY" if _in_ray_job() else str(study_file)
+
+
+def _in_ray_job() -> bool:
+    return "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ

@@ -94,7 +94,7 @@ class GridReader:
 
     def _range(self, location: Location, config: type[BaseModel], data: dict[Any, Any]) -> Range | None:
         if not self._ranges:
-            rule_ = "a range needs search.strategy: random; a grid search needs a list of values"
+            rule_ = "a range needs search.strategy: random or tpe; a grid search needs a list of values"
             self._problems.add(location, rule_, data)
             return None
         kind = _numeric_kind(config, str(location[-1]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -55,7 +56,7 @@ def _read(problems: Collector, data: dict[str, Any], folder: Path, bind: bool, o
     resources = _resources(problems, data)
     backbones = _sections.backbones(problems, data["backbones"], folder) if "backbones" in data else []
     placed = task_list(problems, data["tasks"], folder) if "tasks" in data else []
-    reader = GridReader(problems, ranges=search is None or search.strategy == "random")
+    reader = GridReader(problems, ranges=search is None or search.strategy != "grid")
     methods = _sections.method_grids(problems, ("methods",), data["methods"], reader) if "methods" in data else {}
     shared = _sections.defaults(problems, data.get("defaults"), reader)
     tasks = {task.name: task for _, task in placed}
@@ -114,12 +115,13 @@ def _search(problems: Collector, data: dict[str, Any]) -> Search | None:
     if len(problems.problems) > before:
         return None
     written = data.get("search") or {}
-    if search.strategy == "random" and search.n is None:
-        problems.add(("search", "n"), "is required where the strategy is random: the assignments to draw per cell")
+    if search.strategy != "grid" and search.n is None:
+        rule = f"is required where the strategy is {search.strategy}: the assignments to try per cell"
+        problems.add(("search", "n"), rule)
     if search.strategy == "grid":
         for key in ("n", "seed"):
             if key in written:
-                rule = "means nothing in a grid search, which takes all; leave it out, or use strategy: random"
+                rule = "means nothing in a grid search, which takes all; leave it out, or use strategy: random or tpe"
                 problems.add(("search", key), rule, written[key])
     return search
 
@@ -134,14 +136,16 @@ def _resources(problems: Collector, data: dict[str, Any]) -> Resources:
 
 
 def _storage(problems: Collector, data: dict[str, Any]) -> str:
-    storage = _text(problems, data, "storage") or "runs"
+    storage = _text(problems, data, "storage") or os.environ.get("AOT_STORAGE") or "runs"
     return storage if _URI.match(storage) else str(Path(storage).expanduser().absolute())
 
 
 def _tracking(problems: Collector, data: dict[str, Any]) -> str | None:
     tracking = _text(problems, data, "tracking")
+    rule = "must be an MLflow URI such as sqlite:///mlflow.db or http://HOST:PORT"
+    if tracking is None and (tracking := os.environ.get("MLFLOW_TRACKING_URI") or None):
+        rule = f"is left out, so MLFLOW_TRACKING_URI counts here, which {rule}"
     if tracking is not None and tracking.split("://")[0].split("+")[0] not in _TRACKING:
-        rule = "must be an MLflow URI such as sqlite:///mlflow.db or http://HOST:PORT"
         problems.add(("tracking",), rule, tracking, known=[f"{scheme}://" for scheme in _TRACKING])
     return tracking
 

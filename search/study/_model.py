@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from trainables.tasks import Task
 from trainables.trial import BackboneSource, Precision, Protocol
@@ -16,7 +16,7 @@ PositiveInt = Annotated[int, Field(ge=1)]
 
 
 class Range(BaseModel):
-    """All values from ``low`` to ``high``, both included, for a random search; evenly in the logarithm if ``log``.
+    """All values from ``low`` to ``high``, both included; evenly in the logarithm if ``log``. Not for a grid.
 
     A range between two ``int`` holds whole numbers only.
     """
@@ -89,24 +89,72 @@ class TaskOverride(BaseModel):
     protocol: Mapping[str, int] = {}
 
 
-class Search(BaseModel):
-    """How assignments are chosen in a cell: every one of the grid, or ``n`` drawn at random from ``seed``."""
+class EarlyStopping(BaseModel):
+    """A rule of Ray Tune that cuts trials short by comparison with others of their cell, beside patience.
+
+    ``grace_epochs``: no trial is cut short before it; ``reduction_factor``: of ASHA, one in so many goes on.
+    """
 
     model_config = _STRICT
 
-    strategy: Literal["grid", "random"] = "grid"
+    rule: Literal["asha", "median"]
+    grace_epochs: PositiveInt = 1
+    reduction_factor: float = Field(3, gt=1)
+
+
+class Budget(BaseModel):
+    """Where a search stops, whatever is left of it; ``None``: nowhere.
+
+    ``trials`` and ``device_hours`` (GPU hours of packs on a GPU, else CPU hours) count earlier runs of the study,
+    ``hours`` of wall time this run alone.
+    """
+
+    model_config = _STRICT
+
+    trials: PositiveInt | None = None
+    device_hours: float | None = Field(None, gt=0)
+    hours: float | None = Field(None, gt=0)
+
+
+class Search(BaseModel):
+    """How assignments are chosen in a cell and what is spent on them.
+
+    ``strategy``: every assignment of the grid, or ``n`` drawn at random, or ``n`` proposed by TPE. ``promote``: the
+    part of a cell's assignments that gets all seeds, by the scores of the first one; ``None``: all of them.
+    """
+
+    model_config = _STRICT
+
+    strategy: Literal["grid", "random", "tpe"] = "grid"
     n: PositiveInt | None = None
     seed: int = Field(0, ge=0)
+    promote: float | None = Field(None, gt=0, le=1)
+    early_stopping: EarlyStopping | None = None
+    budget: Budget = Budget()
+
+    @field_validator("early_stopping", mode="before")
+    @classmethod
+    def _named(cls, value: Any) -> Any:
+        return {"rule": value} if isinstance(value, str) else value
+
+    @property
+    def open_ended(self) -> bool:
+        """Whether scores decide which trials there are."""
+        return self.strategy == "tpe" or self.promote is not None
 
 
 class Resources(BaseModel):
-    """What one pack of trials takes. ``pack_tokens``: tokens per training step; ``None``: by device."""
+    """What one pack of trials takes. ``pack_tokens``: tokens per training step; ``None``: by device.
+
+    ``concurrent_packs``: at most so many packs of the study at once; ``None``: a fair share of the cluster.
+    """
 
     model_config = _STRICT
 
     cpu: float = Field(1, gt=0)
     gpu: float = Field(0, ge=0)
     pack_tokens: int | None = Field(None, ge=0)
+    concurrent_packs: PositiveInt | None = None
 
 
 class Study(BaseModel):

@@ -16,12 +16,12 @@ def ray_two_cpus() -> Iterator[None]:
     """Ray on this machine with two CPUs, whatever the machine has; started once, for tests that do not end it."""
     import ray
 
-    from search import tuner
     from search._process import environment
+    from search.connection import worker_environment
     from search.study import Resources
 
     paths = os.pathsep.join([str(TESTS.parent), str(TESTS)])
-    variables = {**tuner.worker_environment(Resources(cpu=1, gpu=0, pack_tokens=None)), "PYTHONPATH": paths}
+    variables = {**worker_environment(Resources(cpu=1, gpu=0, pack_tokens=None)), "PYTHONPATH": paths}
     with environment(variables):
         ray.init("local", num_cpus=2, include_dashboard=False, log_to_driver=False, object_store_memory=100 * 2**20)
     yield

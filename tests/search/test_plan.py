@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 import yaml
 
+from helpers.known import ended
+
 from search.plan import Plan, plan, sizes
 from search.study import Study, load
 from trainables import backbones, methods
@@ -90,25 +92,25 @@ def test_what_changes_a_result_changes_every_id(tmp_path: Path, sections: dict[s
 
 def test_finished_trials_are_not_planned_again(tmp_path: Path) -> None:
     whole = plan(study(tmp_path))
-    done = set(ids(whole)[::2])
+    done = ended(whole.trials[::2])
     rest = plan(study(tmp_path), done)
-    assert pending(rest) == set(ids(whole)) - done
+    assert pending(rest) == set(ids(whole)) - set(done)
     assert rest.counts["finished"] == len(done)
     assert [c.finished for c in rest.cells] == [12, 6, 12, 6]
-    assert plan(study(tmp_path), ids(whole)).packs == ()
+    assert plan(study(tmp_path), ended(whole.trials)).packs == ()
 
 
 def test_what_is_left_of_a_pack_keeps_its_name(tmp_path: Path) -> None:
     packed = {"resources": {"pack_tokens": 10**6}}
     whole = plan(study(tmp_path, **packed))
     first = whole.packs[0]
-    rest = plan(study(tmp_path, **packed), {first.trials[0].id})
+    rest = plan(study(tmp_path, **packed), ended(first.trials[:1]))
     assert rest.packs[0].group == first.group
     assert rest.packs[0].trials == first.trials[1:]
 
 
 def test_an_added_method_or_seed_plans_only_its_trials(tmp_path: Path) -> None:
-    done = ids(plan(study(tmp_path)))
+    done = ended(plan(study(tmp_path)).trials)
     more = plan(study(tmp_path, methods={"lora": {"rank": [2, 4]}, "fine_tuning": {}, "bitfit": {}}), done)
     assert {pack.trials[0].method for pack in more.packs} == {"bitfit"}
     more = plan(study(tmp_path, seeds=4), done)

@@ -22,7 +22,7 @@ from mlflow import MlflowClient
 from search import journal, tracking
 from search._summary import Score, Summary
 from search.journal import Entry, Journal, StudyBusyError
-from search.mlflow_process import masked, told
+from search.mlflow_access import masked, told
 from search.tracking import Store
 from trainables import tasks
 from trainables.trial import BackboneSource, Epoch, Protocol, Result, Trial

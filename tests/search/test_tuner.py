@@ -13,10 +13,11 @@ from rich.console import Console
 from analysis import frame
 from search import study, tuner
 from search._running import Running
-from search.plan import plan
+from search.plan import of_work, plan
 from search.trainable import Job, Report
 from search.tuner import Outcome, PackSearcher
 from search.view import View
+from search.work import Work
 from trainables.trial import Epoch, Pack, Result
 
 
@@ -160,14 +161,20 @@ def test_what_is_left_of_a_pack_keeps_what_it_reached(pack: Pack) -> None:
     assert not running.left
 
 
-def test_the_searcher_waits_for_packs_that_may_come_back(pack: Pack) -> None:
-    job = Job(None, TRAIN, "storage", "cache", 1)
-    searcher = PackSearcher([pack], job)
+def test_the_searcher_waits_for_packs_that_may_come_back(tmp_path: Path) -> None:
+    work = Work(study.load(write_study(tmp_path, resources={"cpu": 1, "pack_tokens": 4096})), {})
+    (pack,) = of_work(work).packs
+    searcher = PackSearcher(work, Job(None, TRAIN, "storage", "cache", 1))
+    assert searcher.wanted == 1
     assert searcher.suggest("a")["job"].pack is pack
     assert searcher.suggest("b") is None
     searcher.put_first(pack.split())
     searcher.on_trial_complete("a")
-    handed = [searcher.suggest(i)["job"].pack for i in "bc"]
+    searcher.limit = 1
+    handed = [searcher.suggest("b")["job"].pack]
+    assert searcher.suggest("c") is None, "no more than the limit"
+    searcher.limit = 2
+    handed.append(searcher.suggest("c")["job"].pack)
     assert handed == list(pack.split())
     searcher.on_trial_complete("b")
     searcher.on_trial_complete("c")

@@ -20,7 +20,7 @@ def cell(task: str = "glue/rte", method: str = "bitfit", seeds: int = 4, done: i
     values = {"learning_rate": 0.1, "batch_size": 8}
     first = Trial(BackboneSource(backbone, backbone), tasks.get(task), method, values, 0, protocol)
     trials = tuple(replace(first, seed=seed) for seed in range(seeds))
-    return Cell(backbone, task, method, 1, trials, tuple(Pack((t,)) for t in trials[done:]))
+    return Cell(backbone, task, method, 1, trials, tuple(Pack((t,)) for t in trials[done:]), 0, 3)
 
 
 def result(trial: Trial, status: str = "finished", seconds: float = 10.0, reason: str = "") -> Result:
@@ -39,7 +39,7 @@ class TestBoard:
     def test_counts(self) -> None:
         one = cell(done=1)
         board = Board()
-        board.start(Plan("s", (one, cell(method="lora"))))
+        board.start(Plan("s", (one, cell(method="lora"))), {})
         assert (board.total, board.done, board.running) == (8, 1, 0)
         first, second, third = one.packs
         board.started(first)
@@ -60,7 +60,7 @@ class TestBoard:
         """Four trials of 10 s and three of 20 s are left; two at a time; half of a trial has been trained."""
         fast, slow = cell(seeds=5), cell(method="lora", seeds=4)
         board = Board()
-        board.start(Plan("s", (fast, slow, cell(method="adapters", seeds=1))))
+        board.start(Plan("s", (fast, slow, cell(method="adapters", seeds=1))), {})
         board.places = 2
         assert board.seconds_left() is None
         for one, seconds in ((fast, 10.0), (slow, 20.0)):
@@ -76,7 +76,7 @@ class TestBoard:
         clock = Clock()
         board = Board(clock)
         one = cell()
-        board.start(Plan("s", (one,)))
+        board.start(Plan("s", (one,)), {})
         clock.now += 75
         board.started(one.packs[0])
         assert board.line() == "0/4 trials · 1 running · 1 min 15 s elapsed"
@@ -92,7 +92,7 @@ def plain() -> tuple[View, io.StringIO]:
 def test_plain_lines() -> None:
     one = cell(seeds=2, done=1)
     view, out = plain()
-    view.start(Plan("rte", (one,)))
+    view.start(Plan("rte", (one,)), {})
     view.started(one.packs[0])
     view.epochs(one.packs[0], [(one.trials[1].id, Epoch(1, 55.125, 0.5, 1.0))])
     view.result(one.trials[1], result(one.trials[1], "diverged", reason="loss nan in epoch 1"))
@@ -113,7 +113,7 @@ def test_messages_are_text_and_not_markup() -> None:
 
 
 def rendered(view: View, cells: tuple[Cell, ...]) -> str:
-    view.board.start(Plan("s", cells))
+    view.board.start(Plan("s", cells), {})
     with view.console.capture() as captured:
         view.console.print(view.render())
     return captured.get()
@@ -135,7 +135,7 @@ def test_a_small_terminal_shows_what_is_going_on() -> None:
     names = [name for name in tasks.names() if name.startswith(("glue", "superglue"))]
     cells = tuple(cell(task=name) for name in names)
     view = View(Console(width=100, height=12))
-    view.board.start(Plan("s", cells))
+    view.board.start(Plan("s", cells), {})
     view.started(cells[-1].packs[0])
     with view.console.capture() as captured:
         view.console.print(view.render())
@@ -149,7 +149,7 @@ def test_a_terminal_is_left_as_it_was() -> None:
     out = io.StringIO()
     view = View(Console(file=out, width=80, height=20, force_terminal=True))
     one = cell(seeds=1)
-    view.start(Plan("s", (one,)))
+    view.start(Plan("s", (one,)), {})
     view.started(one.packs[0])
     view.result(one.trials[0], result(one.trials[0]))
     view.stop()

@@ -3,6 +3,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import safetensors.torch
 import torch
 
 from trainables.checkpoint import Storage
@@ -33,14 +34,46 @@ def test_tensors_round_trip_bit_for_bit(storage: Storage) -> None:
     assert all(torch.equal(loaded[n], tensors[n]) and loaded[n].dtype == tensors[n].dtype for n in tensors)
 
 
-@pytest.mark.parametrize("keep", [0, 4, 30, -1])
-def test_a_truncated_file_is_reported_with_its_path(tmp_path: Path, keep: int) -> None:
-    storage = Storage(str(tmp_path))
-    storage.write_tensors("c.safetensors", {"x": torch.ones(100)}, {})
-    path = tmp_path / "c.safetensors"
-    path.write_bytes(path.read_bytes()[:keep])
-    with pytest.raises(ValueError, match=r"c\.safetensors is damaged.*delete it"):
+DAMAGES = {
+    "nothing": lambda content: b"",
+    "a few bytes": lambda content: content[:4],
+    "half a header": lambda content: content[:30],
+    "all but a byte": lambda content: content[:-1],
+    "garbage": lambda content: bytes(range(256)) * 4,
+    "zeros": lambda content: bytes(len(content)),
+    "another byte in a tensor": lambda content: content[:-50] + b"\x01" + content[-49:],
+    "another number in the state": lambda content: content.replace(b"1234", b"1235"),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_file_is_reported_with_its_path(storage: Storage, damage: str) -> None:
+    tensors = {"x": torch.ones(100), "none": torch.ones(0), "one": torch.tensor(1.0)}
+    storage.write_tensors("c.safetensors", tensors, {"score": 1234})
+    storage.write("c.safetensors", DAMAGES[damage](storage.read("c.safetensors")))
+    with pytest.raises(ValueError, match=r"/c\.safetensors is damaged \("):
         storage.read_tensors("c.safetensors")
+    aside = storage.set_aside("c.safetensors")
+    assert aside.endswith("/c.safetensors.damaged")
+    assert storage.read_tensors("c.safetensors") is None
+    assert storage.exists("c.safetensors.damaged")
+
+
+def test_a_file_without_a_checksum_is_read(tmp_path: Path) -> None:
+    content = safetensors.torch.save({"x": torch.ones(2)}, metadata={"state": "7"})
+    Storage(str(tmp_path)).write("old.safetensors", content)
+    loaded, state = Storage(str(tmp_path)).read_tensors("old.safetensors") or ({}, None)
+    assert (loaded["x"].tolist(), state) == ([1, 1], 7)
+
+
+def test_what_cannot_be_written_says_so_in_one_line(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(OSError, match=r"^\S+/file/x/\.writable cannot be written \(.+\)$"):
+        Storage(str(tmp_path / "file" / "x")).check()
+    with pytest.raises(OSError, match=r"^the storage nowhere://…@host/x cannot be used: Protocol not known: nowhere"):
+        Storage("nowhere://user:secret@host/x").check()
+    Storage(str(tmp_path / "new")).check()
+    assert not list((tmp_path / "new").iterdir()), "a check leaves nothing behind"
 
 
 def test_a_killed_writer_leaves_the_old_file(tmp_path: Path) -> None:

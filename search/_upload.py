@@ -1,0 +1,64 @@
+"""What goes to a cluster with a study: the code, the study file, and small files that it names beside itself."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+from search.study import relative_files
+
+ROOT = Path(__file__).parents[1]
+PACKAGES = ("search", "trainables", "analysis")
+STUDY_FOLDER = "study"
+MAX_BYTES = 50 * 2**20
+
+_SKIPPED = shutil.ignore_patterns("__pycache__", "*.pyc", ".*")
+
+
+class UploadError(RuntimeError):
+    """A study names files that cannot travel with it."""
+
+
+def stage(study: Path, folder: Path) -> tuple[str, int, int]:
+    """Copy into ``folder`` all that a cluster needs; the study's path in it, the number of files, and their bytes.
+
+    Raises:
+        UploadError: a file that the study names is not there, or they are too large together.
+    """
+    beside = relative_files(study)
+    _check(study, beside)
+    for name in PACKAGES:
+        shutil.copytree(ROOT / name, folder / name, ignore=_SKIPPED)
+    # Relative names stay right, also those that begin with "..": the common folder of all becomes STUDY_FOLDER.
+    base = Path(os.path.commonpath([study.absolute().parent, *(path.parent for path in beside)]))
+    target = folder / STUDY_FOLDER
+    for path in beside:
+        place = target / path.relative_to(base)
+        if path.is_dir():
+            shutil.copytree(path, place, ignore=_SKIPPED, dirs_exist_ok=True)
+        else:
+            place.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path, place)
+    copy = target / study.absolute().relative_to(base)
+    copy.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(study, copy)
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    return str(copy.relative_to(folder)), len(files), sum(path.stat().st_size for path in files)
+
+
+def _check(study: Path, beside: list[Path]) -> None:
+    elsewhere = "or put it where every node of the cluster sees it, and name it by its absolute path"
+    sizes: dict[Path, int] = {}
+    for path in beside:
+        if not path.exists():
+            raise UploadError(f"{study} names {path}, which does not exist; correct the path, {elsewhere}")
+        inside = path.rglob("*") if path.is_dir() else [path]
+        sizes[path] = sum(file.stat().st_size for file in inside if file.is_file())
+    total = sum(sizes.values())
+    if total > MAX_BYTES:
+        largest = max(sizes, key=lambda path: sizes[path])
+        raise UploadError(
+            f"files beside a study travel with it up to {MAX_BYTES >> 20} MB, but {study} names {total >> 20} MB, "
+            f"{sizes[largest] >> 20} MB of them in {largest}; leave it out, {elsewhere} (data sets: AOT_DATA_DIR there)"
+        )

@@ -1,0 +1,177 @@
+"""Studies on a cluster: submitted, watched, stopped."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from search.cli._shared import FAILED, INTERRUPTED, StudyFile, faults, say
+
+if TYPE_CHECKING:
+    from search.submit import Job
+
+Address = Annotated[
+    str | None,
+    typer.Option(
+        help="The head's dashboard, http://HOST:PORT; default: RAY_API_SERVER_ADDRESS or RAY_ADDRESS, "
+        "else http://127.0.0.1:8265."
+    ),
+]
+JobId = Annotated[str, typer.Argument(metavar="JOB", help="A job's id, as `aot submit` printed it; see `aot list`.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for machines.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to ``aot``."""
+    app.command(
+        epilog="Examples: `aot submit studies/demo.yaml`; `aot submit studies/demo.yaml --address http://127.0.0.1:8265 "
+        "--follow`; the same command again trains what is missing"
+    )(submit)
+    app.command(epilog="Example: `aot status aot-demo-20261123-1405-ab12`")(status)
+    app.command(epilog="Examples: `aot logs aot-demo-20261123-1405-ab12`; `aot logs -f aot-demo-20261123-1405-ab12`")(
+        logs
+    )
+    app.command(epilog="Example: `aot stop aot-demo-20261123-1405-ab12`; submit the study again to go on")(stop)
+    app.command("list", epilog="Examples: `aot list`; `aot list --json --address http://127.0.0.1:8265`")(list_jobs)
+
+
+def submit(
+    study_file: StudyFile,
+    address: Address = None,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Show the log until the job is over.")] = False,
+) -> None:
+    """Send a study to a Ray cluster and start it there; prints the job's id.
+
+    The code goes with it (`search`, `trainables`, `analysis`), and small files that the study names beside itself.
+    """
+    from search import submit as jobs
+
+    with _faults():
+        from search.cli._shared import load
+
+        load(study_file, bind=False)  # a mistake in the study is told before the cluster is asked
+        job = jobs.submit(jobs.connect(address), study_file, say)
+    typer.echo(job.id)
+    if follow:
+        _follow(address, job.id)
+    else:
+        say(f"it is on its way; watch it with: aot logs -f {job.id}")
+
+
+def status(job: JobId, address: Address = None, as_json: AsJson = False) -> None:
+    """Show how a job is: pending, running, succeeded, failed or stopped."""
+    from search import submit as jobs
+
+    with _faults():
+        found = jobs.find(jobs.connect(address), job)
+    if as_json:
+        typer.echo(json.dumps(found.to_json(), indent=2))
+    else:
+        typer.echo(found.status)
+        say(_next(found))
+
+
+def logs(
+    job: JobId,
+    address: Address = None,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until the job is over; Ctrl-C ends it.")] = False,
+) -> None:
+    """Print what a job has printed on the cluster."""
+    if follow:
+        _follow(address, job)
+        return
+    from search import submit as jobs
+
+    with _faults():
+        typer.echo(jobs.logs(jobs.connect(address), job), nl=False)
+
+
+def stop(job: JobId, address: Address = None) -> None:
+    """Stop a job; what is finished is kept, and submitting the study again goes on."""
+    from search import submit as jobs
+
+    with _faults():
+        cluster = jobs.connect(address)
+        before = jobs.find(cluster, job)
+        found = before if before.over else jobs.stop(cluster, job)
+    typer.echo(found.status)
+    if before.over:
+        say(f"it was over before; {_next(found)}")
+    else:
+        say(_next(found) if found.over else f"it is still stopping; look again with: aot status {job}")
+
+
+def list_jobs(address: Address = None, as_json: AsJson = False) -> None:
+    """List the studies that were submitted to a cluster, the newest first."""
+    from search import submit as jobs
+
+    with _faults():
+        found = jobs.jobs(jobs.connect(address))
+    if as_json:
+        typer.echo(json.dumps([job.to_json() for job in found], indent=2))
+        return
+    if not found:
+        say("no study was submitted to this cluster yet; do so with: aot submit STUDY")
+        return
+    rows = [("JOB", "STUDY", "STATUS", "STARTED", "TIME"), *map(_row, found)]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    for row in rows:
+        typer.echo("  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip())
+
+
+def _row(job: Job) -> tuple[str, ...]:
+    started = f"{job.started:%Y-%m-%d %H:%M}" if job.started else "-"
+    return job.id, job.study, job.status, started, _time(job)
+
+
+def _time(job: Job) -> str:
+    from search.view import duration
+
+    if job.started is None:
+        return "-"
+    return duration(((job.ended or datetime.now().astimezone()) - job.started).total_seconds())
+
+
+def _next(job: Job) -> str:
+    """A job's state in words, and what one would do next."""
+    return {
+        "pending": f"waiting to be started; watch it with: aot logs -f {job.id}",
+        "running": f"running since {_time(job)}; watch it with: aot logs -f {job.id}",
+        "succeeded": f"every trial is done, in {_time(job)}; see the results with: aot report STUDY",
+        "failed": f"failed after {_time(job)} ({_short(job.reason)}); see aot logs {job.id}, then submit the study again",
+        "stopped": f"stopped after {_time(job)}; what is finished is kept; submit the study again to go on",
+    }[job.status]
+
+
+def _short(reason: str) -> str:
+    return (reason.splitlines() or ["for an unknown reason"])[0][:200]
+
+
+def _follow(address: str | None, job_id: str) -> None:
+    """Print a job's log until it is over; the exit code says how it ended."""
+    from search import submit as jobs
+
+    with _faults():
+        try:
+            job = jobs.follow(jobs.connect(address), job_id, lambda lines: typer.echo(lines, nl=False))
+        except KeyboardInterrupt:
+            say(f"the job goes on; watch it again with: aot logs -f {job_id}; stop it with: aot stop {job_id}")
+            raise typer.Exit(INTERRUPTED) from None
+    say(_next(job))
+    if job.status != "succeeded":
+        raise typer.Exit(FAILED)
+
+
+@contextmanager
+def _faults() -> Iterator[None]:
+    from search._upload import UploadError
+    from search.submit import SubmitError
+
+    with faults(SubmitError, UploadError):
+        yield

@@ -1,0 +1,231 @@
+"""What a study will take before it is launched: device-hours, wall time and cost. Pure arithmetic on measured paces.
+
+    paces = from_trials(work, known)                 # of the study's own trials that have ended
+    paces |= from_analogy(work, paces, tokens)       # cells without one, by others that resemble them
+    found = estimate(study, work, paces, devices=8, price=2.5)
+
+A *pace* says how long an epoch of one trial takes; ``search/calibration.py`` measures those that no trial has shown.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, dataclass
+from statistics import mean
+from typing import Any, Literal
+
+from search.journal import Cell as CellName
+from search.known import Known
+from search.plan import Cell, Plan
+from search.study import Resources, Study
+
+#: Seconds that a run takes beside its training, measured with MiniLM on two cores: Ray and MLflow start and end once,
+#: each worker imports torch and loads a backbone, and each pack is handed out, set up and cleared away.
+RUN_SECONDS, WORKER_SECONDS, PACK_SECONDS = 9.0, 9.0, 0.4
+
+Source = Literal["trials", "analogy", "calibration"]
+
+
+@dataclass(frozen=True)
+class Pace:
+    """Seconds of one epoch of one trial (of a pack: its seconds divided by its members), and the epochs that a trial
+    trains on average, ``None`` where only their limit is known."""
+
+    seconds: float
+    epochs: float | None
+    source: Source
+
+
+@dataclass(frozen=True)
+class CellEstimate:
+    """The pending trials of a cell: ``about`` and ``at_most`` so many seconds of one place; ``None`` without a pace."""
+
+    name: CellName
+    pending: int
+    pace: Pace | None
+    about: float | None
+    at_most: float | None
+    longest: float = 0.0  # seconds of its longest pack, if no member stops early
+
+
+@dataclass(frozen=True)
+class Total:
+    """A whole run. Device-hours are those in which a device is at work; ``cost`` is their price."""
+
+    device_hours: float
+    wall_seconds: float
+    cost: float | None
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Of the cells with a pace; ``unknown`` counts the others that have work left.
+
+    ``about`` is ``None`` where only a limit can be given: no trial has shown when such trials stop, or the search
+    decides as it goes which trials there are.
+    """
+
+    cells: tuple[CellEstimate, ...]
+    unknown: int
+    device: Literal["GPU", "CPU"]
+    devices: int
+    places: int
+    per_pack: float  # devices that a pack takes
+    about: Total | None
+    at_most: Total
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values: totals, and a row per cell; seconds are those of one place."""
+        values = asdict(self)
+        rows = []
+        for cell in self.cells:
+            backbone, task, method = cell.name
+            pace = asdict(cell.pace) if cell.pace else {"seconds": None, "epochs": None, "source": None}
+            where = {"backbone": backbone, "task": task, "method": method, "pending": cell.pending}
+            shown = {"seconds_per_epoch": pace["seconds"], "epochs": pace["epochs"], "source": pace["source"]}
+            rows.append({**where, **shown, "seconds_about": cell.about, "seconds_at_most": cell.at_most})
+        return {**values, "cells": rows}
+
+
+def from_trials(work: Plan, known: Mapping[str, Known]) -> dict[CellName, Pace]:
+    """The paces of the cells of which trials have ended: mean seconds per epoch, and mean epochs per trial.
+
+    A failed trial counts for neither; one that diverged or was cut short is like those that will.
+    """
+    paces: dict[CellName, Pace] = {}
+    for cell in work.cells:
+        found = (known[trial.id] for trial in cell.trials if trial.id in known)
+        ended = [k for k in found if k.status != "failed" and k.epochs and k.seconds > 0]
+        if ended:
+            epochs = sum(k.epochs for k in ended)
+            paces[name_of(cell)] = Pace(sum(k.seconds for k in ended) / epochs, epochs / len(ended), "trials")
+    return paces
+
+
+def from_analogy(
+    work: Plan, paces: Mapping[CellName, Pace], tokens: Callable[[str, str], float | None]
+) -> dict[CellName, Pace]:
+    """Paces of cells without one, from those with one on the same backbone.
+
+    First choice: another method on the same task, times how much slower this method is than that one wherever both
+    are known. Else the same method on another task, then any: by the tokens of an epoch, which ``tokens`` gives for a
+    backbone and a task, or ``None``.
+    """
+    found: dict[CellName, Pace] = {}
+    for cell in work.cells:
+        name = name_of(cell)
+        if name not in paces and cell.pending:
+            seconds = _same_task(name, paces) or _by_tokens(name, paces, tokens)
+            if seconds is not None:
+                found[name] = Pace(seconds, None, "analogy")
+    return found
+
+
+def _same_task(name: CellName, paces: Mapping[CellName, Pace]) -> float | None:
+    backbone, task, method = name
+    there = {m: pace.seconds for (b, t, m), pace in paces.items() if (b, t) == (backbone, task)}
+    return mean(seconds * _ratio(method, other, paces) for other, seconds in there.items()) if there else None
+
+
+def _ratio(method: str, other: str, paces: Mapping[CellName, Pace]) -> float:
+    """How much longer an epoch takes with a method than with another: the mean over the places where both are known."""
+    pairs = (
+        (pace.seconds, paces[b, t, other].seconds)
+        for (b, t, m), pace in paces.items()
+        if m == method and (b, t, other) in paces
+    )
+    logs = [math.log(ours / theirs) for ours, theirs in pairs]
+    return math.exp(mean(logs)) if logs else 1.0
+
+
+def _by_tokens(
+    name: CellName, paces: Mapping[CellName, Pace], tokens: Callable[[str, str], float | None]
+) -> float | None:
+    backbone, task, method = name
+    others = [(t, m, pace.seconds) for (b, t, m), pace in paces.items() if b == backbone]
+    others = [other for other in others if other[1] == method] or others
+    size = tokens(backbone, task) if others else None
+    if not size:
+        return None
+    scaled = [seconds * size / theirs for t, _, seconds in others if (theirs := tokens(backbone, t))]
+    return mean(scaled) if scaled else None
+
+
+def estimate(
+    study: Study,
+    work: Plan,
+    paces: Mapping[CellName, Pace],
+    devices: int | None = None,
+    price: float | None = None,
+) -> Estimate | None:
+    """What the pending trials take on ``devices`` GPUs (CPU cores, where a pack takes no GPU); None without any pace.
+
+    ``devices``: the cores of this machine, or one GPU, where it is not given. ``price``: of a device for an hour.
+    """
+    per_pack = study.resources.gpu or study.resources.cpu
+    devices = devices or default_devices(study.resources)
+    places = max(1, int(devices / per_pack))
+    if study.resources.concurrent_packs is not None:
+        places = min(places, study.resources.concurrent_packs)
+    pending = [cell for cell in work.cells if cell.pending]
+    cells = tuple(_of_cell(cell, paces.get(name_of(cell)), bounded=_bounded(study, cell)) for cell in pending)
+    if pending and not any(cell.pace for cell in cells):
+        return None
+    packs = sum(_packs(cell) for cell in pending)
+    adaptive = study.search.open_ended or study.search.early_stopping is not None
+    longest = max((cell.longest for cell in cells), default=0.0)
+
+    def total(seconds: Iterable[float | None], at_least: float) -> Total:
+        trained = sum(s for s in seconds if s is not None)
+        work_seconds = trained + packs * PACK_SECONDS
+        fixed = RUN_SECONDS + WORKER_SECONDS if trained else 0.0
+        hours = (work_seconds + (min(places, packs) * WORKER_SECONDS if trained else 0.0)) * per_pack / 3_600
+        wall = fixed + max(work_seconds / places, at_least)
+        return Total(hours, wall, None if price is None else hours * price)
+
+    limits = any(cell.pace and cell.about is None for cell in cells)
+    return Estimate(
+        cells=cells,
+        unknown=sum(cell.pace is None for cell in cells),
+        device="GPU" if study.resources.gpu else "CPU",
+        devices=devices,
+        places=places,
+        per_pack=per_pack,
+        about=None if adaptive or limits else total([c.about for c in cells], 0.0),
+        at_most=total([c.at_most for c in cells], longest),
+    )
+
+
+def _of_cell(cell: Cell, pace: Pace | None, *, bounded: bool) -> CellEstimate:
+    """``bounded``: no trial can stop before its last epoch, so that what it takes at most is what it takes."""
+    if pace is None:
+        return CellEstimate(name_of(cell), cell.pending, None, None, None)
+    expected = cell.epochs if bounded else pace.epochs
+    about = None if expected is None else cell.pending * expected * pace.seconds
+    members = max((len(pack.trials) for pack in cell.packs), default=1)
+    at_most = cell.pending * cell.epochs * pace.seconds
+    return CellEstimate(name_of(cell), cell.pending, pace, about, at_most, members * cell.epochs * pace.seconds)
+
+
+def _bounded(study: Study, cell: Cell) -> bool:
+    """Patience that is as long as the training stops nothing."""
+    task = next(task for task in study.tasks if task.name == cell.task)
+    protocol = study.protocol_for(task)
+    return protocol.patience >= protocol.epochs
+
+
+def _packs(cell: Cell) -> int:
+    """How many packs the trials that are not decided on will make: as many per trial as those that are."""
+    decided = sum(len(pack.trials) for pack in cell.packs)
+    return len(cell.packs) + (math.ceil(cell.undecided * len(cell.packs) / decided) if decided else cell.undecided)
+
+
+def name_of(cell: Cell) -> CellName:
+    return cell.backbone, cell.task, cell.method
+
+
+def default_devices(resources: Resources) -> int:
+    """One GPU, or the cores of this machine."""
+    return 1 if resources.gpu else len(os.sched_getaffinity(0))

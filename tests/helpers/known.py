@@ -1,0 +1,19 @@
+"""What a store would know of trials that ended."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from search.cells import cell_of
+from search.known import Known
+from trainables.trial import Trial
+
+
+def known_of(trial: Trial, score: float | None = 50.0, status: str = "finished", seconds: float = 1.0) -> Known:
+    place = (cell_of(trial), trial.assignment_id, trial.seed, trial.hyperparameters)
+    return Known(status, trial.id, *place, score, seconds, 1, ((1, score or 0.0, 0.5, seconds),))
+
+
+def ended(trials: Iterable[Trial], scores: Mapping[str, float] | None = None) -> dict[str, Known]:
+    """Finished trials, by id, with the scores given by trial id."""
+    return {trial.id: known_of(trial, (scores or {}).get(trial.id, 50.0)) for trial in trials}
