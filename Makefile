@@ -1,4 +1,4 @@
-# make demo | test | lint | docs | clean. Each makes .venv if it is missing and installs what it needs.
+# make demo | test | bench | lint | docs | clean. Each makes .venv if it is missing and installs what it needs.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -8,11 +8,12 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 INSTALLED_DEV := $(VENV)/.installed-dev
 
-.PHONY: help demo test lint install dev clean
+.PHONY: help demo test bench lint install dev clean
 
 help:
 	@echo "make demo   train all eight methods on the demo tasks and write a report (about 5 minutes)"
 	@echo "make test   the test suite"
+	@echo "make bench  what the search itself costs, beside plain Ray Tune (short; docs/benchmarks.md has the long one)"
 	@echo "make lint   ruff and mypy"
 
 install: $(INSTALLED)
@@ -35,6 +36,9 @@ demo: $(INSTALLED)
 
 test: $(INSTALLED_DEV)
 	OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1 $(BIN)/python -m pytest
+
+bench: $(INSTALLED_DEV)
+	$(BIN)/python benchmarks/service.py --trials 200 --peer-trials 40
 
 lint: $(INSTALLED_DEV)
 	$(BIN)/ruff check .

@@ -85,6 +85,10 @@ def curves(frame: pd.DataFrame, estimator: Estimator = "v") -> tuple[pd.DataFram
         values = table["median"].dropna().to_numpy(dtype=float)
         if pruned:
             refused[cell] = f"{pruned} of {int(table['n_trials'].sum())} trials were cut short by an adaptive search"
+        elif table["proposed"].any():
+            refused[cell] = f"{int(table['proposed'].sum())} of {len(table)} assignments are no random sample but TPE's"
+        elif table["promoted"].any():
+            refused[cell] = f"{int(table['promoted'].sum())} of {len(table)} assignments were promoted to more seeds"
         elif not len(values):
             refused[cell] = "no trial has a score"
         else:

@@ -28,6 +28,8 @@ COLUMNS = (
     *("study", "benchmark", "backbone", "task", "method", "assignment_id", "trial_id", "seed", "status", "score"),
     *("best_epoch", "epochs", "trainable_parameters", "seconds"),
 )
+#: How an adaptive search came to a trial, in frames that have such trials; see ``analysis/selection.py``.
+ADAPTIVE = ("strategy", "promotion")
 HYPERPARAMETER = "hp."
 _SHOWN = 25  # problems printed in a message; all of them stand in FrameError.problems
 _PAGE = 1000  # runs per request to MLflow
@@ -84,6 +86,8 @@ def tidy(raw: pd.DataFrame, source: str = "runs", lines: list[int] | None = None
         elif column in _REAL:
             parsed = list(_numbers(column, values, where, problems))
             columns[column] = np.array([np.nan if v is None else v for v in parsed], dtype="float64")
+        elif column in ADAPTIVE:
+            columns[column] = pd.array(["" if v is None or v != v else str(v) for v in values], dtype="str")
         elif column.startswith(HYPERPARAMETER):
             columns[column] = hyperparameter_series(values)
         else:
@@ -293,5 +297,6 @@ def _row(data: Any, study: str) -> dict[str, Any]:
     row |= {name: tags.get(f"aot.{name}") for name in names}
     row["seed"] = data.params.get("seed")
     row |= {name: metrics.get(name) for name in ("score", "best_epoch", "epochs", "trainable_parameters", "seconds")}
+    row |= {name: tags[f"aot.{name}"] for name in ADAPTIVE if tags.get(f"aot.{name}")}
     own = {k: v for k, v in data.params.items() if k != "seed" and not k.startswith("protocol.")}
     return row | {f"{HYPERPARAMETER}{name}": own[name] for name in sorted(own)}

@@ -2,6 +2,9 @@
 
 Pure functions of a frame. Statistics use every trial with a score that is ``finished`` or ``diverged`` (a diverged
 trial keeps the best score it reached); ``failed`` and ``pruned`` trials give no number and are counted beside it.
+
+An adaptive search gives assignments unequal chances. Where some were promoted, the best is chosen among those that got
+all seeds; an assignment of which a seed was cut short is chosen only where there is no other.
 """
 
 from __future__ import annotations
@@ -10,7 +13,7 @@ import math
 
 import pandas as pd
 
-from analysis.frame import STATUSES, hyperparameters
+from analysis.frame import ADAPTIVE, STATUSES, hyperparameters
 
 CELL = ["benchmark", "backbone", "task", "method"]
 SCORED = ("finished", "diverged")
@@ -28,12 +31,15 @@ def assignments(frame: pd.DataFrame) -> pd.DataFrame:
 
     ``median`` and ``std`` (sample deviation; NaN with one seed) of the score over seeds in percent, ``n_seeds`` (trials
     with a score that counts), ``n_trials`` and ``n_finished``, ``n_diverged``, ``n_failed``, ``n_pruned``,
-    ``trainable_parameters``, ``seconds`` (sum over seeds), and the ``hp.NAME`` columns.
+    ``trainable_parameters``, ``seconds`` (sum over seeds), ``promoted`` (it got all seeds for its first), ``proposed``
+    (by TPE), and the ``hp.NAME`` columns.
     """
     counted = counts(frame)
     work = frame.assign(value=frame["score"].where(counted), counted=counted)
     work = work.assign(**{f"n_{status}": work["status"] == status for status in STATUSES})
     # Sorted, so that the same scores in another order of seeds give the same deviation to the last bit.
+    adaptive = {name: frame.get(name, "") for name in ADAPTIVE}
+    work = work.assign(promoted=adaptive["promotion"] == "promoted", proposed=adaptive["strategy"] == "tpe")
     groups = work.sort_values("value").groupby([*CELL, "assignment_id"], sort=True)
     table = groups.agg(
         median=("value", "median"),
@@ -43,6 +49,8 @@ def assignments(frame: pd.DataFrame) -> pd.DataFrame:
         **{f"n_{status}": (f"n_{status}", "sum") for status in STATUSES},
         trainable_parameters=("trainable_parameters", "max"),
         seconds=("seconds", "sum"),
+        promoted=("promoted", "any"),
+        proposed=("proposed", "any"),
     )
     names = hyperparameters(frame)
     return (table.join(groups[names].first()) if names else table).reset_index()
@@ -55,12 +63,15 @@ def best(table: pd.DataFrame) -> pd.DataFrame:
     then to fewer trainable parameters, then to the smaller ``assignment_id``. The number of seeds behind a median takes
     no part in the choice; ``fewer_seeds`` says where the winner has fewer than some assignment of its cell was given.
 
+    ``n_promoted`` counts the assignments that were promoted, zero where none was.
     ``n_assignments``, ``n_trials`` and ``n_failed``, ``n_diverged``, ``n_pruned`` count the whole cell. A cell without
     a score keeps its row, with an empty median and no ``assignment_id``.
     """
     order = table.assign(_median=-table["median"].round(_DIGITS), _std=table["std"].round(_DIGITS))
-    keys = [*CELL, "_median", "_std", "trainable_parameters", "assignment_id"]
-    winners = order.sort_values(keys, na_position="last").drop_duplicates(CELL).drop(columns=["_median", "_std"])
+    order["_rank"] = _rank(table)
+    keys = [*CELL, "_rank", "_median", "_std", "trainable_parameters", "assignment_id"]
+    winners = order.sort_values(keys, na_position="last").drop_duplicates(CELL)
+    winners = winners.drop(columns=["_rank", "_median", "_std"])
     empty = winners["median"].isna()
     winners["assignment_id"] = winners["assignment_id"].where(~empty)
     counted = [f"n_{status}" for status in STATUSES]
@@ -70,11 +81,21 @@ def best(table: pd.DataFrame) -> pd.DataFrame:
         seeds_given=("n_trials", "max"),
         cell_trials=("n_trials", "sum"),
         **{f"cell_{name}": (name, "sum") for name in counted},
+        n_promoted=("promoted", "sum"),
     )
-    result = winners.drop(columns=["n_trials", *counted]).merge(cells.reset_index(), on=CELL)
+    result = winners.drop(columns=["n_trials", "promoted", "proposed", *counted]).merge(cells.reset_index(), on=CELL)
     result = result.rename(columns={f"cell_{name}": name for name in counted} | {"cell_trials": "n_trials"})
     result["fewer_seeds"] = (result["n_seeds"] < result["seeds_given"]) & result["median"].notna()
     return result.sort_values(CELL, ignore_index=True)
+
+
+def _rank(table: pd.DataFrame) -> pd.Series:
+    """0 for assignments that can be chosen, 1 for those that are only where there is no such, 2 without a score."""
+    cells = [table[name] for name in CELL]
+    after_promotion = table["promoted"].groupby(cells).transform("any")
+    all_seeds = table["n_trials"] == table["n_trials"].groupby(cells).transform("max")
+    unequal = (after_promotion & ~all_seeds) | (table["n_pruned"] > 0)
+    return unequal.astype(int).where(table["median"].notna(), 2)
 
 
 def macro(winners: pd.DataFrame) -> pd.DataFrame:

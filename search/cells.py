@@ -105,6 +105,17 @@ class CellSearch:
             later = self._places(self.assignments) * (len(self._seeds) - 1)
         return self._unasked * len(self._first_seeds) + later
 
+    def origin(self, trial: Trial) -> dict[str, str]:
+        """What a report must know of how the trial came about: adaptive searches draw no fair sample.
+
+        ``strategy`` where scores chose the assignment; ``promotion``: ``first`` for the first seed of an assignment,
+        ``promoted`` for the others, which only the best assignments get.
+        """
+        told = {"strategy": "tpe"} if self._settings.strategy == "tpe" else {}
+        if self._settings.promote is not None:
+            told["promotion"] = "first" if trial.seed == self._seeds[0] else "promoted"
+        return told
+
     def next(self, most: int | None = None) -> Pack | None:
         """The next pack to train, of at most so many trials; None where there is none, or none before others ended."""
         if not self._queue:

@@ -57,6 +57,7 @@ class Entry:
     """A trial and how it ended; everything that the tracking store needs to know of it.
 
     ``time``: seconds since 1970 at which the result came. ``history``: ``[epoch, score, train_loss, seconds]`` each.
+    ``search``: what a report must know of the search (``search.cells.CellSearch.origin``); empty for a plain one.
     """
 
     time: float
@@ -80,9 +81,18 @@ class Entry:
     metrics: Mapping[str, float] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
     git_commit: str = ""
+    search: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, study: str, trial: Trial, result: Result, versions: Mapping[str, str], git_commit: str) -> Entry:
+    def of(
+        cls,
+        study: str,
+        trial: Trial,
+        result: Result,
+        versions: Mapping[str, str],
+        git_commit: str,
+        search: Mapping[str, str] | None = None,
+    ) -> Entry:
         """The entry of a result that has just come."""
         return cls(
             time=time.time(),
@@ -106,6 +116,7 @@ class Entry:
             metrics=dict(result.metrics),
             versions=versions,
             git_commit=git_commit,
+            search=search or {},
         )
 
     @property
@@ -124,6 +135,8 @@ class Entry:
     def line(self) -> bytes:
         """Strict JSON of the entry, with the end of the line; numbers that are not finite are written as text."""
         values = {f.name: getattr(self, f.name) for f in fields(self)}
+        if not self.search:
+            del values["search"]  # the lines of plain searches stay as they ever were
         return json.dumps(_written(values), separators=(",", ":"), allow_nan=False).encode() + b"\n"
 
     @classmethod

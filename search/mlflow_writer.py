@@ -195,6 +195,7 @@ def _cell_tags(entry: Entry, kind: str) -> dict[str, str]:
 
 def _trial_tags(entry: Entry) -> dict[str, str]:
     own = {"study": entry.study, "trial_id": entry.trial_id, "assignment_id": entry.assignment_id}
+    own |= entry.search  # strategy, promotion
     return {**_cell_tags(entry, "trial"), **{f"aot.{name}": value for name, value in own.items()}}
 
 

@@ -17,7 +17,10 @@ from search.view import duration
 def plan(study: Study, work: Plan, sizes: Sequence[Size], console: Console | None = None) -> None:
     """Print the cells of a plan and their sums, and the trainable parameters of each method and rank, to stdout."""
     console = console or Console()
-    console.print(_cells(study, work), _parameters(study, sizes), sep="\n")
+    console.print(_cells(study, work))
+    if undecided := work.counts["undecided"]:
+        console.print(f"At most so many: {undecided:,} of the trials depend on the scores of others.\n", soft_wrap=True)
+    console.print(_parameters(study, sizes))
 
 
 def _table(title: str) -> Table:
@@ -42,7 +45,7 @@ def _cells(study: Study, work: Plan) -> Table:
         if before is not None and place != before:
             table.add_section()
         shown = ("", "") if place == before else place
-        numbers = (cell.assignments, len(cell.trials), cell.finished, len(cell.packs))
+        numbers = (cell.assignments, cell.total, cell.finished, len(cell.packs))
         table.add_row(*shown, cell.method, *(f"{number:,}" for number in numbers))
         before = place
     return table
@@ -129,7 +132,8 @@ def _totals(found: Estimate) -> list[str]:
     devices = f"{found.devices} {'GPU' if found.device == 'GPU' else 'CPU core'}{'s' if found.devices > 1 else ''}"
     places = "1 pack" if found.places == 1 else f"{found.places} packs"
     lines = [] if found.about is None else [f"about {_total(found, found.about)}"]
-    lines.append(f"at most {_total(found, found.at_most)}")
+    if found.about != found.at_most:
+        lines.append(f"at most {_total(found, found.at_most)}")
     return [f"On {devices}, {places} at once:", *lines]
 
 

@@ -100,7 +100,8 @@ def connect(address: str | None = None) -> Cluster:
         raise SubmitError(f"the cluster at {url} refuses the token from {origin}; {_TOKEN}")
     if answer.status_code != 200 or "ray_version" not in answer.text:
         raise SubmitError(f"what answers at {url} is no Ray dashboard; give the head's, such as {DEFAULT_ADDRESS}")
-    logging.getLogger("ray.dashboard.modules.dashboard_sdk").setLevel(logging.ERROR)  # we say what is sent
+    for name in ("ray", "ray.dashboard.modules.dashboard_sdk", "ray.dashboard.modules.job.sdk"):
+        logging.getLogger(name).setLevel(logging.ERROR)  # we say ourselves what is sent
     # Ray would let its variables win over the address that was asked for, and look for a token by itself.
     with _told(url), environment({"RAY_API_SERVER_ADDRESS": url}):
         return Cluster(url, answer.json()["ray_version"], JobSubmissionClient(url, headers=headers))
@@ -152,8 +153,8 @@ def _told(url: str) -> Iterator[None]:
     except (AuthenticationError, aiohttp.WSServerHandshakeError) as error:
         raise SubmitError(f"the cluster at {url} refuses the token; {_TOKEN}") from error
     except RuntimeError as error:  # Ray's client raises plain ones, with the server's traceback
-        reason = (str(error).strip() or type(error).__name__).splitlines()[-1][:300]
-        raise SubmitError(f"the cluster at {url} refuses: {reason}; its dashboard there says more") from error
+        reason = (str(error).strip() or type(error).__name__).splitlines()[-1].rstrip(".")[:300]
+        raise SubmitError(f"the cluster at {url} refuses: {reason}; the log of its dashboard says more") from error
 
 
 def _local(host: str | None) -> bool:
@@ -213,10 +214,14 @@ def jobs(cluster: Cluster) -> list[Job]:
 
 
 def _job(details: JobDetails) -> Job:
-    started, ended = (t and datetime.fromtimestamp(t / 1000).astimezone() for t in (details.start_time, details.end_time))
     status = details.status.value.lower()
     reason = (details.message or "").split(", last available logs")[0].strip() if status == "failed" else ""
-    return Job(details.submission_id, details.metadata["study"], status, started, ended, reason)
+    study = (details.metadata or {})["study"]
+    return Job(details.submission_id or "", study, status, _time(details.start_time), _time(details.end_time), reason)
+
+
+def _time(milliseconds: int | None) -> datetime | None:
+    return None if milliseconds is None else datetime.fromtimestamp(milliseconds / 1000).astimezone()
 
 
 def find(cluster: Cluster, job_id: str) -> Job:

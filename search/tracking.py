@@ -15,7 +15,7 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from functools import cache
 from importlib import metadata
@@ -31,6 +31,9 @@ ROOT = Path(__file__).parents[1]
 LOG_NAME = "mlflow.log"
 SECONDS_WITHOUT_A_WORD = 5
 RESTARTS = 3  # of a writer that died
+
+
+Origin = Callable[[Trial], Mapping[str, str]]
 
 
 class Store:
@@ -83,11 +86,16 @@ class Store:
         if self._writer is not None:
             self._writer.keep_alive()
 
-    def record(self, results: Iterable[tuple[Trial, Result]]) -> None:
-        """Write results to the journal; they are on disk when this returns. OSError where the disk takes none."""
+    def record(self, results: Iterable[tuple[Trial, Result]], origin: Origin = lambda trial: {}) -> None:
+        """Write results to the journal; they are on disk when this returns. OSError where the disk takes none.
+
+        ``origin``: what a report must know of the search that a trial comes from (``Entry.search``).
+        """
         if self._journal is None or self._writer is None:
             raise RuntimeError(f"the store of study {self.study!r} is not open: call open() first")
-        entries = [Entry.of(self.study, trial, result, versions(), git_commit()) for trial, result in results]
+        entries = [
+            Entry.of(self.study, trial, result, versions(), git_commit(), origin(trial)) for trial, result in results
+        ]
         self._journal.append(entries)
         self._writer.keep_alive()
 

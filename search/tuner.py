@@ -21,7 +21,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from ray import tune
-from ray.tune import Callback, TuneError
+from ray.tune import Callback, Stopper, TuneError
 from ray.tune.search import Searcher
 
 from search._process import environment, interruptible, quiet
@@ -55,6 +55,7 @@ MAX_PENDING = 4
 _ENVIRONMENT = {
     "RAY_AIR_NEW_OUTPUT": "0",
     "RAY_USAGE_STATS_ENABLED": "0",
+    "TUNE_FORCE_TRIAL_CLEANUP_S": "10",  # a worker in the middle of an epoch is not waited for
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
     "TUNE_DISABLE_SIGINT_HANDLER": "1",
     "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",
@@ -101,7 +102,7 @@ def run(study: Study, *, address: str | None = None, view: View, train: str = TR
                 _check_storage(study.folder)
                 store.expect_results()
                 job = Job(None, train, _absolute(study.folder), _cache_dir(study.storage), _threads(study.resources))
-                with interruptible() as interrupted, connected(study.resources, address):
+                with connected(study.resources, address), interruptible() as interrupted:
                     driver = Driver(work, job, store, view, interrupted, known)
                     counts, stopped = driver.search(store.folder / "tune")
         finally:
@@ -192,7 +193,6 @@ class Driver(Callback):
         self._sharing = Sharing(work.study.name)
         self._running: dict[str, Running] = {}
         self._fault: RunError | None = None
-        self._spent = ""
         self._told: object = None
         self._looked = -math.inf
         self._store, self._view, self._interrupted = store, view, interrupted
@@ -214,6 +214,7 @@ class Driver(Callback):
                     name="packs",
                     search_alg=self._searcher,
                     scheduler=PatienceScheduler(self._comparisons),
+                    stop=_Until(self._spending),
                     num_samples=-1,
                     storage_path=str(folder.absolute()),
                     verbose=0,
@@ -225,21 +226,16 @@ class Driver(Callback):
                 )
         except TuneError as error:  # Tune wraps what its callbacks raise
             raise self._fault or RunError(f"Ray Tune stopped: {str(error).strip().splitlines()[-1]}") from error
-        except KeyboardInterrupt:
-            if not self._spent:
-                raise
         finally:
             shutil.rmtree(folder, ignore_errors=True)
+        spent = self._spending.exceeded() if self._searcher.wanted else ""
         if self._work.budget_is_spent:
-            self._spent = f"{self._study.search.budget.trials} trials are trained (search.budget.trials)"
-        return self.counts, self._spent
+            spent = f"{self._study.search.budget.trials} trials are trained (search.budget.trials)"
+        return self.counts, spent
 
     def on_step_begin(self, iteration: int, trials: list[Any], **info: Any) -> None:
         if self._interrupted.is_set():
             raise KeyboardInterrupt
-        if exceeded := self._spending.exceeded():
-            self._spent = exceeded
-            raise KeyboardInterrupt  # the one way in which Tune ends without a word to its trials
         if time.monotonic() - self._looked >= BEAT_SECONDS:
             self._looked = time.monotonic()
             self._look_around()
@@ -317,7 +313,7 @@ class Driver(Callback):
     def _record(self, results: list[tuple[Trial, Result]]) -> None:
         if results:
             try:
-                self._store.record(results)
+                self._store.record(results, self._work.origin)
             except OSError as error:
                 self._fault = RunError(f"results cannot be written down: {error}; make room, then start again")
                 raise self._fault from error
@@ -326,6 +322,19 @@ class Driver(Callback):
                 self._work.tell(trial, result.status, result.score)
                 self._spending.trial(trial.id, result.seconds)
                 self._view.result(trial, result)
+
+
+class _Until(Stopper):
+    """Ends Tune when the budget is spent; what is in training stays where its last checkpoint is."""
+
+    def __init__(self, spending: Spending) -> None:
+        self._spending = spending
+
+    def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
+        return False
+
+    def stop_all(self) -> bool:
+        return bool(self._spending.exceeded())
 
 
 def _comparisons(work: Work, known: Mapping[str, Known]) -> dict[CellName, Comparison]:

@@ -67,6 +67,10 @@ class Work:
                 return pack
         return None
 
+    def origin(self, trial: Trial) -> dict[str, str]:
+        """See ``CellSearch.origin``."""
+        return self.cells[cell_of(trial)].origin(trial)
+
     def tell(self, trial: Trial, status: str, score: float | None) -> None:
         """How a trial ended."""
         self.cells[cell_of(trial)].tell(trial, status, score)

@@ -125,6 +125,14 @@ def _notes(winners: pd.DataFrame, macros: pd.DataFrame) -> list[str]:
     fewer = _by_method(winners[winners["fewer_seeds"]], lambda row: f"{row['n_seeds']} of {row['seeds_given']}")
     if fewer:
         notes.append(f"‡ The best assignment rests on fewer seeds than its cell was given: luck weighs more. {fewer}.")
+    promoted = _by_method(
+        winners[winners["n_promoted"] > 0], lambda row: f"{row['n_promoted']} of {row['n_assignments']}"
+    )
+    if promoted:
+        notes.append(
+            "Promotion: after the first seed, only the best assignments got the others, and the entry is one of them. "
+            f"{promoted}."
+        )
     if (~macros["complete"] & (macros["n_tasks"] > 0)).any():
         notes.append("A macro followed by (k/n) is over k of the n tasks and is not ranked.")
     return notes

@@ -6,7 +6,6 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -30,8 +29,8 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for machines."
 def register(app: typer.Typer) -> None:
     """Add the commands to ``aot``."""
     app.command(
-        epilog="Examples: `aot submit studies/demo.yaml`; `aot submit studies/demo.yaml --address http://127.0.0.1:8265 "
-        "--follow`; the same command again trains what is missing"
+        epilog="Examples: `aot submit studies/demo.yaml`; `aot submit studies/demo.yaml --follow "
+        "--address http://127.0.0.1:8265`; the same command again trains what is missing"
     )(submit)
     app.command(epilog="Example: `aot status aot-demo-20261123-1405-ab12`")(status)
     app.command(epilog="Examples: `aot logs aot-demo-20261123-1405-ab12`; `aot logs -f aot-demo-20261123-1405-ab12`")(
@@ -80,7 +79,9 @@ def status(job: JobId, address: Address = None, as_json: AsJson = False) -> None
 def logs(
     job: JobId,
     address: Address = None,
-    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until the job is over; Ctrl-C ends it.")] = False,
+    follow: Annotated[
+        bool, typer.Option("--follow", "-f", help="Go on until the job is over; Ctrl-C ends it.")
+    ] = False,
 ) -> None:
     """Print what a job has printed on the cluster."""
     if follow:
@@ -144,7 +145,7 @@ def _next(job: Job) -> str:
         "pending": f"waiting to be started; watch it with: aot logs -f {job.id}",
         "running": f"running since {_time(job)}; watch it with: aot logs -f {job.id}",
         "succeeded": f"every trial is done, in {_time(job)}; see the results with: aot report STUDY",
-        "failed": f"failed after {_time(job)} ({_short(job.reason)}); see aot logs {job.id}, then submit the study again",
+        "failed": f"failed after {_time(job)} ({_short(job.reason)}); see aot logs {job.id}, then submit again",
         "stopped": f"stopped after {_time(job)}; what is finished is kept; submit the study again to go on",
     }[job.status]
 

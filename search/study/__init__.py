@@ -15,5 +15,5 @@ from search.study._problems import Problem, StudyError
 
 __all__ = [
     "Budget", "EarlyStopping", "Grid", "Grids", "Problem", "Range", "Resources", "Search", "Study", "StudyError",
-    "load", "spec_if_known",
+    "load", "relative_files", "spec_if_known",
 ]  # fmt: skip

@@ -146,7 +146,8 @@ def _tracking(problems: Collector, data: dict[str, Any]) -> str | None:
     if tracking is None and (tracking := os.environ.get("MLFLOW_TRACKING_URI") or None):
         rule = f"is left out, so MLFLOW_TRACKING_URI counts here, which {rule}"
     if tracking is not None and tracking.split("://")[0].split("+")[0] not in _TRACKING:
-        problems.add(("tracking",), rule, tracking, known=[f"{scheme}://" for scheme in _TRACKING])
+        shown = re.sub(r"//[^/@]*@", "//***@", tracking)  # it may hold a password
+        problems.add(("tracking",), rule, shown, known=[f"{scheme}://" for scheme in _TRACKING])
     return tracking
 
 

@@ -108,6 +108,19 @@ def test_cells_cut_short_or_without_scores_are_refused_with_the_reason(make_runs
     }
 
 
+def test_assignments_that_scores_chose_are_refused_with_the_reason(make_runs: Callable) -> None:
+    frame = make_runs(methods=("lora", "bitfit", "adapters"), tasks=("rte",), seeds=2)
+    lora, bitfit = (frame["method"] == m for m in ("lora", "bitfit"))
+    frame["strategy"] = np.where(lora, "tpe", "")
+    frame["promotion"] = np.where(bitfit, np.where(frame["seed"] == 0, "first", "promoted"), "")
+    few = bitfit & (frame["seed"] > 0) & (frame["hp.learning_rate"] != 1e-4)
+    table, refused = evp.curves(tidy(frame[~few]))
+    assert table["method"].unique().tolist() == ["adapters"]
+    reasons = {cell[3]: why for cell, why in refused.items()}
+    assert "are no random sample but TPE's" in reasons["lora"]
+    assert "were promoted to more seeds" in reasons["bitfit"]
+
+
 def test_wrong_requests_are_told() -> None:
     with pytest.raises(ValueError, match="'v' or 'u', but is 'w'"):
         evp.weights(3, np.array([1]), "w")  # type: ignore[arg-type]

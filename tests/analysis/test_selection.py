@@ -3,13 +3,14 @@
 import math
 import statistics
 from collections.abc import Callable
+from pathlib import Path
 
 import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from analysis.frame import tidy
+from analysis.frame import read, tidy, write
 from analysis.reports.paper import published
 from analysis.selection import assignments, best, macro
 from analysis.tables import rounded
@@ -161,3 +162,32 @@ def test_the_papers_medians_give_the_papers_macro(paper_runs: pd.DataFrame) -> N
 def test_large_frames_are_quick(make_runs: Callable) -> None:
     table = assignments(make_runs(tasks=("rte", "cola"), seeds=2))
     assert len(table) == 2 * (6 * 12 + 2 * 4)
+
+
+class TestAdaptiveSearches:
+    def test_after_a_promotion_the_best_is_one_with_all_seeds(self) -> None:
+        """The first seed of ``c`` is above every median, and rests on luck alone."""
+        rows = [trial(a, 0, s, promotion="first") for a, s in (("a", 80.0), ("b", 81.0), ("c", 79.9), ("d", 60.0))]
+        rows += [trial("a", s, 78.0 + s, promotion="promoted") for s in (1, 2)]
+        rows += [trial("b", s, 70.0 + s, promotion="promoted") for s in (1, 2)]
+        row = winner(*rows)
+        assert (row["assignment_id"], row["median"], row["n_seeds"]) == ("a", 80.0, 3)
+        assert (row["n_promoted"], row["n_assignments"], row["fewer_seeds"]) == (2, 4, False)
+        table = assignments(tidy(pd.DataFrame(rows))).set_index("assignment_id")
+        assert table["promoted"].to_dict() == {"a": True, "b": True, "c": False, "d": False}
+
+    def test_before_the_promotion_the_first_seeds_count(self) -> None:
+        row = winner(trial("a", 0, 80.0, promotion="first"), trial("b", 0, 81.0, promotion="first"))
+        assert (row["assignment_id"], row["n_promoted"]) == ("b", 0)
+
+    def test_survivors_of_an_assignment_that_was_cut_short_do_not_win(self) -> None:
+        rows = [trial("a", 0, 90.0), trial("a", 1, 50.0, status="pruned"), trial("b", 0, 80.0), trial("b", 1, 81.0)]
+        assert winner(*rows)["assignment_id"] == "b"
+        assert winner(*rows[:2])["assignment_id"] == "a", "unless there is no other"
+
+    def test_frames_keep_how_a_trial_came_about(self, tmp_path: Path) -> None:
+        frame = tidy(pd.DataFrame([trial("a", 0, 80.0, promotion="first"), trial("b", 0, 81.0, strategy="tpe")]))
+        assert frame["promotion"].tolist() == ["first", ""]
+        for name in ("runs.csv", "runs.parquet"):
+            write(frame, tmp_path / name)
+            pd.testing.assert_frame_equal(read(tmp_path / name), frame)

@@ -10,6 +10,8 @@ so that every way to the end of a study gives the same results.
     memory      learning rate whose trials raise MemoryError, whatever the pack
     kill        by learning rate as text: how often a worker is killed in the middle of epoch 3
     no_patience the loop ends only after all epochs, and gives no results
+
+While there is a file ``<storage>/hold``, no epoch ends.
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ import math
 import os
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Generator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -43,8 +45,8 @@ class Progress:
     done: bool
 
 
-def train(pack: Pack, workspace: Workspace) -> Iterator[Progress]:
-    """One item per epoch; goes on from its checkpoint, with the results of before in the first item."""
+def train(pack: Pack, workspace: Workspace) -> Generator[Progress, Collection[str] | None, None]:
+    """One item per epoch; takes ids to be cut short; goes on from its checkpoint, with the results of before in the first item."""
     wishes = _wishes(workspace)
     if len(pack.trials) > wishes.get("members", math.inf):
         raise MemoryError(f"{len(pack.trials)} members do not fit")
@@ -59,6 +61,8 @@ def train(pack: Pack, workspace: Workspace) -> Iterator[Progress]:
     while active:
         epoch += 1
         time.sleep(wishes.get("seconds", 0))
+        while (Path(workspace.storage) / "hold").exists():
+            time.sleep(0.05)
         _fault(active, epoch, wishes, Path(workspace.storage))
         for trial in active:
             history[trial.id].append(epoch_of(trial, epoch, wishes))
@@ -68,9 +72,15 @@ def train(pack: Pack, workspace: Workspace) -> Iterator[Progress]:
         epochs = {t.id: history[t.id][-1] for t in active}
         active = [t for t in active if t.id not in {r.trial_id for r in results}]
         if wishes.get("no_patience"):
-            yield Progress(epoch, epochs, (), epoch >= 1_000)
+            cut = yield Progress(epoch, epochs, (), epoch >= 1_000)
         else:
-            yield Progress(epoch, epochs, results, not active)
+            cut = yield Progress(epoch, epochs, results, not active)
+        if cut:
+            behind = [t for t in active if t.id in cut]
+            active = [t for t in active if t.id not in cut]
+            if behind:
+                pruned = tuple(_pruned(t, history[t.id]) for t in behind)
+                yield Progress(epoch, {}, pruned, not active)
 
 
 def discard(pack: Pack, workspace: Workspace) -> None:
@@ -102,6 +112,11 @@ def _result(trial: Trial, status: Any, patience: Patience, history: list[Epoch],
     return Result(
         trial.id, status, patience.best, patience.best_epoch, tuple(history), 1_000, reason, None, {"f1": 1.0}
     )
+
+
+def _pruned(trial: Trial, history: list[Epoch]) -> Result:
+    best = max(history, key=lambda e: e.score)
+    return Result(trial.id, "pruned", best.score, best.epoch, tuple(history), 1_000, "cut short")
 
 
 def _fault(active: list[Trial], epoch: int, wishes: dict[str, Any], storage: Path) -> None:

@@ -2,70 +2,29 @@
 
 from __future__ import annotations
 
-import os
 import signal
-import subprocess
-import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import psutil
 import pytest
-from helpers.stub_study import TRAIN, logged, write_study
-from helpers.stub_training import epoch_of, result_of
+from helpers.drivers import assert_nothing_lost, count, in_journal, lines, ray_address, start
+from helpers.servers import until
+from helpers.stub_study import TRAIN, write_study
 
-from analysis import frame
 from search import study, tuner
-from search.plan import plan
 from search.view import View
-from trainables.trial import Result, Trial
 
-TESTS = Path(__file__).parents[1]
-
-
-def start(path: Path) -> subprocess.Popen[str]:
-    """``aot run`` with the stub, in a session of its own."""
-    paths = os.pathsep.join([str(TESTS.parent), str(TESTS)])
-    return subprocess.Popen(
-        [sys.executable, "-m", "helpers.stub_study", str(path)],
-        env={**os.environ, "PYTHONPATH": paths},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
-
-
-def until(condition: Callable[[], bool], seconds: float = 300) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "waited in vain"
-        time.sleep(0.05)
-
-
-def undisturbed(trial: Trial) -> Result:
-    """What the trial gives when nothing happens to it."""
-    history = []
-    while (result := result_of(trial, history, {})) is None:
-        history.append(epoch_of(trial, len(history) + 1, {}))
-    return result
+pytestmark = pytest.mark.timeout(900)
 
 
 @pytest.mark.usefixtures("ray_two_cpus")
-@pytest.mark.timeout(900)
 def test_a_study_whose_drivers_do_not_live_long(tmp_path: Path) -> None:
     seeds = list(range(12))
     path = write_study(tmp_path, {"seconds": 1.0}, seeds=seeds)
-    journal = tmp_path / "runs" / "stub" / "journal.jsonl"
-
-    def lines() -> int:
-        return journal.read_bytes().count(b"\n") if journal.exists() else 0
-
     # The first driver is killed in the middle of trials; a second one beside it is turned away.
     first = start(path)
     try:
-        until(lambda: lines() >= 2)
+        until(lambda: lines(path) >= 2, 300)
         second = start(path)
         children = [p for p in psutil.Process(first.pid).children(recursive=True) if "mlflow_process" not in str(p)]
         _, errors = second.communicate(timeout=300)
@@ -74,35 +33,47 @@ def test_a_study_whose_drivers_do_not_live_long(tmp_path: Path) -> None:
     finally:
         first.kill()
         first.communicate()
-    done = lines()
+    done = lines(path)
     assert 2 <= done < 24
-    until(lambda: not any(p.is_running() and p.status() != psutil.STATUS_ZOMBIE for p in children))
-    with open(journal, "ab") as file:
+    until(lambda: not any(p.is_running() and p.status() != psutil.STATUS_ZOMBIE for p in children), 300)
+    with open(tmp_path / "runs" / "stub" / "journal.jsonl", "ab") as file:
         file.write(b'{"time": 1, "study": "st')  # it was killed while it wrote
 
     # The third is interrupted, by Ctrl-C.
     write_study(tmp_path, {"seconds": 0.5}, seeds=seeds)
     third = start(path)
     try:
-        until(lambda: lines() >= done + 2)
+        until(lambda: lines(path) >= done + 2, 300)
         third.send_signal(signal.SIGINT)
         _, errors = third.communicate(timeout=300)
     finally:
         third.kill()
     assert third.returncode == 130
-    assert errors.count("was cut off (24 bytes) and is removed; its trial runs again") == 1
-    done = lines()
+    assert count(errors.splitlines(), "was cut off (24 bytes) and is removed; its trial runs again") == 1
+    done = lines(path)
     assert done < 24
 
     # The last one trains what is missing.
     write_study(tmp_path, {}, seeds=seeds)
-    trials = plan(study.load(path)).trials
     outcome = tuner.run(study.load(path), view=View(), train=TRAIN)
     assert outcome == tuner.Outcome(finished=24 - done, skipped=done)
-    runs = logged(tmp_path)
-    assert {trial_id: len(found) for trial_id, found in runs.items()} == {t.id: 1 for t in trials}
-    rows = frame.from_mlflow(f"sqlite:///{tmp_path}/runs/mlflow.db", "stub").set_index("trial_id")
-    for trial in trials:
-        expected, row = undisturbed(trial), rows.loc[trial.id]
-        assert (row["score"], row["best_epoch"]) == (expected.score, expected.best_epoch)
-        assert row["epochs"] == expected.epochs
+    assert_nothing_lost(path)
+
+
+@pytest.mark.usefixtures("ray_two_cpus")
+@pytest.mark.parametrize(("moment", "kept"), [("append", 2), ("appended", 3)])
+def test_a_driver_that_dies_while_it_writes_a_result_down(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], moment: str, kept: int
+) -> None:
+    """In the middle of a line of the journal, and between the journal and MLflow."""
+    path = write_study(tmp_path, seeds=[0, 1, 2])
+    driver = start(path, address=ray_address(), die=moment)
+    driver.communicate(timeout=300)
+    assert driver.returncode == -signal.SIGKILL
+    assert len(in_journal(study.load(path))) == kept
+
+    outcome = tuner.run(study.load(path), view=View(), train=TRAIN)
+    assert outcome == tuner.Outcome(finished=6 - kept, skipped=kept)
+    assert_nothing_lost(path)
+    said = capfd.readouterr().err.splitlines()
+    assert count(said, " bytes) and is removed; its trial runs again") == (1 if moment == "append" else 0)

@@ -6,10 +6,12 @@ import math
 from dataclasses import replace
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 from ray.tune.schedulers import TrialScheduler
 
-from search.schedulers import PackPatience, PatienceScheduler
+from search.schedulers import Comparison, PackPatience, PatienceScheduler
+from search.study import EarlyStopping
 from search.trainable import Job, Report
 from trainables import tasks
 from trainables.member import Member
@@ -107,3 +109,64 @@ def test_a_report_with_the_results_of_all_members_stops() -> None:
     result = Result(one.trials[0].id, "finished", 50.0, 1, (), 10)
     decision = PatienceScheduler().on_trial_result(None, tune_trial, {"report": Report([], [result])})
     assert decision == TrialScheduler.STOP
+
+
+class TestComparison:
+    """Ray's rules, trial by trial, against the same rules written down in a few lines."""
+
+    @pytest.mark.parametrize(("grace", "factor"), [(1, 3), (2, 2), (1, 4)])
+    def test_asha_keeps_the_top_part_of_each_rung(self, grace: int, factor: int) -> None:
+        rng = np.random.default_rng(grace * 10 + factor)
+        rule = EarlyStopping(rule="asha", grace_epochs=grace, reduction_factor=float(factor))
+        comparison = Comparison(rule, 20)
+        rungs: dict[int, list[float]] = {grace * factor**i: [] for i in range(5) if grace * factor**i <= 20}
+        for trial in range(60):
+            curve = np.cumsum(rng.normal(0.5, 1.0, 20)) + 50
+            stopped = None
+            for epoch in range(1, 20):
+                behind = False
+                if epoch in rungs:
+                    best = max(curve[:epoch])
+                    if rungs[epoch]:
+                        behind = best < np.percentile(rungs[epoch], 100 * (1 - 1 / factor))
+                    rungs[epoch].append(best)
+                assert comparison.update(str(trial), epoch, curve[epoch - 1]) == behind
+                if behind:
+                    stopped = epoch
+                    break
+            if stopped:
+                assert comparison.update(str(trial), stopped + 1, 100.0), "once behind, always behind"
+
+    def test_the_median_rule_compares_with_running_means(self) -> None:
+        rng = np.random.default_rng(1)
+        comparison = Comparison(EarlyStopping(rule="median", grace_epochs=2), 10)
+        curves: list[np.ndarray] = []
+        cut = 0
+        for trial in range(30):
+            curve = rng.normal(60, 5) + np.cumsum(rng.normal(0.5, 1.0, 10))
+            for epoch in range(1, 10):
+                means = [np.mean(c[1:epoch]) for c in curves if len(c) >= epoch >= 2]
+                behind = epoch >= 2 and len(means) >= 3 and max(curve[:epoch]) < np.median(means)
+                assert comparison.update(str(trial), epoch, curve[epoch - 1]) == behind
+                if behind:
+                    cut += 1
+                    curve = curve[:epoch]
+                    break
+            else:
+                curve = curve[:9]
+            curves.append(curve)
+        assert 3 < cut < 27
+
+    def test_a_score_that_is_not_finite_says_nothing(self) -> None:
+        comparison = Comparison(EarlyStopping(rule="asha"), 9)
+        for trial in range(5):
+            assert not comparison.update(str(trial), 1, 50.0 + trial)
+        assert not comparison.update("nan", 1, float("nan"))
+        assert comparison.update("low", 1, 1.0)
+
+    def test_nobody_is_cut_short_in_the_last_epoch(self) -> None:
+        comparison = Comparison(EarlyStopping(rule="asha", reduction_factor=2.0), 4)
+        for trial in range(9):
+            for epoch in range(1, 5):
+                behind = comparison.update(str(trial), epoch, 100.0 if epoch < 4 else 100.0 - trial)
+                assert not (behind and epoch == 4)
