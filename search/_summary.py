@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 from math import inf
 from statistics import median, stdev
@@ -15,6 +16,7 @@ class Score:
     status: str
     score: float | None
     trainable_parameters: float | None
+    promoted: bool = False
 
 
 @dataclass
@@ -38,15 +40,27 @@ class Summary:
         return numbers
 
     def best(self) -> str | None:
-        """The assignment of the highest median; of equal ones that of the smaller deviation, then fewer parameters."""
+        """The assignment of the highest median; of equal ones that of the smaller deviation, then fewer parameters.
+
+        After a promotion it is one with all seeds; one of which a seed was cut short only where there is no other. The
+        same rule as that of the reports (``analysis/selection.py``).
+        """
         scored = self._scored()
+        trials = Counter(v.assignment_id for v in self.scores.values())
+        most = max(trials.values(), default=0) if any(v.promoted for v in self.scores.values()) else 0
+        cut_short = {v.assignment_id for v in self.scores.values() if v.status == "pruned"}
         size = {v.assignment_id: v.trainable_parameters or 0.0 for v in self.scores.values()}
 
-        def rank(assignment: str) -> tuple[float, float, float, str]:
+        def rank(assignment: str) -> tuple[bool, float, float, float, str]:
             scores = scored[assignment]
-            return -median(scores), stdev(scores) if len(scores) > 1 else inf, size[assignment], assignment
+            unequal = trials[assignment] < most or assignment in cut_short
+            return unequal, -median(scores), stdev(scores) if len(scores) > 1 else inf, size[assignment], assignment
 
         return min(scored, key=rank, default=None)
+
+    def medians(self) -> dict[str, float]:
+        """The median over seeds of every assignment with a score."""
+        return {assignment: median(scores) for assignment, scores in self._scored().items()}
 
     def _scored(self) -> dict[str, list[float]]:
         scored: dict[str, list[float]] = {}

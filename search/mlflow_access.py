@@ -66,10 +66,17 @@ def open_experiment(client: MlflowClient, study: str) -> str:
     return experiment_id
 
 
-def check(study: str, tracking: str) -> None:
+def check_writable(study: str, tracking: str) -> None:
     """Raises RefusedError where this user may not write the study's runs there, AwayError where nobody can tell."""
     with translated(study, tracking, "EDIT"):
         open_experiment(client(tracking), study)
+
+
+def check_readable(study: str, tracking: str) -> None:
+    """Raises RefusedError where this user may not read the study's runs there, AwayError where nobody can tell."""
+    if not tracking.startswith("sqlite:"):  # asking would make the file
+        with translated(study, tracking, "READ"):
+            client(tracking).get_experiment_by_name(study)
 
 
 @contextmanager

@@ -78,6 +78,7 @@ class Writer:
                 tags["aot.status"],
                 metrics.get("score"),
                 metrics.get("trainable_parameters"),
+                tags.get("aot.promotion") == "promoted",
             )
 
     def _cell(self, cell: Cell) -> Summary:
@@ -92,7 +93,8 @@ class Writer:
                 self.todo.pop(entry.trial_id, None)
             else:
                 self.todo[entry.trial_id] = begin
-            score = Score(entry.assignment_id, entry.status, entry.score, entry.trainable_parameters)
+            promoted = entry.search.get("promotion") == "promoted"
+            score = Score(entry.assignment_id, entry.status, entry.score, entry.trainable_parameters, promoted)
             summary = self._cell(entry.cell)
             if summary.scores.get(entry.trial_id) != score:
                 summary.scores[entry.trial_id], summary.changed = score, True

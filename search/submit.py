@@ -1,7 +1,7 @@
 """Studies as jobs on a Ray cluster: sent there, watched, stopped.
 
     cluster = connect("http://127.0.0.1:8265")
-    job = submit(cluster, Path("study.yaml"), say)
+    job = submit(cluster, study, Path("study.yaml"), say)
     find(cluster, job.id), logs(cluster, job.id), stop(cluster, job.id)
 
 The code travels with the study as a small package (Ray's ``working_dir``), so that methods and tasks added here are
@@ -34,7 +34,7 @@ from ray.job_submission import JobDetails, JobSubmissionClient, JobType
 
 from search._process import environment
 from search._upload import stage
-from search.study import load
+from search.study import Study
 
 DEFAULT_ADDRESS = "http://127.0.0.1:8265"
 FOLDER = "~/aot-search"
@@ -90,6 +90,8 @@ def connect(address: str | None = None) -> Cluster:
         SubmitError: nobody answers there, the token is missing or wrong, or the address is of another kind.
     """
     url, (token, origin) = _url(address), _token()
+    if len(token.split()) > 1:  # as a header it would be refused, and shown
+        raise SubmitError(f"the token from {origin} must be one word; {_TOKEN}")
     headers = {"Authorization": f"Bearer {token}"} if token else {}
     with _told(url):
         answer = requests.get(f"{url}/api/version", headers=headers, timeout=(_CONNECT_SECONDS, _ANSWER_SECONDS))
@@ -164,15 +166,13 @@ def _local(host: str | None) -> bool:
 # --- Jobs -------------------------------------------------------------------------------------------------------------
 
 
-def submit(cluster: Cluster, path: Path, say: Callable[[str], None]) -> Job:
-    """Send a study to the cluster and start it there; returns as soon as the cluster has it.
+def submit(cluster: Cluster, study: Study, path: Path, say: Callable[[str], None]) -> Job:
+    """Send a study, read from ``path``, to the cluster and start it there; returns as soon as the cluster has it.
 
     Raises:
-        StudyError: the file breaks a rule.
-        UploadError: it names files that cannot travel.
+        UploadError: the study names files that cannot travel.
         SubmitError: this cluster cannot run it, or is running it already.
     """
-    study = load(path, bind=False)
     if urlsplit(study.tracking).password and study.tracking in path.read_text():
         raise SubmitError(
             f"tracking in {path} holds a password, which would lie on the cluster for all to read; "
@@ -187,15 +187,16 @@ def submit(cluster: Cluster, path: Path, say: Callable[[str], None]) -> Job:
         if job.study == study.name and not job.over:
             raise SubmitError(f"study {study.name!r} is {job.status} as {job.id}; stop that first: aot stop {job.id}")
     job_id = f"aot-{study.name}-{datetime.now():%Y%m%d-%H%M}-{secrets.token_hex(2)}"
-    with tempfile.TemporaryDirectory(prefix="aot-submit-") as folder, _told(cluster.url):
+    with tempfile.TemporaryDirectory(prefix="aot-submit-") as folder:
         there, files, size = stage(path, Path(folder))
         say(f"sending {files} files, {size / 1e6:.1f} MB, to {cluster.url}")
-        cluster.client.submit_job(
-            entrypoint=entrypoint(there),
-            submission_id=job_id,
-            runtime_env={"working_dir": folder, "env_vars": {"RAY_JOB_STOP_WAIT_TIME_S": str(STOP_SECONDS)}},
-            metadata={"study": study.name},
-        )
+        with _told(cluster.url):
+            cluster.client.submit_job(
+                entrypoint=entrypoint(there),
+                submission_id=job_id,
+                runtime_env={"working_dir": folder, "env_vars": {"RAY_JOB_STOP_WAIT_TIME_S": str(STOP_SECONDS)}},
+                metadata={"study": study.name},
+            )
     return Job(job_id, study.name, "pending")
 
 
@@ -246,8 +247,11 @@ def follow(cluster: Cluster, job_id: str, show: Callable[[str], None]) -> Job:
     find(cluster, job_id)
 
     async def tail() -> None:
-        async for lines in cluster.client.tail_job_logs(job_id):
-            show(lines)
+        try:
+            async for lines in cluster.client.tail_job_logs(job_id):
+                show(lines)
+        except RuntimeError as error:  # Ray's word for a connection that ended before the job
+            raise ConnectionError(str(error)) from error
 
     with _told(cluster.url):
         asyncio.run(tail())

@@ -82,7 +82,7 @@ class Store:
         """
         if not self.tracking.startswith("sqlite:"):  # of a file nobody asks who one is
             with suppress(mlflow_access.AwayError):
-                mlflow_access.check(self.study, self.tracking)
+                mlflow_access.check_writable(self.study, self.tracking)
         if self._writer is not None:
             self._writer.keep_alive()
 

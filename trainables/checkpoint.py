@@ -103,8 +103,9 @@ class Storage:
 
         plain = {key: value.detach().cpu().contiguous() for key, value in tensors.items()}
         text = json.dumps(state)
-        metadata = {"state": text, "crc32": _checksum(plain, text)}
-        self.write(name, safetensors.torch.save(plain, metadata=metadata))
+        # One key: safetensors writes several in any order, and equal contents are to be equal files.
+        contents = json.dumps({"crc32": _checksum(plain, text), "state": text})
+        self.write(name, safetensors.torch.save(plain, metadata={"contents": contents}))
 
     def read_tensors(self, name: str) -> tuple[dict[str, Tensor], Any] | None:
         """What ``write_tensors`` wrote; None where there is no file, ValueError where it is damaged."""
@@ -118,10 +119,12 @@ class Storage:
             tensors = safetensors.torch.load(content)
             header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
             metadata = header["__metadata__"]
-            # Files of before there were checksums have none.
-            if "crc32" in metadata and metadata["crc32"] != _checksum(tensors, metadata["state"]):
+            if "contents" not in metadata:  # a file of before there were checksums
+                return tensors, json.loads(metadata["state"])
+            contents = json.loads(metadata["contents"])
+            if contents["crc32"] != _checksum(tensors, contents["state"]):
                 raise ValueError("its checksum is another one")
-            return tensors, json.loads(metadata["state"])
+            return tensors, json.loads(contents["state"])
         except (SafetensorError, KeyError, TypeError, ValueError) as error:
             raise ValueError(f"{self.shown(name)} is damaged ({error})") from error
 

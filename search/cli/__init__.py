@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import typer
 
-from search.cli import jobs, planning, results, running
+from search.cli import jobs, planning, replaying, results, running
 
 app = typer.Typer(
     name="aot",
@@ -19,7 +19,7 @@ app = typer.Typer(
     help="Compare fine-tuning methods on equal terms: one YAML file is a study, and every trial of it is trained once.",
     epilog="A first study: `aot run studies/demo.yaml`, then `aot report studies/demo.yaml --out report`",
 )
-for part in (planning, running, jobs, results):
+for part in (planning, running, jobs, results, replaying):
     part.register(app)
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from search.cli._shared import FAILED, INTERRUPTED, StudyFile, faults, say
+from search.cli._shared import FAILED, INTERRUPTED, StudyFile, faults, load, say
 
 if TYPE_CHECKING:
     from search.submit import Job
@@ -52,10 +52,8 @@ def submit(
     from search import submit as jobs
 
     with _faults():
-        from search.cli._shared import load
-
-        load(study_file, bind=False)  # a mistake in the study is told before the cluster is asked
-        job = jobs.submit(jobs.connect(address), study_file, say)
+        study = load(study_file, bind=False)  # its mistakes are told before the cluster is asked
+        job = jobs.submit(jobs.connect(address), study, study_file, say)
     typer.echo(job.id)
     if follow:
         _follow(address, job.id)

@@ -97,10 +97,15 @@ def report(
 
 def _runs(path: Path | None) -> DataFrame:
     from analysis import frame
+    from search.mlflow_access import AwayError, check_readable, masked
 
     assert path is not None
 
     study = load(path, bind=False)
+    try:
+        check_readable(study.name, study.tracking)
+    except AwayError as error:
+        fail(f"MLflow at {masked(study.tracking)} cannot be read ({error}); try again when it is back")
     return frame.from_mlflow(study.tracking, study.name)
 
 

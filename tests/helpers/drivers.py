@@ -64,9 +64,8 @@ def ray_address() -> str:
 
 
 def lines(path: Path) -> int:
-    """Of the study's journal, so far."""
-    file = path.parent / "runs" / "stub" / journal.FILE_NAME
-    return file.read_bytes().count(b"\n") if file.exists() else 0
+    """Of the journal beside the study, so far."""
+    return sum(file.read_bytes().count(b"\n") for file in (path.parent / "runs").glob(f"*/{journal.FILE_NAME}"))
 
 
 def count(said: list[str], *words: str) -> int:

@@ -12,6 +12,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import typer
 import yaml
 
 TRAIN = "helpers.stub_training"
@@ -120,15 +121,20 @@ def die(moment: str) -> None:
 
 
 def main() -> None:
-    """Runs a study with the stub, as a driver that a test can kill: FILE [ADDRESS [MOMENT]]."""
+    """``aot run`` with the stub, as a driver that a test can kill: FILE [ADDRESS [MOMENT]]."""
     from search import study, tuner
+    from search.cli._shared import faults
+    from search.journal import StudyBusyError
     from search.view import View
 
     path, address, moment = (*sys.argv[1:], "", "")[:3]
     if moment:
         die(moment)
     try:
-        outcome = tuner.run(study.load(Path(path)), address=address or None, view=View(), train=TRAIN)
+        with faults(StudyBusyError, tuner.RunError):
+            outcome = tuner.run(study.load(Path(path)), address=address or None, view=View(), train=TRAIN)
+    except typer.Exit as end:
+        sys.exit(end.exit_code)
     except KeyboardInterrupt:
         sys.exit(130)
     print(json.dumps(vars(outcome)))

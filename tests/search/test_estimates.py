@@ -13,7 +13,7 @@ from helpers.stub_study import write_study
 from typer.testing import CliRunner
 
 from search import study as studies
-from search.calibration import Measurement, epoch_seconds, example, measure, scaled
+from search.calibration import Measurement, calibrate, epoch_seconds, example, measure, scaled
 from search.cli import app
 from search.estimates import (
     PACK_SECONDS,
@@ -174,6 +174,24 @@ def test_a_real_cell_is_measured(tmp_path: Path) -> None:
     assert epoch_seconds(pack, cache, 1) > 0
     one, other = measure(pack, (32, 4), cache, 1), measure(pack, (16, 16), cache, 1)
     assert scaled(one, other, (100, 100)) < scaled(one, other, (1_000, 1_000))
+
+
+def test_cells_are_calibrated_in_processes_beside_this_one(tmp_path: Path) -> None:
+    study = loaded(tmp_path, protocol={"epochs": 2, "patience": 2, "max_length": 32, "train_rows": 32, "dev_rows": 16})
+    said: list[str] = []
+    paces = calibrate(study, plan(study).cells, said.append)
+    assert paces[SENTIMENT].seconds > 0
+    assert (paces[SENTIMENT].source, paces[SENTIMENT].epochs) == ("calibration", None)
+    assert said[0].startswith("1/1 minilm · demo/sentiment · bitfit")
+
+
+def test_a_cell_that_cannot_be_trained_is_told_and_left_out(tmp_path: Path) -> None:
+    study = loaded(tmp_path)
+    far = replace(study.backbones[0], source=str(tmp_path / "nowhere"), identity="nowhere")
+    said: list[str] = []
+    lost = study.model_copy(update={"backbones": (far,)})
+    assert calibrate(lost, plan(lost).cells, said.append) == {}
+    assert "cannot be measured" in said[0]
 
 
 def test_the_pack_that_stands_for_a_cell_of_an_adaptive_search(tmp_path: Path) -> None:

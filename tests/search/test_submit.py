@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import sqlite3
 import subprocess
 import sys
@@ -175,17 +176,21 @@ def test_files_that_cannot_travel_are_told(tmp_path: Path) -> None:
     assert not (tmp_path / "stage").exists()
 
 
+def send(cluster: submit.Cluster, path: Path) -> None:
+    submit.submit(cluster, study.load(path, bind=False), path, print)
+
+
 def test_a_cluster_with_another_ray_is_told_both_versions(tmp_path: Path) -> None:
     other = submit.Cluster("http://head:8265", "2.9.0", None)  # type: ignore[arg-type] - it is not asked
     with pytest.raises(submit.SubmitError, match=rf"runs Ray 2\.9\.0, and here is Ray {ray.__version__}; .*Dockerfile"):
-        submit.submit(other, write_study(tmp_path), print)
+        send(other, write_study(tmp_path))
 
 
 def test_a_password_does_not_travel(tmp_path: Path) -> None:
     path = write_study(tmp_path, tracking="http://me:hush@mlflow:5000")
     cluster = submit.Cluster("http://head:8265", ray.__version__, None)  # type: ignore[arg-type] - it is not asked
     with pytest.raises(submit.SubmitError, match="MLFLOW_TRACKING_URI on the head") as caught:
-        submit.submit(cluster, path, print)
+        send(cluster, path)
     assert "hush" not in str(caught.value)
 
 
@@ -253,6 +258,11 @@ def test_without_the_right_token_nothing_is_told(
     monkeypatch.delenv("RAY_AUTH_TOKEN")
     monkeypatch.setenv("RAY_AUTH_TOKEN_PATH", str(tmp_path / "nothing"))
     assert "nothing cannot be read (No such file or directory)" in aot(*ask)
+    (tmp_path / "two").write_text(f"{cluster.token}\nhush")
+    monkeypatch.setenv("RAY_AUTH_TOKEN_PATH", str(tmp_path / "two"))
+    words = aot(*ask)
+    assert "must be one word" in words
+    assert cluster.token not in words
     monkeypatch.setenv("RAY_AUTH_TOKEN_PATH", str(cluster.token_file))
     assert runner.invoke(app, list(ask)).exit_code == 0
 
@@ -262,6 +272,14 @@ def test_a_job_that_is_not_there(client: Nodes) -> None:
         words = aot(command, "aot-nothing")
         assert words.startswith(f"no job 'aot-nothing' on the cluster at {client.url}; ")
         assert words.count("\n") == 1
+
+
+def test_a_study_with_large_files_is_not_sent(client: Nodes, tmp_path: Path) -> None:
+    path = write_study(tmp_path, study="large")
+    with open(tmp_path / "data" / "train.csv", "r+b") as file:
+        file.truncate(_upload.MAX_BYTES + 1)
+    assert aot("submit", path).startswith("files beside a study travel with it up to 50 MB, but ")
+    assert "large" not in {job["study"] for job in told("list")}
 
 
 @pytest.mark.timeout(900)
@@ -278,14 +296,17 @@ def test_a_study_is_submitted_watched_stopped_and_finished(client: Nodes, tmp_pa
     until(lambda: "6 to train" in runner.invoke(app, ["logs", first]).stdout)
     assert told("status", first)["status"] == "running"
 
+    watch_for_a_while(first, client)
+
     # While it runs, nobody else may: neither a second submission nor a driver on the head.
     assert f"study 'films' is running as {first}; stop that first: aot stop {first}" in aot("submit", path)
     second = run("run", path, "--address", f"127.0.0.1:{client.port}", nodes=client, cwd=client.home / "aot-search")
     assert second.returncode == 2, second.stderr
     assert "study 'films' is being run by process " in second.stderr
 
-    until(lambda: lines(journal) >= 1)
     secret_is_nowhere(client)
+
+    until(lambda: lines(journal) >= 1)
     stopped = runner.invoke(app, ["stop", first])
     assert (stopped.exit_code, stopped.stdout) == (0, "stopped\n"), stopped.stderr
     before = trials(journal)
@@ -327,6 +348,20 @@ def run(*arguments: str | Path, nodes: Nodes, cwd: Path = ROOT) -> subprocess.Co
     environment = {**nodes.environment, "RAY_API_SERVER_ADDRESS": nodes.url, "PYTHONPATH": str(ROOT)}
     command = [sys.executable, "-m", "search.cli", *map(str, arguments)]
     return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=400, check=False)
+
+
+def watch_for_a_while(job: str, nodes: Nodes) -> None:
+    """Ctrl-C ends the watching, not the job."""
+    command = [sys.executable, "-m", "search.cli", "logs", "-f", job, "--address", nodes.url]
+    environment = {**nodes.environment, "PYTHONPATH": str(ROOT)}
+    watch = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert watch.stdout is not None
+    assert any("6 to train" in line for line in iter(watch.stdout.readline, ""))
+    watch.send_signal(signal.SIGINT)
+    _, words = watch.communicate(timeout=60)
+    assert (watch.returncode, words.count("\n")) == (130, 1), words
+    assert f"the job goes on; watch it again with: aot logs -f {job}" in words
+    assert told("status", job)["status"] == "running"
 
 
 def told(*arguments: str) -> Any:

@@ -59,6 +59,13 @@ def test_a_damaged_file_is_reported_with_its_path(storage: Storage, damage: str)
     assert storage.exists("c.safetensors.damaged")
 
 
+def test_equal_contents_are_equal_files(tmp_path: Path) -> None:
+    storage = Storage(str(tmp_path))
+    for name in map(str, range(20)):
+        storage.write_tensors(name, {"x": torch.ones(3), "y": torch.zeros(2)}, {"b": 1, "a": [2]})
+    assert len({storage.read(str(i)) for i in range(20)}) == 1
+
+
 def test_a_file_without_a_checksum_is_read(tmp_path: Path) -> None:
     content = safetensors.torch.save({"x": torch.ones(2)}, metadata={"state": "7"})
     Storage(str(tmp_path)).write("old.safetensors", content)
