@@ -138,3 +138,32 @@ def _duration(seconds: float) -> str:
 
 
 _NUMBERS = ("trials", "pruned", "seconds", "regret", "worst", "agreeing")
+
+
+def _score(value: float | None) -> str:
+    return "–" if value is None else f"{value:.2f}"
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds / 60:,.0f} min" if seconds < 36_000 else f"{seconds / 3_600:,.1f} h"
+
+
+def _choices(study: Study, grid: Replay, other: Replay) -> Table:
+    """Cell by cell: what a strategy (with its first search seed) selects, where that is not what the grid does."""
+    table = Table(title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1), pad_edge=False)
+    for name in ("backbone", "task", "method", "selected"):
+        table.add_column(name, overflow="fold")
+    for name in ("score", "of the grid's"):
+        table.add_column(name, justify="right")
+    best = {choice.cell: choice for choice in grid.choices}
+    for choice in other.choices:
+        if choice.assignment_id == best[choice.cell].assignment_id:
+            continue
+        _, task, method = choice.cell
+        several = [
+            n for n, values in study.grids(task, method).items() if isinstance(values, tuple) and len(values) > 1
+        ]
+        chosen = ", ".join(f"{n} {choice.hyperparameters[n]}" for n in several if n in choice.hyperparameters)
+        table.add_row(*choice.cell, chosen or "nothing", _score(choice.score), _score(choice.best))
+    table.title = f"Selected otherwise than by the grid, in {table.row_count} of {len(other.choices)} cells"
+    return table

@@ -48,6 +48,8 @@ class Server:
     _process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
+        if self._process is not None:
+            return
         with open(self.log, "ab") as log:
             self._process = subprocess.Popen(
                 self.command,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -60,11 +60,13 @@ class Lab:
 
     def allow(self, user: str, permission: str, experiment: str = "stub") -> None:
         """Give a user this permission on the experiment, in place of any other."""
-        from mlflow import MlflowClient
+        from mlflow import MlflowClient, MlflowException
 
         with self._administrator() as server:
             known = MlflowClient(self.uri).get_experiment_by_name(experiment)
             assert known is not None
+            with suppress(MlflowException):  # it has none yet
+                server.revoke_user_permission(user, "experiment", known.experiment_id)
             server.grant_user_permission(user, "experiment", known.experiment_id, permission)
 
     @contextmanager

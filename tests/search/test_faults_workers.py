@@ -34,6 +34,7 @@ def write_real(folder: Path) -> Path:
         methods={"lora": {"rank": 4}, "bitfit": {}, "aot_kronecker": {"rank": 4}},
         defaults={"learning_rate": 5e-3, "batch_size": 8},
         seeds=[0],
+        resources={"cpu": 2, "pack_tokens": 0},  # one pack at a time
         protocol={"epochs": 4, "patience": 4, "max_length": 32, "train_rows": 32, "dev_rows": 24},
     )
 
@@ -71,7 +72,7 @@ def checkpoint(path: Path, pack: Pack) -> Path:
 def begin(path: Path, pack: Pack, epochs: int) -> None:
     """Train a pack for some epochs and leave it."""
     of = study.load(path)
-    workspace = training.Workspace(of.folder, str(path.parent / "runs" / "cache"), threads=1)
+    workspace = training.Workspace(of.folder, str(path.parent / "runs" / "cache"), threads=2)
     for progress in training.train(pack, workspace):
         if progress.epoch == epochs:
             return
@@ -87,8 +88,8 @@ def test_a_worker_is_killed_in_the_middle_of_an_epoch(
     def kill() -> None:
         """Whoever trains the first pack, as soon as its second epoch can have begun."""
         until(checkpoint(path, victim).exists)
-        children = psutil.Process().children(recursive=True)
-        next(p for p in children if "PackTrainable" in " ".join(p.cmdline())).kill()
+        workers = [p for p in psutil.Process().children(recursive=True) if "PackTrainable" in " ".join(p.cmdline())]
+        max(workers, key=psutil.Process.create_time).kill()  # those of an earlier run may linger
 
     killer = threading.Thread(target=kill)
     killer.start()
@@ -173,6 +174,7 @@ def test_the_disk_is_full_when_a_checkpoint_is_written(
 def test_the_disk_is_full_when_a_result_is_written_down(tmp_path: Path) -> None:
     with small_disk(tmp_path / "runs", 6_000):
         path = write_study(tmp_path, {"seconds": 0.2}, seeds=list(range(8)))
+        (tmp_path / "runs" / "stub" / "checkpoints").rmdir()  # the stub then writes none
         driver = start(path, address=ray_address())
         try:
             until(lambda: lines(path) >= 1)
