@@ -99,6 +99,9 @@ def replay(
         console.print(_choices(study, found["grid"][0], list(found.values())[-1][0]))
 
 
+_NUMBERS = ("trials", "pruned", "seconds", "regret", "worst", "agreeing")
+
+
 def _costs(study: str, found: Mapping[str, Sequence[Replay]]) -> Table:
     """What each strategy spends, and what it loses against the full grid; means over the search seeds."""
     table = Table(title=f"Replay of {study}", title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1), pad_edge=False)
@@ -137,23 +140,12 @@ def _duration(seconds: float) -> str:
     return f"{seconds / 60:,.0f} min" if seconds < 36_000 else f"{seconds / 3_600:,.1f} h"
 
 
-_NUMBERS = ("trials", "pruned", "seconds", "regret", "worst", "agreeing")
-
-
-def _score(value: float | None) -> str:
-    return "–" if value is None else f"{value:.2f}"
-
-
-def _duration(seconds: float) -> str:
-    return f"{seconds / 60:,.0f} min" if seconds < 36_000 else f"{seconds / 3_600:,.1f} h"
-
-
 def _choices(study: Study, grid: Replay, other: Replay) -> Table:
     """Cell by cell: what a strategy (with its first search seed) selects, where that is not what the grid does."""
     table = Table(title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1), pad_edge=False)
     for name in ("backbone", "task", "method", "selected"):
-        table.add_column(name, overflow="fold")
-    for name in ("score", "of the grid's"):
+        table.add_column(name, overflow="fold", no_wrap=name == "selected")
+    for name in ("score", "grid's"):
         table.add_column(name, justify="right")
     best = {choice.cell: choice for choice in grid.choices}
     for choice in other.choices:

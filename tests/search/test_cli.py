@@ -117,7 +117,8 @@ def test_plan_prints_tables_and_creates_nothing(tmp_path: Path) -> None:
     assert done.exit_code == 0, done.output
     for words in ("demo/sentiment", "assignments", "finished", "rank=4", "147,456", "2 cells"):
         assert words in done.stdout
-    assert done.stderr == ""
+    assert "no trial has ended" in done.stderr
+    assert "--calibrate" in done.stderr
     assert [p.name for p in tmp_path.iterdir()] == ["small.yaml"]
 
 
@@ -126,7 +127,8 @@ def test_plan_prints_json_for_machines(tmp_path: Path) -> None:
     told = json.loads(done.stdout)
     assert told["study"] == "small"
     assert told["counts"] == {
-        "cells": 2, "assignments": 6, "trials": 12, "finished": 0, "pending": 12, "packs": 12, "epochs_at_most": 24,
+        "cells": 2, "assignments": 6, "trials": 12, "finished": 0, "pending": 12, "undecided": 0, "packs": 12,
+        "epochs_at_most": 24,
     }  # fmt: skip
     assert [(cell["method"], cell["trials"]) for cell in told["cells"]] == [("lora", 8), ("bitfit", 4)]
     lora = told["trainable_parameters"][0]

@@ -9,34 +9,18 @@ from typing import Any
 
 import pytest
 import ray
+from helpers.commands import forget_clusters, refused
 from helpers.films import write_study
 from helpers.ray_nodes import free_port
-from typer.testing import CliRunner
 
 from search import _upload, study, submit
-from search.cli import app
 
 ROOT = Path(__file__).parents[2]
-VARIABLES = ("RAY_ADDRESS", "RAY_API_SERVER_ADDRESS", "RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH",
-             "MLFLOW_TRACKING_URI", "AOT_STORAGE")  # fmt: skip
-
-runner = CliRunner()
 
 
 @pytest.fixture(autouse=True)
 def nothing_set(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """No variable and no token of whoever runs the tests."""
-    for name in VARIABLES:
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("HOME", str(tmp_path))
-
-
-def aot(*arguments: str | Path) -> Any:
-    """A command that must fail: its words, which are one line, on stderr."""
-    done = runner.invoke(app, list(map(str, arguments)))
-    assert done.exit_code == 2, done.output
-    assert done.stdout == ""
-    return done.stderr
+    forget_clusters(monkeypatch, tmp_path)
 
 
 # --- The address ------------------------------------------------------------------------------------------------------
@@ -44,7 +28,7 @@ def aot(*arguments: str | Path) -> Any:
 
 @pytest.mark.parametrize("address", ["ray://head:10001", "head:6379", "auto", "http://", "8265"])
 def test_an_address_that_cannot_work_is_told(address: str) -> None:
-    words = aot("list", "--address", address)
+    words = refused("list", "--address", address)
     assert words.count("\n") == 1
     assert repr(address) in words
     assert "http://HOST:PORT" in words
@@ -54,7 +38,7 @@ def test_an_address_that_cannot_work_is_told(address: str) -> None:
 def test_nobody_at_the_address() -> None:
     url = f"http://127.0.0.1:{free_port()}"
     for command in (["list"], ["status", "x"], ["logs", "x"], ["logs", "-f", "x"], ["stop", "x"]):
-        words = aot(*command, "--address", url)
+        words = refused(*command, "--address", url)
         assert words.startswith(f"no Ray cluster answers at {url}; is it up, and the tunnel to it (ssh -L ")
         assert words.count("\n") == 1
 
@@ -72,7 +56,7 @@ def test_somebody_else_at_the_address() -> None:
     server = HTTPServer(("127.0.0.1", 0), Page)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     try:
-        assert "is no Ray dashboard" in aot("list", "--address", f"http://127.0.0.1:{server.server_port}")
+        assert "is no Ray dashboard" in refused("list", "--address", f"http://127.0.0.1:{server.server_port}")
     finally:
         server.shutdown()
         server.server_close()
@@ -101,7 +85,7 @@ def test_the_address_comes_from_rays_variables(
 
 def test_a_mistake_in_the_study_is_told_before_the_cluster_is_asked(tmp_path: Path) -> None:
     path = write_study(tmp_path, seeds=[1, 1], methods={"lora": {"rank": [0]}})
-    words = aot("submit", path, "--address", f"http://127.0.0.1:{free_port()}")
+    words = refused("submit", path, "--address", f"http://127.0.0.1:{free_port()}")
     assert "2 problems" in words
     assert "no Ray cluster" not in words
 
