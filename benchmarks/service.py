@@ -84,6 +84,7 @@ def measure(who: str, trials: int, pack: int, train: str, database: Path) -> dic
 
 def compare(trials: int, pack: int, peer_trials: int, train: str, database: Path) -> dict[str, Any]:
     """Ours in packs and, unless ``peer_trials`` is 0, the peer, one after the other; milliseconds per trial."""
+    load = os.getloadavg()[0]
     own = measure("ours", trials, pack, train, database)
     found: dict[str, Any] = {
         "trials": trials,
@@ -100,7 +101,7 @@ def compare(trials: int, pack: int, peer_trials: int, train: str, database: Path
         "peer_peak_mib": None,
         "every_epoch": train.endswith("every_epoch"),
         "processors": len(os.sched_getaffinity(0)),
-        "load_before": round(os.getloadavg()[0], 1),
+        "load_before": round(load, 1),
     }
     if peer_trials:
         other = measure("peer", peer_trials, 1, train, database)
@@ -151,10 +152,10 @@ def plot(rows: list[dict[str, Any]], path: Path) -> None:
     time_axes.plot(trials, [row["sum_ms_per_trial"] for row in rows], "s--", label="driver and MLflow process")
     peers = [(row["peer_trials"], row["peer_ms_per_trial"]) for row in rows if row["peer_trials"]]
     if peers:
-        time_axes.plot(*zip(*peers, strict=True), "x:", label="plain Ray Tune")
+        time_axes.plot(*zip(*peers, strict=True), "x", label="plain Ray Tune")
     memory_axes.plot(trials, [row["peak_mib"] for row in rows], "o-")
-    time_axes.set(xscale="log", ylim=(0, None), xlabel="trials", ylabel="processor ms per trial")
-    memory_axes.set(xscale="log", ylim=(0, None), xlabel="trials", ylabel="peak MiB of the driver")
+    for axes, what in ((time_axes, "processor ms per trial"), (memory_axes, "peak MiB of the driver")):
+        axes.set(xscale="log", ylim=(0, 1.1 * axes.dataLim.ymax), xlabel="trials", ylabel=what)
     time_axes.legend()
     figure.savefig(path, dpi=150)
 

@@ -51,14 +51,22 @@ def _connect(variables: dict[str, str], address: str | None) -> None:
         ray.init(address, runtime_env={"env_vars": variables}, logging_level=logging.ERROR, log_to_driver=False)
         return
     with environment(variables):  # workers inherit them, and start faster than with a runtime_env
-        ray.init(
-            "local",
-            num_cpus=_cores(),
-            include_dashboard=False,
-            object_store_memory=256 * 2**20,
-            logging_level=logging.ERROR,
-            log_to_driver=False,
-        )
+        try:
+            _start()
+        except Exception:  # Ray gives itself 30 seconds, which a busy machine may exceed
+            ray.shutdown()
+            _start()
+
+
+def _start() -> None:
+    ray.init(
+        "local",
+        num_cpus=_cores(),
+        include_dashboard=False,
+        object_store_memory=256 * 2**20,
+        logging_level=logging.ERROR,
+        log_to_driver=False,
+    )
 
 
 def _cores() -> int:

@@ -21,8 +21,8 @@ from search.known import Known
 from search.plan import Cell, Plan
 from search.study import Resources, Study
 
-#: Seconds that a run takes beside its training, roughly, with a small encoder on two CPU cores: Ray and MLflow start and
-#: end once, each worker imports torch and loads a backbone, and each pack is handed out, set up and cleared away.
+#: Seconds that a run takes beside its training, roughly, with a small encoder on two CPU cores: Ray and MLflow start
+#: and end once, each worker imports torch and loads a backbone, and each pack is handed out, set up and cleared away.
 RUN_SECONDS, WORKER_SECONDS, PACK_SECONDS = 9.0, 9.0, 0.2
 
 Source = Literal["trials", "analogy", "calibration"]

@@ -36,10 +36,13 @@ def run(
         except KeyboardInterrupt:
             say(f"stopped; what is finished is kept. Go on with: {again}")
             raise typer.Exit(INTERRUPTED) from None
+    cut_short = f", {outcome.pruned} cut short" if outcome.pruned else ""
     say(
-        f"{outcome.finished} finished, {outcome.diverged} diverged, {outcome.failed} failed; "
+        f"{outcome.finished} finished, {outcome.diverged} diverged, {outcome.failed} failed{cut_short}; "
         f"{outcome.skipped} were done before"
     )
+    if outcome.stopped:
+        say(f"the budget ends the search: {outcome.stopped}. Go on with a larger one: {again}")
     if outcome.failed:
         say(f"failed trials run again with: {again}; their reasons: aot ui {_named(study_file)}")
         raise typer.Exit(FAILED)

@@ -95,18 +95,18 @@ class TestPostgreSQL:
     ) -> None:
         """Everything arrives, once; and nobody sees the password."""
         server, uri = postgresql
-        path = write_study(tmp_path, {"seconds": 0.3}, study="direct", seeds=[0, 1, 2], tracking=uri)
+        path = write_study(tmp_path, {"seconds": 0.3}, study="direct", seeds=[0, 1, 2, 3, 4, 5], tracking=uri)
         hold = tmp_path / "runs" / "direct" / "hold"
         driver = start(path, address=ray_address())
         try:
             until(lambda: lines(path) >= 1, 300)
-            hold.touch()
             processes = [psutil.Process(driver.pid), *psutil.Process(driver.pid).children(recursive=True)]
             commands = [" ".join(process.cmdline()) for process in processes]
             server.stop()
-            hold.unlink()
-            said = hear(driver, "cannot be written")
+            before = lines(path)
+            until(lambda: lines(path) >= before + 1, 300)  # the search goes on meanwhile
             hold.touch()
+            said = hear(driver, "cannot be written")
             server.start()
             said += hear(driver, "is back")
             hold.unlink()
@@ -128,9 +128,11 @@ class TestPostgreSQL:
         """libpq's own variable keeps it out of the study."""
         monkeypatch.setenv("PGPASSWORD", PASSWORD)
         uri = postgresql[1].replace(f":{PASSWORD}", "")
-        with tracking.Store("environment", str(tmp_path / "environment"), uri, pytest.fail) as store:
+        said: list[str] = []
+        with tracking.Store("environment", str(tmp_path / "environment"), uri, said.append) as store:
             assert store.known() == {}
             store.expect_results()
+        assert [line for line in said if "is taking in the last results" not in line] == []
 
     def test_who_is_not_known(self, tmp_path: Path, postgresql: tuple[Server, str]) -> None:
         path = write_study(tmp_path, tracking=postgresql[1].replace(PASSWORD, "anothersecret"))

@@ -22,6 +22,7 @@ from mlflow import MlflowClient
 from search import journal, tracking
 from search._summary import Score, Summary
 from search.journal import Entry, Journal, StudyBusyError
+from search.known import known
 from search.mlflow_access import masked, told
 from search.tracking import Store
 from trainables import tasks
@@ -135,7 +136,7 @@ class TestStore:
         """Names and places of everything, as the reports read them; in step with docs and ``analysis/frame.py``."""
         one, other = trial(), trial(1)
         with store() as opened:
-            assert opened.finished() == set()
+            assert opened.known() == {}
             opened.record([(one, result(one)), (other, result(other, None, "failed", "ValueError: why"))])
         assert problems(said) == []
         runs = logged(tmp_path)
@@ -160,32 +161,51 @@ class TestStore:
         assert failed["tags"]["aot.reason"] == "ValueError: why"
         assert "score" not in failed["metrics"]
 
-    def test_what_is_finished(self, tmp_path: Path, store: Callable[..., Store]) -> None:
+    def test_what_is_known(self, tmp_path: Path, store: Callable[..., Store]) -> None:
+        """The journal and MLflow tell the same of each trial, down to the curve."""
         trials = [trial(seed) for seed in range(4)]
         ends = ("finished", "diverged", "pruned", "failed")
         with store() as opened:
             opened.record([(t, result(t, 50.0, status)) for t, status in zip(trials, ends, strict=True)])
-        done = {t.id for t in trials[:3]}
         uri = f"sqlite:///{tmp_path}/runs/mlflow.db"
         folder = tmp_path / "runs" / "stub"
-        assert tracking.finished("stub", str(folder), uri, pytest.fail) == done
+        written = known("stub", str(folder), uri, pytest.fail)
+        assert [written[t.id].status for t in trials] == list(ends)
+        first = written[trials[0].id]
+        assert (first.cell, first.seed, first.score) == (("tiny", "glue/rte", "bitfit"), 0, 50.0)
+        assert first.hyperparameters == dict(HYPERPARAMETERS)
+        assert first.assignment_id == trials[0].assignment_id
         (folder / "journal.jsonl").rename(tmp_path / "aside")
-        assert tracking.finished("stub", str(folder), uri, pytest.fail) == done, "MLflow alone knows it"
-        assert tracking.finished("other", str(folder), uri, pytest.fail) == set()
+        by_mlflow = known("stub", str(folder), uri, pytest.fail, curves=True)
+        assert {i: replace(k, history=()) for i, k in by_mlflow.items()} == {
+            i: replace(k, history=()) for i, k in written.items()
+        }, "MLflow alone knows it"
+        for i, k in by_mlflow.items():
+            assert k.history == tuple(pytest.approx(point, abs=2e-3) for point in written[i].history)
+        assert not known("stub", str(folder), uri, pytest.fail)[trials[0].id].history, "curves on request"
+        assert known("other", str(folder), uri, pytest.fail) == {}
         (tmp_path / "aside").rename(folder / "journal.jsonl")
         Path(tmp_path / "runs" / "mlflow.db").unlink()
-        assert tracking.finished("stub", str(folder), uri, pytest.fail) == done, "the journal alone knows it"
+        assert known("stub", str(folder), uri, pytest.fail) == written, "the journal alone knows it"
         assert not (tmp_path / "runs" / "mlflow.db").exists(), "asking creates nothing"
 
     def test_where_nothing_is_there_nothing_is_made(self, tmp_path: Path) -> None:
-        found = tracking.finished("s", str(tmp_path / "runs" / "s"), f"sqlite:///{tmp_path}/mlflow.db", pytest.fail)
-        assert found == set()
+        assert known("s", str(tmp_path / "runs" / "s"), f"sqlite:///{tmp_path}/mlflow.db", pytest.fail) == {}
         assert list(tmp_path.iterdir()) == []
 
     def test_a_database_that_cannot_be_read(self, tmp_path: Path, said: list[str]) -> None:
         (tmp_path / "mlflow.db").write_bytes(b"this is no database" * 100)
-        assert tracking.finished("s", str(tmp_path), f"sqlite:///{tmp_path}/mlflow.db", said.append) == set()
+        assert known("s", str(tmp_path), f"sqlite:///{tmp_path}/mlflow.db", said.append) == {}
         assert "cannot be read" in said[0]
+
+    def test_the_origin_of_a_trial(self, tmp_path: Path, store: Callable[..., Store]) -> None:
+        one = trial()
+        with store() as opened:
+            opened.record([(one, result(one))], lambda _: {"strategy": "tpe", "promotion": "first"})
+        (run,) = logged(tmp_path)[one.id]
+        assert (run["tags"]["aot.strategy"], run["tags"]["aot.promotion"]) == ("tpe", "first")
+        assert b'"search":{' in (tmp_path / "runs" / "stub" / "journal.jsonl").read_bytes()
+        assert b"search" not in Entry.of("stub", one, result(one), {}, "").line(), "plain lines stay as they were"
 
     def test_one_driver_at_a_time(self, store: Callable[..., Store]) -> None:
         with store():
@@ -206,7 +226,7 @@ class TestStore:
         half = client.create_run(experiment, tags={"aot.kind": "trial", "aot.trial_id": trials[0].id}).info.run_id
         client.log_metric(half, "dev_score", 58.0, step=1)
         with store() as opened:
-            assert opened.finished() == {t.id for t in trials}
+            assert opened.known().keys() == {t.id for t in trials}
         runs = logged(tmp_path)
         assert {t.id: 1 for t in trials} == {trial_id: len(found) for trial_id, found in runs.items()}
         assert runs[trials[0].id][0]["id"] == half
@@ -214,7 +234,7 @@ class TestStore:
 
         client.delete_run(runs[trials[1].id][0]["id"])
         with store() as opened:
-            opened.finished()
+            opened.known()
         assert set(logged(tmp_path)) == {t.id for t in trials}
         assert problems(said) == []
 
@@ -240,7 +260,7 @@ class TestStore:
         uri = f"http://user:geheim@127.0.0.1:{free_port()}"
         trials = [trial(seed) for seed in range(3)]
         with store(uri) as opened:
-            assert opened.finished() == set()
+            assert opened.known() == {}
             opened.record([(trials[0], result(trials[0]))])
         assert "cannot be read" in said[0]
         assert ["cannot be written" in line for line in problems(said)] == [False, True, False], "it is said once"
@@ -254,7 +274,7 @@ class TestStore:
             with server(uri, tmp_path):
                 until(lambda: any("is back" in line for line in said))
                 opened.record([(trials[2], result(trials[2]))])
-                assert opened.finished() == {t.id for t in trials}
+                assert opened.known().keys() == {t.id for t in trials}
                 opened.close()
         assert [t.id for t in trials if len(logged(tmp_path)[t.id]) == 1] == [t.id for t in trials]
 

@@ -171,6 +171,42 @@ def test_results_come_again_until_they_are_recorded(backbone, task, tmp_path: Pa
     assert len(list(training.train(pack, where))) == 4
 
 
+@pytest.mark.parametrize("epoch", [1, 2])
+def test_a_member_that_is_cut_short_leaves_the_others_as_they_are(epoch: int, backbone, task, tmp_path: Path) -> None:
+    """Cut short after an epoch, even across a restart, by whoever drives the loop."""
+    trials = [trial(backbone, task, "lora", rate=1e-3, seed=seed, epochs=3, patience=3) for seed in range(3)]
+    pack = Pack(tuple(trials))
+    whole = run(pack, workspace(tmp_path / "whole"))
+    where = workspace(tmp_path / "cut")
+    steps = training.train(pack, where)
+    for _ in range(epoch):
+        next(steps)
+    answer = steps.send({trials[1].id, "somebody else"})
+    assert not answer.epochs
+    assert not answer.done
+    (cut,) = answer.results
+    assert (cut.trial_id, cut.status, cut.weights) == (trials[1].id, "pruned", None)
+    assert curves({cut.trial_id: cut})[cut.trial_id] == curves(whole)[cut.trial_id][:epoch]
+    assert cut.trainable_parameters == whole[cut.trial_id].trainable_parameters
+    steps.close()
+
+    again = list(training.train(pack, where))
+    results = {r.trial_id: r for progress in again for r in progress.results}
+    assert results[trials[1].id] == cut, "its result comes again"
+    for other in (trials[0], trials[2]):
+        assert curves(results)[other.id] == curves(whole)[other.id]
+
+
+def test_a_pack_of_which_all_are_cut_short_is_done(backbone, task, tmp_path: Path) -> None:
+    pack = Pack((trial(backbone, task, "bitfit", rate=1e-3, seed=0, epochs=5, patience=5),))
+    steps = training.train(pack, workspace(tmp_path))
+    next(steps)
+    answer = steps.send({pack.trials[0].id})
+    assert answer.done
+    assert answer.results[0].status == "pruned"
+    assert list(steps) == []
+
+
 @pytest.mark.parametrize("method", ["lora", "bitfit", "adapters"])
 def test_a_member_that_diverges_takes_no_other_with_it(method: str, backbone, task, tmp_path: Path) -> None:
     healthy = trial(backbone, task, method, rate=1e-2, seed=0)
