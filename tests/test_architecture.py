@@ -17,7 +17,7 @@ FORBIDDEN = {
 MEETING_PLACE = "search/cli/"
 #: library -> the only files that may import it, where a decision says so
 ONLY_IN = {
-    "ray": {"search/tuner.py", "search/schedulers.py", "search/trainable.py", "search/submit.py"},
+    "ray": {f"search/{name}.py" for name in ("tuner", "connection", "sharing", "schedulers", "trainable", "submit")},
     "optuna": {"search/samplers.py"},
 }
 
