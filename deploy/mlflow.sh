@@ -7,6 +7,7 @@
 # user and on no port, and knows its user by the system: there is no password to keep.
 #   AOT_STORAGE   where artifacts go (s3://BUCKET/FOLDER); else a folder beside the database
 #   MLFLOW_PORT   instead of 5000
+# With --app-name basic-auth, MLflow wants MLFLOW_AUTH_ADMIN_PASSWORD and MLFLOW_FLASK_SERVER_SECRET_KEY besides.
 set -euo pipefail
 
 home="$HOME/aot-search"
