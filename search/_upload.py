@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 
 from search.study import relative_files
+from search.tracking import COMMIT_NAME, git_commit
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("search", "trainables", "analysis")
@@ -30,6 +31,7 @@ def stage(study: Path, folder: Path) -> tuple[str, int, int]:
     _check(study, beside)
     for name in PACKAGES:
         shutil.copytree(ROOT / name, folder / name, ignore=_SKIPPED)
+    (folder / COMMIT_NAME).write_text(git_commit())
     # Relative names stay right, also those that begin with "..": the common folder of all becomes STUDY_FOLDER.
     base = Path(os.path.commonpath([study.absolute().parent, *(path.parent for path in beside)]))
     target = folder / STUDY_FOLDER

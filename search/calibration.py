@@ -19,7 +19,6 @@ from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from search._process import environment
 from search.estimates import Pace, name_of
@@ -55,7 +54,7 @@ def calibrate(study: Study, cells: Sequence[Cell], say: Say) -> dict[CellName, P
     with environment(variables), ProcessPoolExecutor(min(most, len(cells)) or 1, _spawn()) as pool:
         waiting: dict[CellName, Future[float]] = {}
         for cell in cells:
-            waiting[name_of(cell)] = pool.submit(epoch_seconds, example(study, cell), cache_dir(study), threads)
+            waiting[name_of(cell)] = pool.submit(epoch_seconds, example(study, cell), study.cache_dir, threads)
         for number, (name, future) in enumerate(waiting.items(), 1):
             try:
                 paces[name] = Pace(future.result(), None, "calibration")
@@ -154,12 +153,5 @@ def tokens_of(study: Study) -> Callable[[str, str], float | None]:
 
 
 def _tokens(study: Study, backbone: BackboneSource, task: Task, load: Callable[..., Any]) -> float:
-    found = load(task, backbone, study.protocol_for(task), Path(cache_dir(study)))
+    found = load(task, backbone, study.protocol_for(task), Path(study.cache_dir))
     return float(found.train.offsets[-1] + found.dev.offsets[-1])
-
-
-def cache_dir(study: Study) -> str:
-    """Where the workers of this study keep tokenised data."""
-    if urlsplit(study.storage).scheme:
-        return str(Path.home() / ".cache" / "aot-search")
-    return str(Path(study.storage).absolute() / "cache")

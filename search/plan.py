@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 from search.cells import Batch, CellName
 from search.known import Known
-from search.study import Study, spec_if_known
+from search.study import Study, combinations, spec_if_known
 from search.work import Work
 from trainables import methods
 from trainables.trial import Pack, Trial
@@ -151,14 +151,22 @@ class Size:
         return {**vars(self), "heads": {str(outputs): count for outputs, count in self.heads.items()}}
 
 
+def _own_hyperparameters(study: Study, cell: Cell) -> Iterator[dict[str, Any]]:
+    """Of the trials of a cell; where they are yet to be chosen, of the values they are chosen from."""
+    yield from (trial.method_config for trial in cell.trials)
+    if study.search.strategy == "tpe":
+        config = methods.get(cell.method).Config
+        own = {n: grid for n, grid in study.grids(cell.task, cell.method).items() if n in config.model_fields}
+        yield from (config(**values).model_dump() for values in combinations(own))
+
+
 def sizes(study: Study, work: Plan) -> list[Size]:
-    """The trainable parameters of every method and rank of the plan, each once."""
+    """The trainable parameters of every method and rank of the plan, each once; of a range, those of its ends."""
     found: dict[tuple[Any, ...], Size] = {}
     specs = {backbone.name: spec_if_known(backbone) for backbone in study.backbones}
     outputs = sorted({task.outputs for task in study.tasks})
     for cell in work.cells:
-        for trial in cell.trials:
-            own = trial.method_config
+        for own in _own_hyperparameters(study, cell):
             key = (cell.backbone, cell.method, *own.items())
             if key in found:
                 continue

@@ -29,6 +29,7 @@ from trainables.trial import Result, Trial
 
 ROOT = Path(__file__).parents[1]
 LOG_NAME = "mlflow.log"
+COMMIT_NAME = "COMMIT"  # in the code that a job takes along; see search/_upload.py
 SECONDS_WITHOUT_A_WORD = 5
 RESTARTS = 3  # of a writer that died
 
@@ -193,7 +194,9 @@ def versions() -> dict[str, str]:
 
 @cache
 def git_commit() -> str:
-    """The commit of this code; empty where it is no checkout."""
+    """The commit of this code; empty where it is neither a checkout nor an upload from one."""
+    if (ROOT / COMMIT_NAME).exists():
+        return (ROOT / COMMIT_NAME).read_text().strip()
     try:
         command = ["git", "-C", str(ROOT), "rev-parse", "HEAD"]
         asked = subprocess.run(command, capture_output=True, text=True, check=False)

@@ -101,7 +101,7 @@ def run(study: Study, *, address: str | None = None, view: View, train: str = TR
             if before.pending:
                 _check_storage(study.folder)
                 store.expect_results()
-                job = Job(None, train, _absolute(study.folder), _cache_dir(study.storage), _threads(study.resources))
+                job = Job(None, train, _absolute(study.folder), study.cache_dir, _threads(study.resources))
                 with connected(study.resources, address), interruptible() as interrupted:
                     driver = Driver(work, job, store, view, interrupted, known)
                     counts, stopped = driver.search(store.folder / "tune")
@@ -124,13 +124,6 @@ def _threads(resources: Resources) -> int:
 
 def _absolute(folder: str) -> str:
     return folder if urlsplit(folder).scheme else str(Path(folder).absolute())
-
-
-def _cache_dir(storage: str) -> str:
-    """Tokenised data lies beside the studies; with a remote storage, in the home of whoever runs the worker."""
-    if urlsplit(storage).scheme:
-        return str(Path.home() / ".cache" / "aot-search")
-    return str(Path(storage).absolute() / "cache")
 
 
 class PackSearcher(Searcher):
@@ -253,9 +246,7 @@ class Driver(Callback):
         state = (bool(there), *self._sharing.others)
         if state != self._told:
             if not there:
-                self._view.say(
-                    f"no node of the cluster has room for a pack ({_amount(self._resources)}) yet"
-                )
+                self._view.say(f"no node of the cluster has room for a pack ({_amount(self._resources)}) yet")
             if self._sharing.others:
                 names = ", ".join(self._sharing.others)
                 self._view.say(f"the cluster is shared with {names}: at most {self._searcher.limit} packs at once")

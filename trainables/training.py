@@ -82,8 +82,9 @@ def train(pack: Pack, workspace: Workspace) -> Training:
     run = _Run(pack, workspace)
     if run.ended_before:
         yield from _reported(run, Progress(run.epoch, {}, run.ended_before, done=not run.active))
+    saving = 0.0  # seconds of the last checkpoint: the epoch after it pays for it
     while run.active:
-        started = time.perf_counter()
+        started = time.perf_counter() - saving
         run.epoch += 1
         with _random_numbers(run):
             losses = _train_epoch(run)
@@ -92,8 +93,10 @@ def train(pack: Pack, workspace: Workspace) -> Training:
         epochs = {}
         for i, member in enumerate(run.active):
             epochs[member.trial.id] = member.close_epoch(scores[i], losses[i], seconds, partial(run.weights, i))
+        ended = time.perf_counter()
         results = run.release_ended()
         run.save()
+        saving = time.perf_counter() - ended
         yield from _reported(run, Progress(run.epoch, epochs, results, done=not run.active))
 
 

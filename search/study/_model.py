@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
@@ -181,6 +183,13 @@ class Study(BaseModel):
     def folder(self) -> str:
         """``<storage>/<name>``: checkpoints, weights and the journal of this study, a folder or a URI."""
         return f"{self.storage.rstrip('/')}/{self.name}"
+
+    @property
+    def cache_dir(self) -> str:
+        """Where workers keep tokenised data: in the storage if that is a folder, else in the home of who runs them."""
+        if urlsplit(self.storage).scheme:
+            return str(Path.home() / ".cache" / "aot-search")
+        return str(Path(self.storage).absolute() / "cache")
 
     def grids(self, task: str, method: str) -> dict[str, Grid]:
         """The hyperparameters of a cell and their values; of two places that name one, the more specific wins.

@@ -46,7 +46,10 @@ class Progress:
 
 
 def train(pack: Pack, workspace: Workspace) -> Generator[Progress, Collection[str] | None, None]:
-    """One item per epoch; takes ids to be cut short; goes on from its checkpoint, with the results of before in the first item."""
+    """One item per epoch; goes on from its checkpoint, with the results of before in the first item.
+
+    Ids that are sent in are cut short.
+    """
     wishes = _wishes(workspace)
     if len(pack.trials) > wishes.get("members", math.inf):
         raise MemoryError(f"{len(pack.trials)} members do not fit")

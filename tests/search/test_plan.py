@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 import yaml
-
 from helpers.known import ended
 
 from search.plan import Plan, plan, sizes

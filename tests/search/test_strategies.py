@@ -1,4 +1,4 @@
-"""Strategies, comparison, budgets and shared clusters with the real Ray and a real MLflow store; a stub for training."""
+"""Strategies, comparison, budgets and shared clusters, with the real Ray and MLflow; the training is a stub."""
 
 from __future__ import annotations
 
