@@ -116,6 +116,10 @@ class CellSearch:
             told["promotion"] = "first" if trial.seed == self._seeds[0] else "promoted"
         return told
 
+    def compared(self, trial: Trial) -> bool:
+        """Whether a trial may be cut short for falling behind: the further seeds of a promoted assignment may not."""
+        return self._settings.promote is None or trial.seed == self._seeds[0]
+
     def next(self, most: int | None = None) -> Pack | None:
         """The next pack to train, of at most so many trials; None where there is none, or none before others ended."""
         if not self._queue:

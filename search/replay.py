@@ -177,7 +177,7 @@ class _Player:
         self.epochs += 1
         self.seconds += seconds
         comparison = self._comparisons.get(recorded.cell)
-        behind = comparison is not None and comparison.update(trial.id, epoch, score)
+        behind = comparison is not None and self.work.compared(trial) and comparison.update(trial.id, epoch, score)
         if index + 1 == len(curve):
             self._told(trial, recorded.status, recorded.score)
         elif behind:

@@ -7,7 +7,7 @@ they compare trials of one cell, and what they cut short is ``pruned``.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +17,7 @@ from search.cells import CellName, cell_of
 from search.study import EarlyStopping
 from search.trainable import Report
 from trainables.patience import Patience
-from trainables.trial import Epoch, Pack
+from trainables.trial import Epoch, Pack, Trial
 
 
 class PackPatience:
@@ -100,11 +100,16 @@ class PatienceScheduler(FIFOScheduler):
     Its trials have a ``Job`` in their configuration and a ``Report`` in their results. The loop of ``trainables`` stops
     by the same rule on its own, which frees a member's place in the pack; this holds also for a loop that does not.
     ``comparisons``, by cell: members that fall behind others of their cell are cut short by their worker, which is told
-    before it goes on.
+    before it goes on. ``compared``: the trials to which that applies.
     """
 
-    def __init__(self, comparisons: Mapping[CellName, Comparison] | None = None) -> None:
+    def __init__(
+        self,
+        comparisons: Mapping[CellName, Comparison] | None = None,
+        compared: Callable[[Trial], bool] = lambda trial: True,
+    ) -> None:
         super().__init__()
+        self._compared = compared
         self._packs: dict[str, PackPatience] = {}
         self._comparisons = comparisons or {}
 
@@ -126,7 +131,8 @@ class PatienceScheduler(FIFOScheduler):
         comparison = self._comparisons.get(cell_of(pack.trials[0]))
         if comparison is None:
             return set()
-        return {trial_id for trial_id, e in report.epochs if comparison.update(trial_id, e.epoch, e.score)}
+        own = {trial.id for trial in pack.trials if self._compared(trial)}
+        return {i for i, e in report.epochs if i in own and comparison.update(i, e.epoch, e.score)}
 
     def on_trial_complete(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> None:
         self._packs.pop(trial.trial_id, None)

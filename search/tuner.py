@@ -206,7 +206,7 @@ class Driver(Callback):
                     tune.with_resources(PackTrainable, {"cpu": resources.cpu, "gpu": resources.gpu}),
                     name="packs",
                     search_alg=self._searcher,
-                    scheduler=PatienceScheduler(self._comparisons),
+                    scheduler=PatienceScheduler(self._comparisons, self._work.compared),
                     stop=_Until(self._spending),
                     num_samples=-1,
                     storage_path=str(folder.absolute()),
@@ -334,10 +334,11 @@ def _comparisons(work: Work, known: Mapping[str, Known]) -> dict[CellName, Compa
     if rule is None:
         return {}
     comparisons = {name: Comparison(rule, cell.protocol.epochs) for name, cell in work.cells.items()}
-    for trial_id, trial in known.items():
-        if trial.cell in comparisons and trial_id in work.cells[trial.cell].trials:
-            for epoch, score, _, _ in trial.history:
-                comparisons[trial.cell].update(trial_id, epoch, score)
+    for trial_id, before in known.items():
+        own = work.cells[before.cell].trials.get(trial_id) if before.cell in work.cells else None
+        if own is not None and work.compared(own):
+            for epoch, score, _, _ in before.history:
+                comparisons[before.cell].update(trial_id, epoch, score)
     return comparisons
 
 

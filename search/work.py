@@ -71,6 +71,10 @@ class Work:
         """See ``CellSearch.origin``."""
         return self.cells[cell_of(trial)].origin(trial)
 
+    def compared(self, trial: Trial) -> bool:
+        """See ``CellSearch.compared``."""
+        return self.cells[cell_of(trial)].compared(trial)
+
     def tell(self, trial: Trial, status: str, score: float | None) -> None:
         """How a trial ended."""
         self.cells[cell_of(trial)].tell(trial, status, score)

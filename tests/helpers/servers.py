@@ -21,7 +21,7 @@ PASSWORD = "s3cret-pa55word"
 ADMIN, ADMIN_PASSWORD = "boss", "a-password-of-the-boss"
 
 
-def until(condition: Callable[[], bool], seconds: float = 120) -> None:
+def until(condition: Callable[[], bool], seconds: float = 300) -> None:
     """Wait for a condition; a machine that is busy gets its time."""
     end = time.monotonic() + seconds
     while not condition():

@@ -99,12 +99,12 @@ class TestPostgreSQL:
         hold = tmp_path / "runs" / "direct" / "hold"
         driver = start(path, address=ray_address())
         try:
-            until(lambda: lines(path) >= 1, 300)
+            until(lambda: lines(path) >= 1)
             processes = [psutil.Process(driver.pid), *psutil.Process(driver.pid).children(recursive=True)]
             commands = [" ".join(process.cmdline()) for process in processes]
             server.stop()
             before = lines(path)
-            until(lambda: lines(path) >= before + 1, 300)  # the search goes on meanwhile
+            until(lambda: lines(path) >= before + 1)  # the search goes on meanwhile
             hold.touch()
             said = hear(driver, "cannot be written")
             server.start()
@@ -190,7 +190,7 @@ class TestUsers:
         hold = tmp_path / "runs" / name / "hold"
         driver = start(path, address=ray_address())
         try:
-            until(lambda: lines(path) >= 1, 300)
+            until(lambda: lines(path) >= 1)
             hold.touch()
             lab.allow("writer", "READ", name)
             hold.unlink()

@@ -21,7 +21,7 @@ from typer.testing import CliRunner
 from search.cli import app
 
 ROOT = Path(__file__).parents[2]
-COMMANDS = ("plan", "run", "submit", "status", "logs", "stop", "list", "ui", "export", "report")
+COMMANDS = ("plan", "run", "submit", "status", "logs", "stop", "list", "ui", "export", "replay", "report")
 
 runner = CliRunner()
 

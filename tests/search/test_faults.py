@@ -24,7 +24,7 @@ def test_a_study_whose_drivers_do_not_live_long(tmp_path: Path) -> None:
     # The first driver is killed in the middle of trials; a second one beside it is turned away.
     first = start(path)
     try:
-        until(lambda: lines(path) >= 2, 300)
+        until(lambda: lines(path) >= 2)
         second = start(path)
         children = [p for p in psutil.Process(first.pid).children(recursive=True) if "mlflow_process" not in str(p)]
         _, errors = second.communicate(timeout=300)
@@ -36,7 +36,7 @@ def test_a_study_whose_drivers_do_not_live_long(tmp_path: Path) -> None:
         first.communicate()
     done = lines(path)
     assert 2 <= done < 24
-    until(lambda: not any(p.is_running() and p.status() != psutil.STATUS_ZOMBIE for p in children), 300)
+    until(lambda: not any(p.is_running() and p.status() != psutil.STATUS_ZOMBIE for p in children))
     with open(tmp_path / "runs" / "stub" / "journal.jsonl", "ab") as file:
         file.write(b'{"time": 1, "study": "st')  # it was killed while it wrote
 
@@ -44,7 +44,7 @@ def test_a_study_whose_drivers_do_not_live_long(tmp_path: Path) -> None:
     write_study(tmp_path, {"seconds": 0.5}, seeds=seeds)
     third = start(path)
     try:
-        until(lambda: lines(path) >= done + 2, 300)
+        until(lambda: lines(path) >= done + 2)
         third.send_signal(signal.SIGINT)
         _, errors = third.communicate(timeout=300)
     finally:

@@ -88,7 +88,7 @@ def test_a_worker_is_killed_in_the_middle_of_an_epoch(
     def kill() -> None:
         """Whoever trains the first pack, as soon as its second epoch can have begun."""
         until(checkpoint(path, victim).exists)
-        workers = [p for p in psutil.Process().children(recursive=True) if "PackTrainable" in " ".join(p.cmdline())]
+        workers = [p for p in psutil.Process().children(recursive=True) if "Trainable." in " ".join(p.cmdline())]
         max(workers, key=psutil.Process.create_time).kill()  # those of an earlier run may linger
 
     killer = threading.Thread(target=kill)

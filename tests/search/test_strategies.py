@@ -82,6 +82,16 @@ class TestRun:
         outcome, _ = run(write(tmp_path, {}, **changes))
         assert outcome.finished == sum(r["tags"]["aot.status"] == "pruned" for r in rows), "unless nothing is cut short"
 
+    def test_further_seeds_of_promoted_assignments_are_not_cut_short(self, tmp_path: Path) -> None:
+        rule = {"rule": "asha", "reduction_factor": 2}
+        search = {"promote": 0.25, "early_stopping": rule}
+        outcome, _ = run(write(tmp_path, search, {"seconds": 0.21}, seeds=[0, 1, 2, 3]))
+        rows = [found[0] for found in logged(tmp_path).values()]
+        later = [r for r in rows if r["tags"]["aot.promotion"] == "promoted"]
+        assert len(later) == 3 * min(2, sum(r["tags"]["aot.status"] == "finished" for r in rows if r not in later))
+        assert {r["tags"]["aot.status"] for r in later} == {"finished"}
+        assert outcome.pruned > 0
+
     def test_the_rule_knows_the_trials_of_earlier_runs(self, tmp_path: Path) -> None:
         """After a restart the first trial is compared with all before it, and not the first of its kind."""
         whole = plan(study.load(write(tmp_path, {}, seeds=[0])))
