@@ -47,7 +47,7 @@ __all__ = ["Outcome", "RunError", "run", "worker_environment"]
 
 TRAINING = "trainables.training"
 
-#: How often a pack is started again whose worker died; afterwards it is split, or recorded as failed.
+#: How often a pack is started again whose worker dies without an epoch in between; then it is split, or has failed.
 MAX_DEATHS = 2
 #: Packs that wait for a place in Tune, so that no worker does.
 MAX_PENDING = 4
@@ -266,6 +266,8 @@ class Driver(Callback):
         running = self._running[trial.trial_id]
         for note in report.notes:
             self._view.say(f"{note} ({_named(running.pack)})")
+        if report.epochs:
+            trial.run_metadata.num_failures = 0  # in weeks on spot machines many deaths are no fault of the pack
         self._view.epochs(running.pack, report.epochs)
         results = running.update(report)
         for trial_id, seconds in running.seconds(report.epochs).items():
@@ -287,7 +289,7 @@ class Driver(Callback):
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         running = self._running.pop(trial.trial_id, None) or Running(trial.config["job"].pack)
         reason = (trial.get_error() or "unknown").strip().splitlines()
-        self._give_up(running, True, f"its worker died {MAX_DEATHS + 1} times ({reason[-1][:300]})")
+        self._give_up(running, True, f"its worker died {MAX_DEATHS + 1} times in one epoch ({reason[-1][:300]})")
         self._view.ended(running.pack)
         trial.config["job"].pack = None
 

@@ -9,6 +9,7 @@ so that every way to the end of a study gives the same results.
     members     that fit into memory; larger packs raise MemoryError
     memory      learning rate whose trials raise MemoryError, whatever the pack
     kill        by learning rate as text: how often a worker is killed in the middle of epoch 3
+    kill_once_in  by learning rate as text: epochs in each of which a worker is killed once
     no_patience the loop ends only after all epochs, and gives no results
 
 While there is a file ``<storage>/hold``, no epoch ends.
@@ -128,6 +129,11 @@ def _fault(active: list[Trial], epoch: int, wishes: dict[str, Any], storage: Pat
         raise ValueError("the stub was asked to fail")
     if wishes.get("memory") in rates:
         raise MemoryError("the stub was asked for too much")
+    for rate, epochs in wishes.get("kill_once_in", {}).items():
+        mark = storage / f"killed-{rate}-in-{epoch}"
+        if float(rate) in rates and epoch in epochs and not mark.exists():
+            mark.touch()
+            os.kill(os.getpid(), signal.SIGKILL)
     for rate, times in wishes.get("kill", {}).items():
         marks = len(list(storage.glob(f"killed-{rate}-*")))
         if float(rate) in rates and epoch == 3 and marks < times:

@@ -106,8 +106,16 @@ class TestRun:
         assert text.count(again) == 3
         by_rate = {runs[0]["params"]["learning_rate"]: runs[0] for runs in logged(tmp_path).values()}
         assert by_rate["0.001"]["metrics"]["epochs"] == by_rate["0.004"]["metrics"]["epochs"] == 5
-        assert by_rate["0.002"]["tags"]["aot.reason"].startswith("its worker died 3 times")
+        assert by_rate["0.002"]["tags"]["aot.reason"].startswith("its worker died 3 times in one epoch")
         assert by_rate["0.003"]["tags"]["aot.reason"] == "MemoryError: the stub was asked for too much"
+
+    def test_a_pack_that_gets_on_is_never_given_up(self, tmp_path: Path) -> None:
+        """Four deaths, and an epoch between each two."""
+        wishes = {"kill_once_in": {"0.001": [2, 3, 4, 5]}, "seconds": 0.25}
+        one = {"learning_rate": [1e-3], "batch_size": [16]}
+        outcome, text = run(write_study(tmp_path, wishes, defaults=one, seeds=[0]))
+        assert outcome == Outcome(finished=1)
+        assert text.count("a worker died; a pack of 1 trial") == 4
 
     def test_a_loop_without_patience_is_stopped_by_the_scheduler(self, tmp_path: Path) -> None:
         """The real Tune, the real scheduler: each trial ends in the epoch in which the loop would have ended it."""
