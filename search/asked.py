@@ -36,7 +36,7 @@ class Asked:
                 self._say(f"line {number} of {self.path} is damaged and left out; other assignments take its place")
 
     def append(self, cell: CellName, batch: Batch) -> None:
-        """Write a batch down; it is on disk when this returns."""
+        """Write a batch down; it is on disk when this returns. OSError where the disk takes none."""
         values = {"cell": cell, "batch": [{"id": i, "hyperparameters": assignment} for i, assignment in batch]}
         line = json.dumps(values, separators=(",", ":")).encode() + b"\n"
         with open(self.path, "a+b") as file:

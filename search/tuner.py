@@ -145,7 +145,10 @@ class PackSearcher(Searcher):
     def suggest(self, trial_id: str) -> Any:
         if self._out and len(self._out) >= self.limit:
             return None
-        pack = self._first.pop() if self._first else self._work.next()
+        try:
+            pack = self._first.pop() if self._first else self._work.next()
+        except OSError as error:
+            raise RunError(f"assignments cannot be written down: {error}; make room, then start again") from error
         if pack is None:
             return None if self._out else Searcher.FINISHED
         self._out[trial_id] = pack

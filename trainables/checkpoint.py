@@ -4,23 +4,33 @@ from __future__ import annotations
 
 import errno
 import json
+import logging
 import os
 import re
 import tempfile
+import time
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import fsspec
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+log = logging.getLogger(__name__)
+
 PROBE = ".writable"
+
+#: An object store that is away for a while is waited for: a pack has hours in it, and the store comes back.
+RETRY_SECONDS = (2.0, 10.0, 30.0, 60.0, 120.0)
+
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -52,22 +62,40 @@ class Storage:
 
     def check(self) -> None:
         """Write a file and delete it. OSError where that cannot be: before a search, not in each of its packs."""
-        self.write(PROBE, b"")
+        with self._explained("written", PROBE):
+            self._put(PROBE, b"")
         self.delete(PROBE)
 
     def write(self, name: str, content: bytes) -> None:
         """Replace the file ``name``; on a local folder it is on disk when this returns. OSError where it cannot be."""
         with self._explained("written", name):
-            if self._local:
-                _write_locally(Path(self._path(name)), content)
-            else:
-                self._filesystem[0].pipe_file(self._path(name), content)
+            self._patiently(lambda: self._put(name, content))
+
+    def _put(self, name: str, content: bytes) -> None:
+        if self._local:
+            _write_locally(Path(self._path(name)), content)
+        else:
+            self._filesystem[0].pipe_file(self._path(name), content)
+
+    def _patiently(self, attempt: Callable[[], T]) -> T:
+        """Try again for some minutes where a remote store fails for another reason than a rule of its own."""
+        for seconds in () if self._local else RETRY_SECONDS:
+            try:
+                return attempt()
+            except (FileNotFoundError, PermissionError, MemoryError):
+                raise
+            except Exception as error:  # of whatever library the store's client is made
+                log.warning(
+                    "%s does not answer (%s); trying again in %g s", _masked(self.uri), _masked(_line(error)), seconds
+                )
+                time.sleep(seconds)
+        return attempt()
 
     def read(self, name: str) -> bytes | None:
         """The file's content; None where there is no such file."""
         with self._explained("read", name):
             try:
-                return bytes(self._filesystem[0].cat_file(self._path(name)))
+                return self._patiently(lambda: bytes(self._filesystem[0].cat_file(self._path(name))))
             except FileNotFoundError:
                 return None
 
@@ -153,7 +181,7 @@ def _checksum(tensors: Mapping[str, Tensor], text: str) -> str:
 
 
 def _explanation(error: Exception, done: str, where: str, local: bool) -> str:
-    reason = _masked((str(error).strip() or type(error).__name__).splitlines()[0])
+    reason = _masked(_line(error))
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         return f"no space left for {where}; make room, then start again"
     if isinstance(error, PermissionError):
@@ -165,6 +193,10 @@ def _explanation(error: Exception, done: str, where: str, local: bool) -> str:
         return f"{where} cannot be {done} ({reason}); make the bucket, or correct `storage` in the study"
     what = f"{where} cannot be {done} ({reason})"
     return f"{what}; check that the store answers and takes your credentials, then start again"
+
+
+def _line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
 def _masked(text: str) -> str:

@@ -1,5 +1,6 @@
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -95,3 +96,57 @@ def test_a_killed_writer_leaves_the_old_file(tmp_path: Path) -> None:
     process = subprocess.run([sys.executable, "-c", script, str(tmp_path)], cwd=Path(__file__).parents[2], check=False)
     assert process.returncode == 9
     assert storage.read("f") == b"old"
+
+
+class TestAStoreThatIsAwayForAWhile:
+    """A remote store whose client fails a few times; what it raises is its own."""
+
+    @pytest.fixture
+    def failing(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., list[str]]:
+        from fsspec.implementations.memory import MemoryFileSystem
+
+        from trainables import checkpoint
+
+        monkeypatch.setattr(checkpoint, "RETRY_SECONDS", (0.0, 0.0, 0.0))
+
+        def fail(method: str, times: int, error: Exception) -> list[str]:
+            calls: list[str] = []
+            real = getattr(MemoryFileSystem, method)
+
+            def attempt(self: MemoryFileSystem, path: str, *arguments: object, **named: object) -> object:
+                calls.append(path)
+                if len(calls) <= times:
+                    raise error
+                return real(self, path, *arguments, **named)
+
+            monkeypatch.setattr(MemoryFileSystem, method, attempt)
+            return calls
+
+        return fail
+
+    def test_it_is_waited_for(self, failing: Callable[..., list[str]], caplog: pytest.LogCaptureFixture) -> None:
+        store = Storage("memory://away")
+        calls = failing("pipe_file", 2, RuntimeError("connection refused"))
+        store.write("a", b"one")
+        assert len(calls) == 3
+        failing("cat_file", 1, RuntimeError("connection refused"))
+        assert store.read("a") == b"one"
+        assert "memory://away does not answer (connection refused); trying again in 0 s" in caplog.text
+
+    def test_not_for_ever(self, failing: Callable[..., list[str]]) -> None:
+        calls = failing("pipe_file", 99, RuntimeError("connection refused"))
+        with pytest.raises(OSError, match=r"memory://away/a cannot be written \(connection refused\)"):
+            Storage("memory://away").write("a", b"one")
+        assert len(calls) == 4
+
+    def test_a_rule_of_the_store_is_no_reason_to_wait(self, failing: Callable[..., list[str]]) -> None:
+        calls = failing("pipe_file", 99, PermissionError("not yours"))
+        with pytest.raises(OSError, match="check the credentials"):
+            Storage("memory://away").write("a", b"one")
+        assert len(calls) == 1
+
+    def test_before_a_search_nobody_waits(self, failing: Callable[..., list[str]]) -> None:
+        calls = failing("pipe_file", 99, RuntimeError("connection refused"))
+        with pytest.raises(OSError, match="connection refused"):
+            Storage("memory://away").check()
+        assert len(calls) == 1
