@@ -87,7 +87,7 @@ def curves(frame: pd.DataFrame, estimator: Estimator = "v") -> tuple[pd.DataFram
             refused[cell] = f"{pruned} of {int(table['n_trials'].sum())} trials were cut short by an adaptive search"
         elif table["proposed"].any():
             refused[cell] = f"{int(table['proposed'].sum())} of {len(table)} assignments are no random sample but TPE's"
-        elif table["promoted"].any():
+        elif table["promoted"].any() and table["n_trials"].nunique() > 1:
             refused[cell] = f"{int(table['promoted'].sum())} of {len(table)} assignments were promoted to more seeds"
         elif not len(values):
             refused[cell] = "no trial has a score"

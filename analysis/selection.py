@@ -93,7 +93,8 @@ def _rank(table: pd.DataFrame) -> pd.Series:
     """0 for assignments that can be chosen, 1 for those that are only where there is no such, 2 without a score."""
     cells = [table[name] for name in CELL]
     after_promotion = table["promoted"].groupby(cells).transform("any")
-    all_seeds = table["n_trials"] == table["n_trials"].groupby(cells).transform("max")
+    promoted = table["n_trials"].where(table["promoted"], 0).groupby(cells).transform("max")
+    all_seeds = table["n_trials"] >= promoted
     unequal = (after_promotion & ~all_seeds) | (table["n_pruned"] > 0)
     return unequal.astype(int).where(table["median"].notna(), 2)
 

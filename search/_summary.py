@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from math import inf
 from statistics import median, stdev
 
+DIGITS = 9  # what agrees so far is tied; floating-point noise lies below
+
 
 @dataclass(frozen=True)
 class Score:
@@ -47,14 +49,19 @@ class Summary:
         """
         scored = self._scored()
         trials = Counter(v.assignment_id for v in self.scores.values())
-        most = max(trials.values(), default=0) if any(v.promoted for v in self.scores.values()) else 0
+        most = max((trials[v.assignment_id] for v in self.scores.values() if v.promoted), default=0)
         cut_short = {v.assignment_id for v in self.scores.values() if v.status == "pruned"}
-        size = {v.assignment_id: v.trainable_parameters or 0.0 for v in self.scores.values()}
+        size: dict[str, float] = {}
+        for value in self.scores.values():
+            known = -inf if value.trainable_parameters is None else value.trainable_parameters
+            size[value.assignment_id] = max(known, size.get(value.assignment_id, -inf))
 
         def rank(assignment: str) -> tuple[bool, float, float, float, str]:
             scores = scored[assignment]
             unequal = trials[assignment] < most or assignment in cut_short
-            return unequal, -median(scores), stdev(scores) if len(scores) > 1 else inf, size[assignment], assignment
+            std = round(stdev(scores), DIGITS) if len(scores) > 1 else inf
+            parameters = size[assignment] if size[assignment] > -inf else inf
+            return unequal, -round(median(scores), DIGITS), std, parameters, assignment
 
         return min(scored, key=rank, default=None)
 

@@ -12,7 +12,6 @@ import itertools
 import multiprocessing
 import os
 import tempfile
-import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass, replace
@@ -105,12 +104,9 @@ def measure(pack: Pack, rows: tuple[int, int], tokens_cache: str, threads: int) 
     members = tuple(replace(trial, protocol=short) for trial in pack.trials)
     with tempfile.TemporaryDirectory(prefix="aot-calibration-") as folder:
         workspace = training.Workspace(folder, tokens_cache, threads=threads)
-        began = time.perf_counter()
-        for progress in itertools.islice(training.train(Pack(members), workspace), EPOCHS):
-            ended = time.perf_counter()
-            seconds = sum(epoch.seconds for epoch in progress.epochs.values())
-            took, began = ended - began, ended
-    return Measurement(*rows, seconds / len(members), max(0.0, took - seconds) / len(members))
+        *_, last = itertools.islice(training.train(Pack(members), workspace), EPOCHS)
+    seconds = sum(epoch.seconds for epoch in last.epochs.values())
+    return Measurement(*rows, max(0.0, seconds - last.saving) / len(members), last.saving / len(members))
 
 
 def example(study: Study, cell: Cell) -> Pack:

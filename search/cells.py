@@ -90,7 +90,7 @@ class CellSearch:
     @property
     def assignments(self) -> int:
         """How many there are, or may become."""
-        return len(self._assignments) + self._unasked
+        return len(self._assignments) + self.unasked
 
     @property
     def pending(self) -> tuple[Pack, ...]:
@@ -103,7 +103,7 @@ class CellSearch:
         later = 0
         if self._settings.promote is not None and self.promoted is None:
             later = self._places(self.assignments) * (len(self._seeds) - 1)
-        return self._unasked * len(self._first_seeds) + later
+        return self.unasked * len(self._first_seeds) + later
 
     def origin(self, trial: Trial) -> dict[str, str]:
         """What a report must know of how the trial came about: adaptive searches draw no fair sample.
@@ -122,8 +122,10 @@ class CellSearch:
 
     def next(self, most: int | None = None) -> Pack | None:
         """The next pack to train, of at most so many trials; None where there is none, or none before others ended."""
+        while not self._queue and self.unasked:
+            self._ask()  # more than once where what is asked for was trained before, under another name
         if not self._queue:
-            self._decide()
+            self._promote_if_due()
         if not self._queue:
             return None
         pack = self._queue.popleft()
@@ -149,7 +151,8 @@ class CellSearch:
         return self._seeds if self._settings.promote is None else self._seeds[:1]
 
     @property
-    def _unasked(self) -> int:
+    def unasked(self) -> int:
+        """Assignments that an adaptive sampler will yet be asked for."""
         return self._sampler.left if isinstance(self._sampler, TPESampler) else 0
 
     def _make_sampler(self, study: Study) -> Sampler:
@@ -169,10 +172,8 @@ class CellSearch:
                 self._add([drawn for drawn in own if self._sampler.add(drawn)])
         else:
             self._add(list(iter(self._sampler.ask, None)))
-        for assignment_id in self._firsts:
-            self._learn(assignment_id)
-        if not self._queue and not self._unasked:
-            self._decide()
+        if not self._queue:
+            self._promote_if_due()
 
     def _seed(self) -> int:
         """From the search seed and the cell, whatever else the study holds."""
@@ -190,6 +191,8 @@ class CellSearch:
             self._firsts[made[0].assignment_id] = made
             trials += made
         self._enqueue(trials)
+        for assignment_id in dict.fromkeys(trial.assignment_id for trial in trials):
+            self._learn(assignment_id)
 
     def _id_of(self, drawn: Assignment) -> str | None:
         """The assignment's id; None where the method has no such hyperparameters (any more)."""
@@ -227,10 +230,9 @@ class CellSearch:
 
     # --- what follows from how others ended ---------------------------------------------------------------------------
 
-    def _decide(self) -> None:
-        if self._unasked:
-            self._ask()
-        elif self._settings.promote is not None and self.promoted is None and not self.out:
+    def _promote_if_due(self) -> None:
+        """Once every assignment has a score for its first seed, or has none for good."""
+        if self._settings.promote is not None and self.promoted is None and not self.out and not self.unasked:
             self._promote(self._settings.promote)
 
     def _ask(self) -> None:

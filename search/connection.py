@@ -77,8 +77,7 @@ def places(resources: Resources) -> int:
     """How many packs find room at once on the nodes that are there now."""
     wanted = {"CPU": resources.cpu, "GPU": resources.gpu}
     there = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-    fitting = (min(int(node.get(kind, 0) // amount) for kind, amount in wanted.items() if amount) for node in there)
-    return sum(fitting)
+    return sum(min(int(node.get(k, 0) / amount + 1e-9) for k, amount in wanted.items() if amount) for node in there)
 
 
 def worker_environment(resources: Resources) -> dict[str, str]:

@@ -175,8 +175,13 @@ def _of_run(
         score=metrics.get("score"),
         seconds=seconds,
         epochs=int(metrics.get("epochs", 0)),
-        history=tuple(_curve(points, seconds)),
+        history=tuple(_curve(points, seconds, int(metrics.get("epochs", 0)))),
     )
+
+
+def _latest(points: Collection[tuple[int, float, int]]) -> dict[int, tuple[float, int]]:
+    """Value and time of each step. A trial that was trained again has both its curves in one run: the later counts."""
+    return {step: (value, time) for step, value, time in sorted(points, key=lambda point: point[2])}
 
 
 def _value(text: str) -> Any:
@@ -187,11 +192,11 @@ def _value(text: str) -> Any:
 
 
 def _curve(
-    points: Mapping[str, Collection[tuple[int, float, int]]], seconds: float
+    points: Mapping[str, Collection[tuple[int, float, int]]], seconds: float, epochs: int
 ) -> Iterator[tuple[int, float, float, float]]:
     """The epochs of a run. MLflow keeps the times; the first one is as long as the others leave of the sum."""
-    losses = {step: value for step, value, _ in points.get("train_loss", ())}
-    scores = sorted(points.get("dev_score", ()))
+    losses = {step: value for step, (value, _) in _latest(points.get("train_loss", ())).items()}
+    scores = [(step, *point) for step, point in sorted(_latest(points.get("dev_score", ())).items()) if step <= epochs]
     lengths = [(after[2] - before[2]) / 1_000 for before, after in pairwise(scores)]
     first = max(0.0, seconds - sum(lengths))
     for (step, value, _), length in zip(scores, [first, *lengths], strict=False):

@@ -18,7 +18,7 @@ from math import inf
 from typing import Any
 
 from search._summary import Score, Summary
-from search.cells import CellName, CellSearch
+from search.cells import CellName, CellSearch, cell_of
 from search.known import Known
 from search.schedulers import Comparison
 from search.study import EarlyStopping, Range, Search, Study
@@ -119,8 +119,9 @@ def _grid(study: Study, known: Mapping[str, Known]) -> dict[CellName, list[tuple
     missing = []
     for name, cell in whole.cells.items():
         for trial_id in cell.trials:
-            if trial_id in known and known[trial_id].history and known[trial_id].status != "pruned":
-                found.setdefault(name, []).append((trial_id, known[trial_id]))
+            recorded = known.get(trial_id)
+            if recorded and (recorded.status == "failed" or (recorded.history and recorded.status != "pruned")):
+                found.setdefault(name, []).append((trial_id, recorded))
             else:
                 missing.append(f"{trial_id} ({', '.join(name)})")
     if missing:
@@ -159,6 +160,9 @@ class _Player:
         while True:
             while len(running) < places and (pack := self.work.next()) is not None:
                 (trial,) = pack.trials
+                if not self._curve(trial):  # it failed before its first epoch, at no cost
+                    self._told(trial, self._known[trial.id].status, None)
+                    continue
                 heapq.heappush(running, (now + self._curve(trial)[0][3], next(order), trial, 0))
             if not running:
                 return now
@@ -176,7 +180,7 @@ class _Player:
         epoch, score, _, seconds = curve[index]
         self.epochs += 1
         self.seconds += seconds
-        comparison = self._comparisons.get(recorded.cell)
+        comparison = self._comparisons.get(cell_of(trial))
         behind = comparison is not None and self.work.compared(trial) and comparison.update(trial.id, epoch, score)
         if index + 1 == len(curve):
             self._told(trial, recorded.status, recorded.score)
@@ -189,8 +193,7 @@ class _Player:
 
     def _told(self, trial: Trial, status: str, score: float | None) -> None:
         promoted = self.work.origin(trial).get("promotion") == "promoted"
-        cell = (trial.backbone.name, trial.task.name, trial.method)
-        self.seen[cell].scores[trial.id] = Score(trial.assignment_id, status, score, None, promoted)
+        self.seen[cell_of(trial)].scores[trial.id] = Score(trial.assignment_id, status, score, None, promoted)
         self.work.tell(trial, status, score)
 
 

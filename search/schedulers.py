@@ -77,12 +77,17 @@ class Comparison:
             self._rule = MedianStoppingRule(**names)
         self._epochs = epochs
         self._best: dict[str, float] = {}
+        self._seen: dict[str, int] = {}
         self._cut: set[str] = set()
 
     def update(self, trial_id: str, epoch: int, score: float) -> bool:
-        """Take in what a trial reached (percent); True where it falls behind and should be cut short."""
-        if trial_id in self._cut or not math.isfinite(score):
+        """Take in what a trial reached (percent); True where it falls behind and should be cut short.
+
+        An epoch that comes again, of a pack that was started again, counts once.
+        """
+        if trial_id in self._cut or not math.isfinite(score) or epoch <= self._seen.get(trial_id, 0):
             return trial_id in self._cut
+        self._seen[trial_id] = epoch
         member = _Member(trial_id)
         if trial_id not in self._best:
             self._rule.on_trial_add(_NobodyWaits, member)
@@ -110,6 +115,7 @@ class PatienceScheduler(FIFOScheduler):
     ) -> None:
         super().__init__()
         self._compared = compared
+        self.keep_idle_workers = True  # Tune keeps one, and its place, for a pack that may come
         self._packs: dict[str, PackPatience] = {}
         self._comparisons = comparisons or {}
 
@@ -121,13 +127,22 @@ class PatienceScheduler(FIFOScheduler):
         report: Report = result["report"]
         if patience.update(report.epochs, [r.trial_id for r in report.results]):
             return TrialScheduler.STOP
-        behind = self._behind(pack, report) - patience.ended
-        if behind and not result.get("done"):
+        behind = self.compare(pack, report) - patience.ended
+        if behind:
             # Tune has no public way to speak to a worker; the call is carried out before the next step.
-            tune_controller._schedule_trial_task(trial, "cut_short", (behind,))
+            # A worker that died before it is found out here, as by any other task.
+            failed = tune_controller._trial_task_failure
+            tune_controller._schedule_trial_task(trial, "cut_short", (behind,), on_error=failed)
         return TrialScheduler.CONTINUE
 
-    def _behind(self, pack: Pack, report: Report) -> set[str]:
+    def choose_trial_to_run(self, tune_controller: Any, **options: Any) -> Any:
+        """Tune asks this in every step: the moment to let go of a worker that another study waits for."""
+        if not self.keep_idle_workers:
+            tune_controller._cleanup_cached_actors(force_all=True)
+        return super().choose_trial_to_run(tune_controller, **options)
+
+    def compare(self, pack: Pack, report: Report) -> set[str]:
+        """Have the cell's rule take in a report; the ids of members that fall behind."""
         comparison = self._comparisons.get(cell_of(pack.trials[0]))
         if comparison is None:
             return set()

@@ -1,6 +1,7 @@
 """How searches share a Ray cluster: each keeps a line in the cluster's key-value store, and reads those of the others.
 
-No process stands between them, and none has to be asked: a driver that dies leaves a line that grows old.
+No process stands between them, and none has to be asked: a driver that dies leaves a line that does not change any
+more. Studies that take GPUs share those; studies that take none share the CPUs.
 """
 
 from __future__ import annotations
@@ -12,51 +13,82 @@ import socket
 import time
 import uuid
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields, replace
 
 from ray.experimental import internal_kv
+
+from search.study import Resources
 
 NAMESPACE = b"aot-search"
 PREFIX = b"driver/"
 
 BEAT_SECONDS = 2.0  # between two updates of a driver's line
-OLD_SECONDS = 30.0  # a line that was not updated for so long is that of a driver that died
+OLD_SECONDS = 30.0  # a line that does not change for so long is that of a driver that died
 
 
 @dataclass(frozen=True)
 class Line:
-    """A driver: the study it runs, where it is, how many packs it could have in training, when it last said so."""
+    """A driver: the study it runs and where it is; what a pack takes, how many it could have in training, and has.
+
+    ``beat`` changes whenever the driver writes its line: clocks of two machines are never compared, but for ``since``,
+    which decides between two drivers of one study.
+    """
 
     driver: str
     study: str
     host: str
     pid: int
-    wanted: int
     since: float
-    time: float
+    gpu: float = 0.0
+    cpu: float = 1.0
+    wanted: int = 1
+    running: int = 0
+    beat: int = 0
+
+    @property
+    def amount(self) -> float:
+        """GPUs of a pack, or CPUs where it takes none."""
+        return self.gpu or self.cpu
 
 
 class Sharing:
     """A driver's line, and what the others leave to it. Needs a connection to the cluster."""
 
-    def __init__(self, study: str) -> None:
-        self._line = Line(uuid.uuid4().hex, study, socket.gethostname(), os.getpid(), 1, time.time(), 0.0)
+    def __init__(self, study: str, resources: Resources) -> None:
+        place = (socket.gethostname(), os.getpid(), time.time())
+        self._line = Line(uuid.uuid4().hex, study, *place, resources.gpu, resources.cpu)
         self._others: list[Line] = []
+        self._beats: dict[str, tuple[int, float]] = {}  # of each driver, and when it was first seen, by this clock
+        self._places = 0
         self._last = -math.inf
 
     def other_driver(self) -> Line | None:
-        """Another driver of the same study on another machine; on this one, the study's lock speaks."""
-        same = (line for line in self._read() if line.study == self._line.study and line.host != self._line.host)
-        return next(same, None)
+        """Another driver of the same study that is at work, by which this one must give way.
 
-    def limit(self, places: int, wanted: int) -> int:
-        """How many packs this study may have in training of the ``places`` there are, if it could have ``wanted``."""
+        Writes this driver's line first, so that of two that start together one sees the other.
+        """
+        self._write()
+        same = [line for line in self._read() if line.study == self._line.study]
+        if not same:
+            return None
+        before = {line.driver: line.beat for line in same}
+        time.sleep(2.5 * BEAT_SECONDS)  # who is alive has written again by then
+        alive = [line for line in self._read() if before.get(line.driver, line.beat) != line.beat]
+        mine = (self._line.since, self._line.driver)
+        return next((line for line in alive if (line.since, line.driver) < mine), None)
+
+    def limit(self, places: int, wanted: int, running: int) -> int:
+        """How many packs this study may have in training of the ``places`` there are.
+
+        ``wanted``: how many it could have; ``running``: how many it has.
+        """
+        self._places = places
         if time.monotonic() - self._last >= BEAT_SECONDS:
             self._last = time.monotonic()
-            self._line = Line(**{**asdict(self._line), "wanted": wanted, "time": time.time()})
-            internal_kv._internal_kv_put(self._key, json.dumps(asdict(self._line)).encode(), namespace=NAMESPACE)
-            self._others = self._read()
-        return max(1, fair_share(places, wanted, [line.wanted for line in self._others]))
+            self._line = replace(self._line, wanted=wanted, running=running)
+            self._write()
+            self._others = [line for line in self._read() if bool(line.gpu) == bool(self._line.gpu)]
+        return max(1, fair_share(places, wanted, [self._packs(line, line.wanted) for line in self._others]))
 
     @property
     def alone(self) -> bool:
@@ -68,24 +100,54 @@ class Sharing:
         """Names of the studies that were there when last looked."""
         return sorted({line.study for line in self._others})
 
+    @property
+    def somebody_waits(self) -> bool:
+        """Whether another study had less than its part when last looked; everybody should have one pack at least."""
+        part = max(1, self._places // (len(self._others) + 1))
+        wants = ((self._packs(line, line.running), self._packs(line, line.wanted)) for line in self._others)
+        return any(has < min(wanted, part) for has, wanted in wants)
+
+    @property
+    def crowded(self) -> bool:
+        """Whether there are more studies than places, so that they have to take turns."""
+        return len(self._others) >= self._places
+
+    @property
+    def full(self) -> bool:
+        """Whether other studies had all places when last looked."""
+        return sum(self._packs(line, line.running) for line in self._others) >= self._places
+
     def close(self) -> None:
         internal_kv._internal_kv_del(self._key, namespace=NAMESPACE)
+
+    def _packs(self, line: Line, packs: int) -> int:
+        """Packs of another study in the size of this one's."""
+        return math.ceil(packs * line.amount / self._line.amount - 1e-9)
 
     @property
     def _key(self) -> bytes:
         return PREFIX + self._line.driver.encode()
 
+    def _write(self) -> None:
+        self._line = replace(self._line, beat=self._line.beat + 1)
+        internal_kv._internal_kv_put(self._key, json.dumps(asdict(self._line)).encode(), namespace=NAMESPACE)
+
     def _read(self) -> list[Line]:
+        """The lines of the other drivers that are alive, as far as this one can tell."""
+        known = {field.name for field in fields(Line)}
         lines = []
         for key in internal_kv._internal_kv_list(PREFIX, namespace=NAMESPACE):
             value = internal_kv._internal_kv_get(key, namespace=NAMESPACE)
             if value is None or key == self._key:
                 continue
-            line = Line(**json.loads(value))
-            if time.time() - line.time > OLD_SECONDS:
+            line = Line(**{name: said for name, said in json.loads(value).items() if name in known})
+            beat, seen = self._beats.get(line.driver, (-1, 0.0))
+            if beat != line.beat:
+                self._beats[line.driver] = (line.beat, time.monotonic())
+            elif time.monotonic() - seen > OLD_SECONDS:
                 internal_kv._internal_kv_del(key, namespace=NAMESPACE)
-            else:
-                lines.append(line)
+                continue
+            lines.append(line)
         return lines
 
 

@@ -87,7 +87,7 @@ class PackTrainable(tune.Trainable):
     def setup(self, config: dict[str, Any]) -> None:
         self._job: Job = config["job"]
         self._steps: Generator[Any, Any, None] | None = None
-        self._ended = False
+        self._ended = self._taken_in = False
         self._cut: set[str] = set()
         self._notes = _Notes()
         logger = logging.getLogger("trainables")
@@ -102,6 +102,10 @@ class PackTrainable(tune.Trainable):
     def cut_short(self, trial_ids: Collection[str]) -> None:
         """These members leave the pack before the next epoch."""
         self._cut.update(trial_ids)
+
+    def taken_in(self) -> None:
+        """The driver has written down everything that was reported, to the end."""
+        self._taken_in = True
 
     def step(self) -> dict[str, Any]:
         report = Report()
@@ -138,9 +142,9 @@ class PackTrainable(tune.Trainable):
                 return False
 
     def cleanup(self) -> None:
-        """The driver has taken in everything that was reported: the checkpoint of a pack that has ended can go."""
+        """The checkpoint of a pack that has ended can go, if the driver has everything that was reported."""
         self._steps = None
-        if self._ended:
+        if self._ended and self._taken_in:
             self._ended = False
             module = importlib.import_module(self._job.train)
             try:

@@ -28,7 +28,7 @@ from search._process import environment, interruptible, quiet
 from search._running import Running
 from search.asked import Asked
 from search.budget import Spending
-from search.cells import CellName
+from search.cells import CellName, final_statuses
 from search.connection import RunError, connected, places, worker_environment
 from search.journal import StudyBusyError
 from search.known import Known
@@ -49,6 +49,8 @@ TRAINING = "trainables.training"
 
 #: How often a pack is started again whose worker dies without an epoch in between; then it is split, or has failed.
 MAX_DEATHS = 2
+#: How long a study that gave up its place waits for another one to take it.
+TURN_SECONDS = 20.0
 #: Packs that wait for a place in Tune, so that no worker does.
 MAX_PENDING = 4
 
@@ -103,7 +105,7 @@ def run(study: Study, *, address: str | None = None, view: View, train: str = TR
                 store.expect_results()
                 job = Job(None, train, _absolute(study.folder), study.cache_dir, _threads(study.resources))
                 with connected(study.resources, address), interruptible() as interrupted:
-                    driver = Driver(work, job, store, view, interrupted, known)
+                    driver = Driver(work, job, store, view, interrupted, known, to_itself=address is None)
                     counts, stopped = driver.search(store.folder / "tune")
         finally:
             view.stop()
@@ -135,16 +137,21 @@ class PackSearcher(Searcher):
         self._first: list[Pack] = []
         self._out: dict[str, Pack] = {}
         self.limit = limit
+        self.yields = False  # whether to end when nothing is in training, for another study's turn
+        self.yielded = False
+        self._handed_out = False
 
     @property
     def wanted(self) -> int:
         """How many packs could be in training if there were room."""
-        waiting = sum(len(cell.pending) + cell.undecided for cell in self._work.cells.values())
-        return len(self._out) + len(self._first) + waiting
+        return len(self._out) + len(self._first) + self._work.waiting
 
     def suggest(self, trial_id: str) -> Any:
         if self._out and len(self._out) >= self.limit:
             return None
+        if not self._out and self.yields and self._handed_out:
+            self.yielded = True
+            return Searcher.FINISHED
         try:
             pack = self._first.pop() if self._first else self._work.next()
         except OSError as error:
@@ -152,8 +159,13 @@ class PackSearcher(Searcher):
         if pack is None:
             return None if self._out else Searcher.FINISHED
         self._out[trial_id] = pack
+        self._handed_out = True
         job = self._job
         return {"job": Job(pack, job.train, job.storage, job.cache_dir, job.threads)}
+
+    def begin(self) -> None:
+        """Tune begins, perhaps again: a turn of this study."""
+        self.yields = self.yielded = self._handed_out = False
 
     def put_first(self, packs: Sequence[Pack]) -> None:
         """Packs to be handed out next."""
@@ -180,14 +192,19 @@ class Driver(Callback):
         view: View,
         interrupted: threading.Event,
         known: Mapping[str, Known],
+        *,
+        to_itself: bool,
     ) -> None:
+        self._to_itself = to_itself  # no other study can come to this cluster
         self.counts: Counter[str] = Counter()
         self._study, self._resources = work.study, work.study.resources
         self._work, self._searcher = work, PackSearcher(work, job)
         self._comparisons = _comparisons(work, known)
         self._spending = Spending(work.study.search.budget, self._resources, known.values())
-        self._sharing = Sharing(work.study.name)
+        self._sharing = Sharing(work.study.name, self._resources)
+        self._scheduler = PatienceScheduler(self._comparisons, work.compared)
         self._running: dict[str, Running] = {}
+        self._placed: set[str] = set()  # of those, the ones that have a worker
         self._fault: RunError | None = None
         self._told: object = None
         self._looked = -math.inf
@@ -199,39 +216,58 @@ class Driver(Callback):
         ``folder`` is Tune's, and is removed.
         """
         shutil.rmtree(folder, ignore_errors=True)  # of a driver that was killed
-        resources = self._resources
-        if other := self._sharing.other_driver():
-            where = f"process {other.pid} on {other.host}"
-            raise StudyBusyError(f"study {other.study!r} is being run on this cluster by {where}; stop that one first")
         try:
             with closing(self._sharing), environment(_ENVIRONMENT), quiet(self._store.folder / "ray.log"):
-                tune.run(
-                    tune.with_resources(PackTrainable, {"cpu": resources.cpu, "gpu": resources.gpu}),
-                    name="packs",
-                    search_alg=self._searcher,
-                    scheduler=PatienceScheduler(self._comparisons, self._work.compared),
-                    stop=_Until(self._spending),
-                    num_samples=-1,
-                    storage_path=str(folder.absolute()),
-                    verbose=0,
-                    reuse_actors=True,
-                    max_failures=MAX_DEATHS,
-                    raise_on_failed_trial=False,
-                    callbacks=[self],
-                    trial_dirname_creator=lambda trial: trial.trial_id,
-                )
+                if not self._to_itself and (other := self._sharing.other_driver()):
+                    where = f"process {other.pid} on {other.host}"
+                    raise StudyBusyError(f"study {other.study!r} is being run here by {where}; stop that one first")
+                self._tune(folder)
+                while self._searcher.yielded and not self._spending.exceeded():
+                    self._wait_for_a_turn()
+                    self._tune(folder)
         except TuneError as error:  # Tune wraps what its callbacks raise
             raise self._fault or RunError(f"Ray Tune stopped: {str(error).strip().splitlines()[-1]}") from error
         finally:
             shutil.rmtree(folder, ignore_errors=True)
-        spent = self._spending.exceeded() if self._searcher.wanted else ""
+        spent = self._spending.exceeded() if self._work.unfinished else ""
         if self._work.budget_is_spent:
             spent = f"{self._study.search.budget.trials} trials are trained (search.budget.trials)"
         return self.counts, spent
 
+    def _tune(self, folder: Path) -> None:
+        self._searcher.begin()
+        resources = self._resources
+        tune.run(
+            tune.with_resources(PackTrainable, {"cpu": resources.cpu, "gpu": resources.gpu}),
+            name="packs",
+            search_alg=self._searcher,
+            scheduler=self._scheduler,
+            stop=_Until(self._spending),
+            num_samples=-1,
+            storage_path=str(folder.absolute()),
+            verbose=0,
+            reuse_actors=True,
+            max_failures=MAX_DEATHS,
+            raise_on_failed_trial=False,
+            callbacks=[self],
+            trial_dirname_creator=lambda trial: trial.trial_id,
+        )
+
+    def _wait_for_a_turn(self) -> None:
+        """Where there are more studies than places, each has one in turn, for a pack; the others take theirs now."""
+        end = time.monotonic() + TURN_SECONDS
+        while time.monotonic() < end:
+            if self._interrupted.wait(BEAT_SECONDS):
+                raise KeyboardInterrupt
+            self._look_around()
+            if self._sharing.alone or self._sharing.full:
+                return
+
     def on_step_begin(self, iteration: int, trials: list[Any], **info: Any) -> None:
         if self._interrupted.is_set():
             raise KeyboardInterrupt
+        if self._fault:
+            raise self._fault  # Tune swallows what some of its callbacks raise
         if time.monotonic() - self._looked >= BEAT_SECONDS:
             self._looked = time.monotonic()
             self._look_around()
@@ -239,11 +275,13 @@ class Driver(Callback):
     def _look_around(self) -> None:
         """How large the cluster is by now, and who else is there."""
         there = places(self._resources)
-        share = self._sharing.limit(there, self._searcher.wanted)
         most = self._resources.concurrent_packs
-        # A few more than find room wait in Tune, so that no worker does, and an autoscaler sees what is wanted.
-        ahead = 1 if self._study.search.strategy == "tpe" else MAX_PENDING
-        limit = share + ahead if self._sharing.alone else share
+        wanted = self._searcher.wanted if most is None else min(self._searcher.wanted, most)
+        share = self._sharing.limit(there, wanted, len(self._placed))
+        waits = self._sharing.somebody_waits
+        self._searcher.yields = waits and self._sharing.crowded
+        self._scheduler.keep_idle_workers = not waits
+        limit = share + self._ahead(there, share)
         self._searcher.limit = limit if most is None else min(limit, most)
         self._view.places(max(1, min(there, share) if most is None else min(there, share, most)))
         state = (bool(there), *self._sharing.others)
@@ -252,12 +290,25 @@ class Driver(Callback):
                 self._view.say(f"no node of the cluster has room for a pack ({_amount(self._resources)}) yet")
             if self._sharing.others:
                 names = ", ".join(self._sharing.others)
-                self._view.say(f"the cluster is shared with {names}: at most {self._searcher.limit} packs at once")
+                self._view.say(f"the cluster is shared with {names}: at most {share} packs at once")
             elif self._told not in (None, (False,)):
                 self._view.say("the cluster is this study's alone again")
             self._told = state
 
+    def _ahead(self, there: int, share: int) -> int:
+        """Packs beyond those that find room: they wait in Tune, so that no worker does, and an autoscaler sees them.
+
+        They also take the place of a pack that ends before another study can. So there is none while another waits, and
+        no more than a part of the places on a cluster that others may come to.
+        """
+        if not self._sharing.alone:
+            return int(not self._sharing.somebody_waits and len(self._running) <= share)
+        if self._study.search.strategy == "tpe":
+            return 1
+        return MAX_PENDING if self._to_itself or not there else min(MAX_PENDING, max(1, there // 4))
+
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        self._placed.add(trial.trial_id)
         if trial.trial_id not in self._running:
             self._running[trial.trial_id] = Running(trial.config["job"].pack)
             self._view.started(trial.config["job"].pack)
@@ -276,23 +327,36 @@ class Driver(Callback):
         for trial_id, seconds in running.seconds(report.epochs).items():
             self._spending.trial(trial_id, seconds)
         self._record(results)
+        if result.get("done"):  # Tune does not show the last report of a trial to its scheduler
+            self._scheduler.compare(running.pack, report)
         if report.failure is not None:
             self._give_up(running, report.failure.kind == "memory", report.failure.reason)
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         running = self._running.pop(trial.trial_id, None)
+        self._placed.discard(trial.trial_id)
         if running is not None:
             self._record(running.close("pruned", "stopped by the scheduler"))
             self._view.ended(running.pack)
+        if (worker := trial.temporary_state.ray_actor) is not None:
+            worker.taken_in.remote()  # before Tune tells it to stop or to take the next pack
         trial.config["job"].pack = None
 
     def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        self._placed.discard(trial.trial_id)
         self._view.say(f"a worker died; {_named(trial.config['job'].pack)} goes on from the last checkpoint")
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        self._placed.discard(trial.trial_id)
         running = self._running.pop(trial.trial_id, None) or Running(trial.config["job"].pack)
         reason = (trial.get_error() or "unknown").strip().splitlines()
-        self._give_up(running, True, f"its worker died {MAX_DEATHS + 1} times in one epoch ({reason[-1][:300]})")
+        left = running.pack.without({t.id for t in running.pack.trials} - set(running.left))
+        if trial.run_metadata.num_failures <= MAX_DEATHS and left is not None:
+            # Tune counts the death of a worker that was waiting for this pack twice, and gives up on it.
+            self._view.say(f"a worker died before it began; {_named(left)} is tried again")
+            self._searcher.put_first([left])
+        else:
+            self._give_up(running, True, f"its worker died {MAX_DEATHS + 1} times in one epoch ({reason[-1][:300]})")
         self._view.ended(running.pack)
         trial.config["job"].pack = None
 
@@ -339,11 +403,13 @@ def _comparisons(work: Work, known: Mapping[str, Known]) -> dict[CellName, Compa
     if rule is None:
         return {}
     comparisons = {name: Comparison(rule, cell.protocol.epochs) for name, cell in work.cells.items()}
-    for trial_id, before in known.items():
-        own = work.cells[before.cell].trials.get(trial_id) if before.cell in work.cells else None
-        if own is not None and work.compared(own):
-            for epoch, score, _, _ in before.history:
-                comparisons[before.cell].update(trial_id, epoch, score)
+    final = final_statuses(work.study)
+    for name, cell in work.cells.items():
+        for trial_id, trial in cell.trials.items():
+            before = known.get(trial_id)
+            if before is not None and before.status in final and work.compared(trial):
+                for epoch, score, _, _ in before.history:
+                    comparisons[name].update(trial_id, epoch, score)
     return comparisons
 
 

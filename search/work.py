@@ -41,12 +41,21 @@ class Work:
         self._allowed = study.search.budget.trials
         if self._allowed is not None:
             own = {trial_id for cell in self.cells.values() for trial_id in cell.trials}
-            self._allowed -= sum(1 for trial_id in own if trial_id in known and known[trial_id].status in final)
+            ended = {trial_id for trial_id, k in known.items() if k.status in final}
+            named = {trial_id for trial_id in ended if known[trial_id].cell in self.cells}
+            self._allowed -= len((own & ended) | named)
 
     @property
-    def out(self) -> int:
-        """Trials that were handed out and have not ended."""
-        return sum(len(cell.out) for cell in self.cells.values())
+    def unfinished(self) -> bool:
+        """Whether there are trials without an end."""
+        return any(cell.out or cell.pending or cell.undecided for cell in self.cells.values())
+
+    @property
+    def waiting(self) -> int:
+        """Packs that could be handed out now, about: one for each assignment that an adaptive search may ask for."""
+        if self._allowed is not None and self._allowed <= 0:
+            return 0
+        return sum(len(cell.pending) + cell.unasked for cell in self.cells.values())
 
     def next(self) -> Pack | None:
         """The next pack: of the first cell of the file that has one, so that a worker keeps its backbone and data.

@@ -58,12 +58,16 @@ class Workspace:
 
 @dataclass(frozen=True)
 class Progress:
-    """One epoch of a pack: what each member reached in it, and the results of those that ended with it."""
+    """One epoch of a pack: what each member reached in it, and the results of those that ended with it.
+
+    ``saving``: seconds of the checkpoint before it, which the seconds of its epochs hold.
+    """
 
     epoch: int
     epochs: Mapping[str, Epoch]  # by trial id
     results: tuple[Result, ...]
     done: bool
+    saving: float = 0.0
 
 
 Training = Generator[Progress, Collection[str] | None, None]
@@ -82,9 +86,9 @@ def train(pack: Pack, workspace: Workspace) -> Training:
     run = _Run(pack, workspace)
     if run.ended_before:
         yield from _reported(run, Progress(run.epoch, {}, run.ended_before, done=not run.active))
-    saving = 0.0  # seconds of the last checkpoint: the epoch after it pays for it
+    saving = 0.0
     while run.active:
-        started = time.perf_counter() - saving
+        before, started = saving, time.perf_counter() - saving
         run.epoch += 1
         with _random_numbers(run):
             losses = _train_epoch(run)
@@ -97,7 +101,7 @@ def train(pack: Pack, workspace: Workspace) -> Training:
         results = run.release_ended()
         run.save()
         saving = time.perf_counter() - ended
-        yield from _reported(run, Progress(run.epoch, epochs, results, done=not run.active))
+        yield from _reported(run, Progress(run.epoch, epochs, results, not run.active, before))
 
 
 def _reported(run: _Run, progress: Progress) -> Training:

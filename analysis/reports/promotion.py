@@ -29,6 +29,7 @@ def compute(frame: pd.DataFrame, options: Options = DEFAULT) -> pd.DataFrame:
     rows = table[after_promotion]
     firsts = frame[frame.get("promotion", "") == "first"] if "promotion" in frame else frame.iloc[:0]
     first = firsts.set_index([*CELL, "assignment_id"])["score"].rename("first")
+    first = first.groupby(level=first.index.names).first()
     winners = set(best(table)["assignment_id"].dropna())
     return rows.join(first, on=[*CELL, "assignment_id"]).assign(selected=rows["assignment_id"].isin(winners))
 

@@ -12,6 +12,9 @@ from hypothesis import strategies as st
 
 from search import sharing
 from search.sharing import Line, Sharing, fair_share
+from search.study import Resources
+
+CPU = Resources()
 
 
 @pytest.mark.parametrize(
@@ -41,48 +44,90 @@ def test_shares_fill_the_cluster_and_nobody_envies(places: int, wanted: list[int
     assert not unsatisfied or max(shares) == min(unsatisfied), "who has less than he could use has as much as anybody"
 
 
+def look(who: Sharing, places: int, wanted: int = 100, running: int = 0) -> int:
+    who._last = float("-inf")  # as if a beat had passed
+    return who.limit(places, wanted, running)
+
+
 @pytest.mark.usefixtures("ray_two_cpus")
 class TestSharing:
-    def test_two_studies_share_and_the_rest_is_free_again(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(sharing, "BEAT_SECONDS", 0.0)
-        one, two = Sharing("one"), Sharing("two")
-        assert one.limit(8, 100) == 8
+    def test_two_studies_share_and_the_rest_is_free_again(self) -> None:
+        one, two = Sharing("one", CPU), Sharing("two", CPU)
+        assert look(one, 8) == 8
         assert one.alone
-        two.limit(8, 100)
-        assert one.limit(8, 100) == two.limit(8, 100) == 4
+        look(two, 8)
+        assert look(one, 8) == look(two, 8) == 4
         assert (one.others, two.others) == (["two"], ["one"])
-        two.limit(8, 1)
-        assert one.limit(8, 100) == 7
+        look(two, 8, wanted=1)
+        assert look(one, 8) == 7
         two.close()
-        assert one.limit(8, 100) == 8
+        assert look(one, 8) == 8
         one.close()
 
-    def test_a_driver_that_died_is_forgotten(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(sharing, "BEAT_SECONDS", 0.0)
-        old = Line("dead", "other", "elsewhere", 1, 100, 0.0, time.time() - sharing.OLD_SECONDS - 1)
-        put(old)
-        one = Sharing("one")
-        assert one.limit(8, 100) == 8
-        put(replace(old, time=time.time()))
-        assert one.limit(8, 100) == 4
-        remove(old)
+    def test_packs_of_two_sizes(self) -> None:
+        """Of eight CPUs, four for packs of one and four for packs of two; who takes GPUs does not share CPUs."""
+        small, large, gpu = (Sharing(*each) for each in (("s", CPU), ("l", Resources(cpu=2)), ("g", Resources(gpu=1))))
+        for _ in range(2):
+            shares = look(small, 8), look(large, 4), look(gpu, 3)
+        assert shares == (4, 2, 3)
+        look(large, 4, wanted=1)
+        assert look(small, 8) == 6
+        for each in (small, large, gpu):
+            each.close()
+
+    def test_who_waits(self) -> None:
+        one, two = Sharing("one", CPU), Sharing("two", CPU)
+        look(two, 4)
+        look(one, 4, running=4)
+        assert one.somebody_waits
+        assert not one.crowded
+        look(two, 4, running=2)
+        look(one, 4, running=2)
+        assert not one.somebody_waits
+        look(two, 1, running=1)
+        look(one, 1)
+        assert (one.full, one.crowded) == (True, True)
+        look(two, 1, running=1)
+        assert two.somebody_waits, "everybody should have one pack at least, in turn"
+        for each in (one, two):
+            each.close()
+
+    def test_a_driver_that_died_is_forgotten_whatever_its_clock_says(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        put(Line("dead", "other", "elsewhere", 1, since=time.time() + 1e6, wanted=100))
+        one = Sharing("one", CPU)
+        assert look(one, 8) == 4
+        monkeypatch.setattr(sharing, "OLD_SECONDS", 0.0)
+        assert look(one, 8) == 8
         one.close()
 
-    def test_the_same_study_on_another_machine(self) -> None:
-        line = Line("other", "one", "elsewhere", 7, 100, 0.0, time.time())
+    def test_one_driver_of_a_study(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(sharing, "BEAT_SECONDS", 0.01)
+        line = Line("other", "one", "elsewhere", 7, since=1.0)
         put(line)
-        found = Sharing("one").other_driver()
+        one = Sharing("one", CPU)
+        assert one.other_driver() is None, "its line does not change: it is dead"
+        monkeypatch.setattr(time, "sleep", lambda _: put(replace(line, beat=1)))
+        found = one.other_driver()
         assert found is not None
         assert (found.pid, found.host) == (7, "elsewhere")
-        assert Sharing("two").other_driver() is None
-        put(replace(line, host=__import__("socket").gethostname()))
-        assert Sharing("one").other_driver() is None, "on this machine the study's lock speaks"
+        younger = replace(line, since=time.time() + 60)
+        monkeypatch.setattr(time, "sleep", lambda _: put(replace(younger, beat=2)))
+        assert one.other_driver() is None, "the one that came later gives way"
+        assert Sharing("two", CPU).other_driver() is None
         remove(line)
+        one.close()
+
+    def test_lines_of_another_version_are_read(self) -> None:
+        put(Line("new", "other", "elsewhere", 7, since=1.0, wanted=100), more="unknown")
+        one = Sharing("one", CPU)
+        assert look(one, 8) == 4
+        remove(Line("new", "", "", 0, 0.0))
+        one.close()
 
 
-def put(line: Line) -> None:
-    key = sharing.PREFIX + line.driver.encode()
-    sharing.internal_kv._internal_kv_put(key, json.dumps(asdict(line)).encode(), namespace=sharing.NAMESPACE)
+def put(line: Line, **more: str) -> None:
+    value = json.dumps({**asdict(line), **more}).encode()
+    sharing.internal_kv._internal_kv_put(sharing.PREFIX + line.driver.encode(), value, namespace=sharing.NAMESPACE)
 
 
 def remove(line: Line) -> None:

@@ -133,25 +133,33 @@ def times(folder: Path, name: str) -> list[float]:
 
 @pytest.mark.usefixtures("ray_two_cpus")
 @pytest.mark.timeout(600)
-def test_two_studies_share_a_cluster(tmp_path: Path) -> None:
-    """The second study starts while the first has all CPUs and much to do, and ends long before it."""
+@pytest.mark.parametrize("cpu", [1, 2], ids=["two places", "one place"])
+def test_two_studies_share_a_cluster(cpu: int, tmp_path: Path) -> None:
+    """The second study starts while the first has all CPUs and much to do, and ends long before it.
+
+    Where there is but one place, they take turns.
+    """
     import ray
 
     address = ray.get_runtime_context().gcs_address
     one, two = tmp_path / "one", tmp_path / "two"
-    first = start(write(one, {}, {"seconds": 0.4}, study="long", seeds=6), address)
+    trials = 48 // cpu
+    few = {"learning_rate": RATES[: 8 // cpu], "batch_size": [16]}
+    first = start(write(one, {}, {"seconds": 0.4}, study="long", seeds=trials // 8, resources={"cpu": cpu}), address)
     try:
         end = time.monotonic() + 200
         while len(times(one, "long")) < 2:
             assert time.monotonic() < end
             assert first.poll() is None, first.communicate()
             time.sleep(0.1)
-        second = start(write(two, {}, {"seconds": 0.4}, study="short", seeds=1), address)
+        second = start(
+            write(two, {}, {"seconds": 0.4}, study="short", seeds=1, defaults=few, resources={"cpu": cpu}), address
+        )
         _, words = second.communicate(timeout=300)
         assert second.returncode == 0, words
         assert first.poll() is None, "it is still at work"
         assert "the cluster is shared with long: at most 1 packs at once" in words
-        while len(times(one, "long")) < 48:
+        while len(times(one, "long")) < trials:
             assert time.monotonic() < end + 200
             time.sleep(0.1)
         _, words = first.communicate(timeout=100)
@@ -160,6 +168,6 @@ def test_two_studies_share_a_cluster(tmp_path: Path) -> None:
     finally:
         first.kill()
     long, short = times(one, "long"), times(two, "short")
-    assert len(short) == 8
+    assert len(short) == 8 // cpu
     during = [t for t in long if short[0] <= t <= short[-1]]
-    assert 3 <= len(during) <= 16, "each had about half of the cluster"
+    assert 2 <= len(during) <= 16 // cpu, "each had about half of the cluster"
