@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -177,6 +178,27 @@ def test_trials_that_were_cut_short_are_trained_where_nothing_is(tmp_path: Path)
     known = {t.id: known_of(t, 60.0, "pruned") for t in whole.trials[:5]}
     assert plan(make(tmp_path, {"early_stopping": "median"}), known).counts["finished"] == 5
     assert plan(make(tmp_path, {}), known).counts["finished"] == 0
+
+
+def test_tpe_goes_on_where_its_trials_are_known_under_another_name(tmp_path: Path) -> None:
+    """A backbone's name is no part of a trial's id: what was trained counts, and the search goes on beyond it."""
+    s = make(tmp_path, {"strategy": "tpe", "n": 6, "seed": 3})
+    before = {t.id: known_of(t, score(t)) for t in play(Work(s, {}))}
+    named = s.model_copy(update={"backbones": (replace(s.backbones[0], name="other"),)})
+    work = Work(named, before)
+    rest = play(work)
+    assert not {t.id for t in rest} & set(before)
+    (cell,) = work.cells.values()
+    assert len(cell.trials) == 18
+    assert of_work(work).counts["undecided"] == 0
+
+
+def test_a_budget_of_trials_counts_what_is_promoted_though_it_is_not_decided_on_yet(tmp_path: Path) -> None:
+    whole = play(Work(make(tmp_path, {"promote": 0.25}), {}))
+    known = ended(whole[1:])  # the first of them failed: who is promoted is open again
+    work = Work(make(tmp_path, {"promote": 0.25, "budget": {"trials": len(known)}}), known)
+    assert work.next() is None
+    assert work.budget_is_spent
 
 
 @pytest.mark.parametrize(

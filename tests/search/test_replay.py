@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -119,6 +120,15 @@ def test_what_is_no_full_grid_is_refused(grid: tuple[Study, dict[str, Known]], t
     ranged = make(tmp_path, defaults=rates, search={"strategy": "random", "n": 3})
     with pytest.raises(ReplayError, match="has a range for learning_rate"):
         replay(ranged, known, Search())
+
+
+def test_a_trial_that_failed_before_its_first_epoch_costs_nothing(grid: tuple[Study, dict[str, Known]]) -> None:
+    s, known = grid
+    first = next(iter(known))
+    lost = {first: replace(known[first], status="failed", score=None, history=(), epochs=0, seconds=0.0)}
+    one = replay(s, known | lost, Search(), places=2)
+    assert (one.trials, one.epochs) == (24, 23 * EPOCHS)
+    assert one.agreeing == 1
 
 
 @pytest.mark.usefixtures("ray_two_cpus")

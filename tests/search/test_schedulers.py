@@ -170,3 +170,14 @@ class TestComparison:
             for epoch in range(1, 5):
                 behind = comparison.update(str(trial), epoch, 100.0 if epoch < 4 else 100.0 - trial)
                 assert not (behind and epoch == 4)
+
+    def test_an_epoch_that_comes_again_counts_once(self) -> None:
+        """Of a pack that was started again: its best epoch is not compared with itself."""
+        comparison = Comparison(EarlyStopping(rule="median", grace_epochs=1), 9)
+        for trial in range(4):
+            for epoch in (1, 2, 3):
+                comparison.update(str(trial), epoch, 50.0 + trial)
+        held = {trial.trial_id: len(results) for trial, results in comparison._rule._results.items()}
+        for trial in range(4):
+            assert not comparison.update(str(trial), 1, 0.0) or trial < 2
+        assert {trial.trial_id: len(results) for trial, results in comparison._rule._results.items()} == held

@@ -189,6 +189,21 @@ class TestStore:
         assert known("stub", str(folder), uri, pytest.fail) == written, "the journal alone knows it"
         assert not (tmp_path / "runs" / "mlflow.db").exists(), "asking creates nothing"
 
+    def test_the_curve_of_a_trial_that_was_trained_again_is_the_later_one(
+        self, tmp_path: Path, store: Callable[..., Store]
+    ) -> None:
+        one = trial()
+        early = replace(result(one, 50.0, "failed"), history=tuple(Epoch(n, 40.0, 1.0, 1.0) for n in (1, 2, 3, 4)))
+        with store() as opened:
+            opened.record([(one, early)])
+        with store() as opened:
+            opened.record([(one, result(one))])
+        (tmp_path / "runs" / "stub" / "journal.jsonl").unlink()
+        found = known(
+            "stub", str(tmp_path / "runs" / "stub"), f"sqlite:///{tmp_path}/runs/mlflow.db", pytest.fail, curves=True
+        )
+        assert [point[:2] for point in found[one.id].history] == [(1, 58.0), (2, 59.0), (3, 60.0)]
+
     def test_where_nothing_is_there_nothing_is_made(self, tmp_path: Path) -> None:
         assert known("s", str(tmp_path / "runs" / "s"), f"sqlite:///{tmp_path}/mlflow.db", pytest.fail) == {}
         assert list(tmp_path.iterdir()) == []
