@@ -39,6 +39,7 @@ class Known:
     score: float | None = None
     seconds: float = 0.0
     epochs: int = 0
+    trainable_parameters: int | None = None
     history: Curve = field(default=(), repr=False)
 
     @classmethod
@@ -46,7 +47,7 @@ class Known:
         """What a line of the journal says."""
         return cls(
             entry.status, entry.digest, entry.cell, entry.assignment_id, entry.seed, entry.hyperparameters,
-            entry.score, entry.seconds, len(entry.history), entry.history,
+            entry.score, entry.seconds, len(entry.history), entry.trainable_parameters, entry.history,
         )  # fmt: skip
 
 
@@ -175,6 +176,7 @@ def _of_run(
         score=metrics.get("score"),
         seconds=seconds,
         epochs=int(metrics.get("epochs", 0)),
+        trainable_parameters=int(size) if (size := metrics.get("trainable_parameters")) is not None else None,
         history=tuple(_curve(points, seconds, int(metrics.get("epochs", 0)))),
     )
 

@@ -136,7 +136,7 @@ def _grid(study: Study, known: Mapping[str, Known]) -> dict[CellName, list[tuple
 
 
 def _summary(cell: CellSearch, curves: Mapping[CellName, Sequence[tuple[str, Known]]]) -> Summary:
-    return Summary({i: Score(k.assignment_id, k.status, k.score, None) for i, k in curves[cell.name]})
+    return Summary({i: Score(k.assignment_id, k.status, k.score, k.trainable_parameters) for i, k in curves[cell.name]})
 
 
 class _Player:
@@ -193,7 +193,8 @@ class _Player:
 
     def _told(self, trial: Trial, status: str, score: float | None) -> None:
         promoted = self.work.origin(trial).get("promotion") == "promoted"
-        self.seen[cell_of(trial)].scores[trial.id] = Score(trial.assignment_id, status, score, None, promoted)
+        size = self._known[trial.id].trainable_parameters
+        self.seen[cell_of(trial)].scores[trial.id] = Score(trial.assignment_id, status, score, size, promoted)
         self.work.tell(trial, status, score)
 
 

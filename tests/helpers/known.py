@@ -11,7 +11,7 @@ from trainables.trial import Trial
 
 def known_of(trial: Trial, score: float | None = 50.0, status: str = "finished", seconds: float = 1.0) -> Known:
     place = (cell_of(trial), trial.assignment_id, trial.seed, trial.hyperparameters)
-    return Known(status, trial.id, *place, score, seconds, 1, ((1, score or 0.0, 0.5, seconds),))
+    return Known(status, trial.id, *place, score, seconds, 1, 100, ((1, score or 0.0, 0.5, seconds),))
 
 
 def ended(trials: Iterable[Trial], scores: Mapping[str, float] | None = None) -> dict[str, Known]:

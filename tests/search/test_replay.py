@@ -42,7 +42,7 @@ def recorded(s: Study) -> dict[str, Known]:
         points = tuple(curve(trial))
         cell = (trial.backbone.name, trial.task.name, trial.method)
         place = (cell, trial.assignment_id, trial.seed, trial.hyperparameters)
-        known[trial.id] = Known("finished", trial.id, *place, points[-1][1], 2.0 * EPOCHS, EPOCHS, points)
+        known[trial.id] = Known("finished", trial.id, *place, points[-1][1], 2.0 * EPOCHS, EPOCHS, 100, points)
     return known
 
 
