@@ -213,13 +213,3 @@ def usual(assignments: int) -> list[Search]:
     random = [Search(strategy="random", n=half, promote=part) for part in (None, 0.25)]
     tpe = [Search(strategy="tpe", n=half, promote=part) for part in (None, 0.25)]
     return [Search(), *rules, *promoting, *random, *tpe, tpe[-1].model_copy(update={"early_stopping": asha})]
-
-
-def words(search: Search) -> str:
-    """A search in a few words, as its keys are called in a study."""
-    parts = [search.strategy if search.n is None else f"{search.strategy} {search.n}"]
-    if search.promote is not None:
-        parts.append(f"promote {search.promote:g}")
-    if search.early_stopping is not None:
-        parts.append(search.early_stopping.rule)
-    return ", ".join(parts)

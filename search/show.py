@@ -18,6 +18,9 @@ def plan(study: Study, work: Plan, sizes: Sequence[Size], console: Console | Non
     """Print the cells of a plan and their sums, and the trainable parameters of each method and rank, to stdout."""
     console = console or Console()
     console.print(_cells(study, work))
+    if study.search.words != "grid" or study.search.budget.words:
+        budget = f"; budget: {study.search.budget.words}" if study.search.budget.words else ""
+        console.print(f"Search: {study.search.words}{budget}.", soft_wrap=True)
     if undecided := work.counts["undecided"]:
         console.print(f"At most so many: {undecided:,} of the trials depend on the scores of others.\n", soft_wrap=True)
     console.print(_parameters(study, sizes))

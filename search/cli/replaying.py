@@ -87,7 +87,7 @@ def replay(
         if everything:
             chosen = player.usual(max(cell.assignments for cell in plan(study).cells))
         recorded = known(study.name, study.folder, study.tracking, say, curves=True)
-        searches = {player.words(search): search for search in [Search(), *chosen]}
+        searches = {search.words: search for search in [Search(), *chosen]}
         found = {name: player.repeated(study, recorded, one, places, repeats) for name, one in searches.items()}
     if as_json:
         values = {name: [one.to_json() for one in replays] for name, replays in found.items()}

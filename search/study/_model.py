@@ -117,6 +117,12 @@ class Budget(BaseModel):
     device_hours: float | None = Field(None, gt=0)
     hours: float | None = Field(None, gt=0)
 
+    @property
+    def words(self) -> str:
+        """The limits in a few words; empty without any."""
+        limits = ((self.trials, "trials"), (self.device_hours, "device-hours"), (self.hours, "hours"))
+        return ", ".join(f"{limit:g} {unit}" for limit, unit in limits if limit is not None)
+
 
 class Search(BaseModel):
     """How assignments are chosen in a cell and what is spent on them.
@@ -140,9 +146,14 @@ class Search(BaseModel):
         return {"rule": value} if isinstance(value, str) else value
 
     @property
-    def open_ended(self) -> bool:
-        """Whether scores decide which trials there are."""
-        return self.strategy == "tpe" or self.promote is not None
+    def words(self) -> str:
+        """The search in a few words, as its keys are called in a study; the budget is not among them."""
+        parts = [self.strategy if self.n is None else f"{self.strategy} {self.n}"]
+        if self.promote is not None:
+            parts.append(f"promote {self.promote:g}")
+        if self.early_stopping is not None:
+            parts.append(self.early_stopping.rule)
+        return ", ".join(parts)
 
 
 class Resources(BaseModel):

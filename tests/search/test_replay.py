@@ -16,7 +16,7 @@ from search import study, tuner
 from search.cli import app
 from search.known import Known, in_journal, logged
 from search.plan import plan
-from search.replay import Replay, ReplayError, repeated, replay, usual, words
+from search.replay import Replay, ReplayError, repeated, replay, usual
 from search.study import EarlyStopping, Search, Study
 from search.view import View
 from trainables.trial import Trial
@@ -87,7 +87,7 @@ def test_asha_by_hand(grid: tuple[Study, dict[str, Known]]) -> None:
     assert cut > 5
 
 
-@pytest.mark.parametrize("search", usual(8), ids=words)
+@pytest.mark.parametrize("search", usual(8), ids=lambda search: search.words)
 def test_every_usual_strategy(grid: tuple[Study, dict[str, Known]], search: Search) -> None:
     s, known = grid
     medians: dict[str, list[float]] = {}
