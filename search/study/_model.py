@@ -146,6 +146,11 @@ class Search(BaseModel):
         return {"rule": value} if isinstance(value, str) else value
 
     @property
+    def open_ended(self) -> bool:
+        """Whether scores decide which trials there are."""
+        return self.strategy == "tpe" or self.promote is not None
+
+    @property
     def words(self) -> str:
         """The search in a few words, as its keys are called in a study; the budget is not among them."""
         parts = [self.strategy if self.n is None else f"{self.strategy} {self.n}"]
