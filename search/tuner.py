@@ -13,7 +13,7 @@ import shutil
 import threading
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,19 +21,19 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from ray import tune
-from ray.tune import Callback, Stopper, TuneError
-from ray.tune.search import Searcher
+from ray.tune import Callback, TuneError
 
 from search._process import environment, interruptible, quiet
 from search._running import Running
 from search.asked import Asked
 from search.budget import Spending
 from search.cells import CellName, final_statuses
-from search.connection import RunError, connected, places, worker_environment
+from search.connection import RunError, connected, places
 from search.journal import StudyBusyError
 from search.known import Known
 from search.plan import of_work
 from search.schedulers import Comparison, PatienceScheduler
+from search.searcher import MAX_PENDING, PackSearcher, UntilSpent
 from search.sharing import BEAT_SECONDS, Sharing
 from search.study import Resources, Study
 from search.tracking import Store
@@ -43,7 +43,7 @@ from search.work import Work
 from trainables.checkpoint import Storage
 from trainables.trial import Pack, Result, Trial
 
-__all__ = ["Outcome", "RunError", "run", "worker_environment"]
+__all__ = ["Outcome", "RunError", "run"]
 
 TRAINING = "trainables.training"
 
@@ -51,8 +51,6 @@ TRAINING = "trainables.training"
 MAX_DEATHS = 2
 #: How long a study that gave up its place waits for another one to take it.
 TURN_SECONDS = 20.0
-#: Packs that wait for a place in Tune, so that no worker does.
-MAX_PENDING = 4
 
 _ENVIRONMENT = {
     "RAY_AIR_NEW_OUTPUT": "0",
@@ -128,59 +126,6 @@ def _absolute(folder: str) -> str:
     return folder if urlsplit(folder).scheme else str(Path(folder).absolute())
 
 
-class PackSearcher(Searcher):
-    """Hands the packs of a study to Tune, also those that come back in two halves; at most ``limit`` at once."""
-
-    def __init__(self, work: Work, job: Job, limit: int = MAX_PENDING) -> None:
-        super().__init__()
-        self._work, self._job = work, job
-        self._first: list[Pack] = []
-        self._out: dict[str, Pack] = {}
-        self.limit = limit
-        self.yields = False  # whether to end when nothing is in training, for another study's turn
-        self.yielded = False
-        self._handed_out = False
-
-    @property
-    def wanted(self) -> int:
-        """How many packs could be in training if there were room."""
-        return len(self._out) + len(self._first) + self._work.waiting
-
-    def suggest(self, trial_id: str) -> Any:
-        if self._out and len(self._out) >= self.limit:
-            return None
-        if not self._out and self.yields and self._handed_out:
-            self.yielded = True
-            return Searcher.FINISHED
-        try:
-            pack = self._first.pop() if self._first else self._work.next()
-        except OSError as error:
-            raise RunError(f"assignments cannot be written down: {error}; make room, then start again") from error
-        if pack is None:
-            return None if self._out else Searcher.FINISHED
-        self._out[trial_id] = pack
-        self._handed_out = True
-        job = self._job
-        return {"job": Job(pack, job.train, job.storage, job.cache_dir, job.threads)}
-
-    def begin(self) -> None:
-        """Tune begins, perhaps again: a turn of this study."""
-        self.yields = self.yielded = self._handed_out = False
-
-    def put_first(self, packs: Sequence[Pack]) -> None:
-        """Packs to be handed out next."""
-        self._first.extend(reversed(packs))
-
-    def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
-        self._out.pop(trial_id, None)
-
-    def save(self, checkpoint_path: str) -> None:
-        """Nothing: the journal says what is left to do."""
-
-    def restore(self, checkpoint_path: str) -> None:
-        """Nothing, see ``save``."""
-
-
 class Driver(Callback):
     """What happens on the driver whenever Tune has news: results to the store, packs back to the searcher."""
 
@@ -242,7 +187,7 @@ class Driver(Callback):
             name="packs",
             search_alg=self._searcher,
             scheduler=self._scheduler,
-            stop=_Until(self._spending),
+            stop=UntilSpent(self._spending),
             num_samples=-1,
             storage_path=str(folder.absolute()),
             verbose=0,
@@ -382,19 +327,6 @@ class Driver(Callback):
                 self._work.tell(trial, result.status, result.score)
                 self._spending.trial(trial.id, result.seconds)
                 self._view.result(trial, result)
-
-
-class _Until(Stopper):
-    """Ends Tune when the budget is spent; what is in training stays where its last checkpoint is."""
-
-    def __init__(self, spending: Spending) -> None:
-        self._spending = spending
-
-    def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
-        return False
-
-    def stop_all(self) -> bool:
-        return bool(self._spending.exceeded())
 
 
 def _comparisons(work: Work, known: Mapping[str, Known]) -> dict[CellName, Comparison]:

@@ -17,7 +17,10 @@ FORBIDDEN = {
 MEETING_PLACE = "search/cli/"
 #: library -> the only files that may import it, where a decision says so
 ONLY_IN = {
-    "ray": {f"search/{name}.py" for name in ("tuner", "connection", "sharing", "schedulers", "trainable", "submit")},
+    "ray": {
+        f"search/{name}.py"
+        for name in ("tuner", "searcher", "connection", "sharing", "schedulers", "trainable", "submit")
+    },
     "optuna": {"search/samplers.py"},
 }
 

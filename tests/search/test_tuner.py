@@ -14,8 +14,9 @@ from analysis import frame
 from search import study, tuner
 from search._running import Running
 from search.plan import of_work, plan
+from search.searcher import PackSearcher
 from search.trainable import Job, Report
-from search.tuner import Outcome, PackSearcher
+from search.tuner import Outcome
 from search.view import View
 from search.work import Work
 from trainables.trial import Epoch, Pack, Result
