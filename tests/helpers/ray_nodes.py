@@ -87,6 +87,12 @@ class Nodes:
     def _log(self, name: str) -> Path:
         return self.folder / f"{name}.log"
 
+    def kill(self, name: str) -> None:
+        """A machine that is gone: the node's processes, and all that they have started, with -9."""
+        process = psutil.Process(self._processes[name].pid)
+        for member in [*process.children(recursive=True), process]:
+            member.kill()
+
     def stop(self) -> None:
         """End all nodes, workers first, and whatever they have started."""
         for process in reversed(self._processes.values()):

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
+import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -13,6 +15,7 @@ from pathlib import Path
 import psutil
 import pytest
 from helpers.drivers import Row, assert_nothing_lost, count, in_journal, in_mlflow, lines, ray_address, start
+from helpers.ray_nodes import HEAD_IP, Nodes
 from helpers.servers import until
 from helpers.stub_study import write_study
 
@@ -191,24 +194,25 @@ def test_the_disk_is_full_when_a_result_is_written_down(tmp_path: Path) -> None:
 
 def test_a_node_is_removed(tmp_path: Path) -> None:
     """Two nodes with a worker each; one is gone, its pack goes on with the other."""
-    from ray.cluster_utils import Cluster
-
     path = write_study(tmp_path, {"seconds": 0.5}, seeds=list(range(4)))
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
+    folder = Path(tempfile.mkdtemp(prefix="aot-nodes-"))  # paths of sockets are short
+    nodes = Nodes(folder)
     try:
-        nodes = [cluster.add_node(num_cpus=1) for _ in range(2)]
-        driver = start(path, address=cluster.address)
+        nodes.start_head()
+        nodes.start_workers(2)
+        driver = start(path, address=f"{HEAD_IP}:{nodes.port}", environment=nodes.environment)
         checkpoints = tmp_path / "runs" / "stub" / "checkpoints"
         try:
             until(lambda: lines(path) >= 1 and len(list(checkpoints.iterdir())) == 2)  # a pack on each
-            cluster.remove_node(nodes[0], allow_graceful=False)
+            nodes.kill("worker1")
             output, errors = driver.communicate(timeout=300)
         finally:
             driver.kill()
     finally:
-        cluster.shutdown()
+        nodes.stop()
+        shutil.rmtree(folder, ignore_errors=True)
     assert driver.returncode == 0
-    assert json.loads(output)["finished"] == 8
+    assert json.loads(output.splitlines()[-1])["finished"] == 8  # before it stands what Ray itself says of the node
     words = ("a worker died; a pack of 1 trial of minilm, demo/sentiment, bitfit goes on from the last checkpoint",)
     assert count(errors.splitlines(), *words) == 1
     assert_nothing_lost(path)
