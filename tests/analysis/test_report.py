@@ -238,3 +238,20 @@ def test_the_example_in_the_docs_is_a_report(frame: pd.DataFrame) -> None:
     section = module["render"](module["compute"](frame))
     assert section.title == module["TITLE"]
     assert len(section.blocks[0].rows) == 5
+
+
+def test_promoted_assignments_are_named(make_runs: Callable, tmp_path: Path) -> None:
+    """The first assignment of each cell has all seeds, the others their first."""
+    frame = make_runs(methods=("lora", "bitfit"), tasks=("rte",), seeds=3)
+    frame["promotion"] = frame["seed"].map(lambda seed: "promoted" if seed else "first")
+    first = frame.groupby("method")["assignment_id"].transform("first") == frame["assignment_id"]
+    kept = frame[first | (frame["seed"] == 0)].reset_index(drop=True)
+    write_report(kept, tmp_path)
+    page = (tmp_path / "report.md").read_text()
+    assert "Only promoted assignments got all seeds" in page
+    assert "## Promoted assignments" in page
+    assert re.search(r"LoRA: RTE 1 of \d+\. BitFit: RTE 1 of \d+\.", page)
+    table = pd.read_csv(tmp_path / "tables/promotion.csv")
+    assert table["promoted"].sum() == 2
+    assert (table["selected"] == table["promoted"]).all()
+    assert set(pd.read_csv(tmp_path / "tables/results.csv")["n_seeds"]) == {3}
