@@ -260,7 +260,7 @@ MALFORMED = {
         {"protocol": {"epoch": 3}},
         "protocol.epoch", 3, "did you mean 'epochs'", ("max_length", "precision", "dropout"),
     ),
-    "unknown strategy": ({"search": {"strategy": "gird"}}, "search.strategy", "gird", "'grid' or 'random'", ()),
+    "unknown strategy": ({"search": {"strategy": "gird"}}, "search.strategy", "gird", "'grid', 'random' or 'tpe'", ()),
     "random without n": ({"search": {"strategy": "random"}}, "search.n", None, "is required", ()),
     "n in a grid search": ({"search": {"n": 5}}, "search.n", 5, "means nothing in a grid search", ()),
     "range in a grid search": (

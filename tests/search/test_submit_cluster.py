@@ -162,7 +162,15 @@ def watch_for_a_while(job: str, nodes: Nodes) -> None:
     """Ctrl-C ends the watching, not the job."""
     command = [sys.executable, "-m", "search.cli", "logs", "-f", job, "--address", nodes.url]
     environment = {**nodes.environment, "PYTHONPATH": str(ROOT)}
-    watch = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    watch = subprocess.Popen(
+        command,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        # Where these tests run in the background of a shell, their children would ignore Ctrl-C.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
     assert watch.stdout is not None
     assert any("6 to train" in line for line in iter(watch.stdout.readline, ""))
     watch.send_signal(signal.SIGINT)
