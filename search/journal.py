@@ -25,9 +25,6 @@ from urllib.parse import urlsplit
 if TYPE_CHECKING:
     from trainables.trial import Result, Trial
 
-#: What ends a trial for good; a ``failed`` one is run again by the next ``aot run``.
-ENDED = frozenset({"finished", "diverged", "pruned"})
-
 FILE_NAME = "journal.jsonl"
 LOCK_NAME = "driver.lock"
 

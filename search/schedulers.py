@@ -13,9 +13,11 @@ from typing import Any
 
 from ray.tune.schedulers import AsyncHyperBandScheduler, FIFOScheduler, MedianStoppingRule, TrialScheduler
 
-from search.cells import CellName, cell_of
+from search.cells import CellName, cell_of, final_statuses
+from search.known import Known
 from search.study import EarlyStopping
 from search.trainable import Report
+from search.work import Work
 from trainables.patience import Patience
 from trainables.trial import Epoch, Pack, Trial
 
@@ -97,6 +99,22 @@ class Comparison:
         if action == TrialScheduler.STOP and epoch < self._epochs:
             self._cut.add(trial_id)
         return trial_id in self._cut
+
+
+def comparisons(work: Work, known: Mapping[str, Known]) -> dict[CellName, Comparison]:
+    """The rule of each cell, told of the trials that ended before."""
+    rule = work.study.search.early_stopping
+    if rule is None:
+        return {}
+    rules = {name: Comparison(rule, cell.protocol.epochs) for name, cell in work.cells.items()}
+    final = final_statuses(work.study)
+    for name, cell in work.cells.items():
+        for trial_id, trial in cell.trials.items():
+            before = known.get(trial_id)
+            if before is not None and before.status in final and work.compared(trial):
+                for epoch, score, _, _ in before.history:
+                    rules[name].update(trial_id, epoch, score)
+    return rules
 
 
 class PatienceScheduler(FIFOScheduler):

@@ -27,12 +27,11 @@ from search._process import environment, interruptible, quiet
 from search._running import Running
 from search.asked import Asked
 from search.budget import Spending
-from search.cells import CellName, final_statuses
 from search.connection import RunError, connected, places
 from search.journal import StudyBusyError
 from search.known import Known
 from search.plan import of_work
-from search.schedulers import Comparison, PatienceScheduler
+from search.schedulers import PatienceScheduler, comparisons
 from search.searcher import MAX_PENDING, PackSearcher, UntilSpent
 from search.sharing import BEAT_SECONDS, Sharing
 from search.study import Resources, Study
@@ -144,7 +143,7 @@ class Driver(Callback):
         self.counts: Counter[str] = Counter()
         self._study, self._resources = work.study, work.study.resources
         self._work, self._searcher = work, PackSearcher(work, job)
-        self._comparisons = _comparisons(work, known)
+        self._comparisons = comparisons(work, known)
         self._spending = Spending(work.study.search.budget, self._resources, known.values())
         self._sharing = Sharing(work.study.name, self._resources)
         self._scheduler = PatienceScheduler(self._comparisons, work.compared)
@@ -327,22 +326,6 @@ class Driver(Callback):
                 self._work.tell(trial, result.status, result.score)
                 self._spending.trial(trial.id, result.seconds)
                 self._view.result(trial, result)
-
-
-def _comparisons(work: Work, known: Mapping[str, Known]) -> dict[CellName, Comparison]:
-    """The rule of each cell, told of the trials that ended before."""
-    rule = work.study.search.early_stopping
-    if rule is None:
-        return {}
-    comparisons = {name: Comparison(rule, cell.protocol.epochs) for name, cell in work.cells.items()}
-    final = final_statuses(work.study)
-    for name, cell in work.cells.items():
-        for trial_id, trial in cell.trials.items():
-            before = known.get(trial_id)
-            if before is not None and before.status in final and work.compared(trial):
-                for epoch, score, _, _ in before.history:
-                    comparisons[name].update(trial_id, epoch, score)
-    return comparisons
 
 
 def _amount(resources: Resources) -> str:

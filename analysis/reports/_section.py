@@ -70,3 +70,10 @@ def span(values: Iterable[int], noun: str) -> str:
     if not known:
         return f"no {noun}s"
     return plural(known[0], noun) if len(known) == 1 else f"{known[0]} to {plural(known[-1], noun)}"
+
+
+def hyperparameter_text(value: object) -> str:
+    """A hyperparameter as tables print it; empty where an assignment has none of that name."""
+    if value is None or value is pd.NA or value != value:
+        return ""
+    return f"{value:g}" if isinstance(value, float) else str(value)

@@ -6,7 +6,7 @@ import pandas as pd
 
 from analysis import style
 from analysis.frame import HYPERPARAMETER, hyperparameters
-from analysis.reports._section import DEFAULT, Options, Section, groups, heading, slug
+from analysis.reports._section import DEFAULT, Options, Section, groups, heading, hyperparameter_text, slug
 from analysis.selection import CELL, assignments, best
 from analysis.tables import EMPTY, Cell, Table, median_std, printed
 
@@ -59,7 +59,7 @@ def _table(benchmark: str, backbone: str, rows: pd.DataFrame) -> Table:
             for i, row in enumerate(chosen.to_dict("records")):
                 place = (style.task(task), style.method(method), f"{len(chosen)} of {len(cell)}") if not i else [""] * 3
                 body.append((
-                    *(Cell(text) for text in place), *(Cell(_value(row[name])) for name in names),
+                    *(Cell(text) for text in place), *(Cell(hyperparameter_text(row[name])) for name in names),
                     Cell(printed(row["first"]) or EMPTY),
                     Cell(median_std(row["median"], row["std"]), "", "*" if row["selected"] else ""),
                 ))  # fmt: skip
@@ -69,9 +69,3 @@ def _table(benchmark: str, backbone: str, rows: pd.DataFrame) -> Table:
     title = f"{heading(benchmark, backbone)}: promoted assignments"
     lines = frozenset(rules - {len(body) - 1})
     return Table(slug("promotion", benchmark, backbone), title, columns, tuple(body), (), lines, 2, folded=True)
-
-
-def _value(value: object) -> str:
-    if value is None or value is pd.NA or value != value:
-        return ""
-    return f"{value:g}" if isinstance(value, float) else str(value)

@@ -6,7 +6,7 @@ import pandas as pd
 
 from analysis import style
 from analysis.frame import HYPERPARAMETER, hyperparameters
-from analysis.reports._section import DEFAULT, Options, Section, groups, heading, slug
+from analysis.reports._section import DEFAULT, Options, Section, groups, heading, hyperparameter_text, slug
 from analysis.selection import assignments, best
 from analysis.tables import Cell, Table, median_std
 
@@ -40,7 +40,8 @@ def _table(benchmark: str, backbone: str, rows: pd.DataFrame) -> Table:
         body.append((
             Cell(style.task(key[0]) if first else ""), Cell(style.method(key[1])),
             Cell(median_std(row["median"], row["std"])),
-            *(Cell(_value(row[name])) for name in names), Cell("" if pd.isna(count) else f"{int(count):,}"),
+            *(Cell(hyperparameter_text(row[name])) for name in names),
+            Cell("" if pd.isna(count) else f"{int(count):,}"),
             Cell(f"{row['n_scored_assignments']:,}"),
         ))  # fmt: skip
     labels = [name.removeprefix(HYPERPARAMETER).replace("_", " ") for name in names]
@@ -49,9 +50,3 @@ def _table(benchmark: str, backbone: str, rows: pd.DataFrame) -> Table:
     return Table(
         slug("winners", benchmark, backbone), title, columns, tuple(body), (), frozenset(rules), 2, folded=True
     )
-
-
-def _value(value: object) -> str:
-    if value is None or value is pd.NA or value != value:
-        return ""
-    return f"{value:g}" if isinstance(value, float) else str(value)

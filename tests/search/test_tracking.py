@@ -9,13 +9,13 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from helpers.servers import free_port, until
 from helpers.stub_study import copy_database, logged
 from mlflow import MlflowClient
 
@@ -297,19 +297,6 @@ class TestStore:
 def problems(said: list[str]) -> list[str]:
     """What was said, but for a slow machine's word of patience."""
     return [line for line in said if "is taking in the last results" not in line]
-
-
-def until(condition: Callable[[], bool], seconds: float = 120) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "waited in vain"
-        time.sleep(0.05)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 @contextmanager
