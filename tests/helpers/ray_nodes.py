@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import secrets
+import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -24,16 +26,20 @@ def free_port() -> int:
 
 
 class Nodes:
-    """A head without CPUs and workers with one each. ``home`` is the home folder of all; the token lies in it."""
+    """A head without CPUs and workers with one each. ``home`` is the home folder of all; the token lies in it.
 
-    def __init__(self, folder: Path) -> None:
-        self.home = folder / "home"
+    Ray puts its sockets below the nodes' folders, and a socket's path has 107 bytes at most: the folder is
+    a short one directly below the system's, whatever the tests' own folders are called.
+    """
+
+    def __init__(self) -> None:
+        self.folder = Path(tempfile.mkdtemp(prefix="aot-"))
+        self.home = self.folder / "home"
         self.token = secrets.token_hex(32)
         self.token_file = self.home / ".ray" / "auth_token"
         self.token_file.parent.mkdir(parents=True)
         self.token_file.write_text(self.token)
         self.port, self.dashboard_port = free_port(), free_port()
-        self.folder = folder
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
 
     @property
@@ -80,7 +86,8 @@ class Nodes:
     def _wait(self, name: str) -> None:
         end = time.monotonic() + 120
         while "Ray runtime started" not in (told := self._log(name).read_text()):
-            assert self._processes[name].poll() is None, told
+            for node, process in self._processes.items():  # without a head, a worker would wait for nothing
+                assert process.poll() is None, self._log(node).read_text()
             assert time.monotonic() < end, told
             time.sleep(0.2)
 
@@ -94,7 +101,7 @@ class Nodes:
             member.kill()
 
     def stop(self) -> None:
-        """End all nodes, workers first, and whatever they have started."""
+        """End all nodes, workers first, and whatever they have started; delete their folder."""
         for process in reversed(self._processes.values()):
             family = psutil.Process(process.pid).children(recursive=True) if process.poll() is None else []
             process.terminate()
@@ -105,3 +112,4 @@ class Nodes:
             for member in family:
                 if member.is_running():
                     member.kill()
+        shutil.rmtree(self.folder, ignore_errors=True)

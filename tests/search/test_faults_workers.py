@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
-import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -195,8 +193,7 @@ def test_the_disk_is_full_when_a_result_is_written_down(tmp_path: Path) -> None:
 def test_a_node_is_removed(tmp_path: Path) -> None:
     """Two nodes with a worker each; one is gone, its pack goes on with the other."""
     path = write_study(tmp_path, {"seconds": 0.5}, seeds=list(range(4)))
-    folder = Path(tempfile.mkdtemp(prefix="aot-nodes-"))  # paths of sockets are short
-    nodes = Nodes(folder)
+    nodes = Nodes()
     try:
         nodes.start_head()
         nodes.start_workers(2)
@@ -210,7 +207,6 @@ def test_a_node_is_removed(tmp_path: Path) -> None:
             driver.kill()
     finally:
         nodes.stop()
-        shutil.rmtree(folder, ignore_errors=True)
     assert driver.returncode == 0
     assert json.loads(output.splitlines()[-1])["finished"] == 8  # before it stands what Ray itself says of the node
     words = ("a worker died; a pack of 1 trial of minilm, demo/sentiment, bitfit goes on from the last checkpoint",)

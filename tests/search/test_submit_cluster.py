@@ -30,9 +30,9 @@ def nothing_set(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nodes]:
+def cluster() -> Iterator[Nodes]:
     """A head and two workers, as three Ray nodes with a token."""
-    nodes = Nodes(tmp_path_factory.mktemp("nodes"))
+    nodes = Nodes()
     try:
         nodes.start_head()
         nodes.start_workers(2)
