@@ -23,6 +23,7 @@ from urllib.parse import urlsplit
 from ray import tune
 from ray.tune import Callback, TuneError
 
+from search import storage
 from search._process import environment, interruptible, quiet
 from search._running import Running
 from search.asked import Asked
@@ -39,7 +40,6 @@ from search.tracking import Store
 from search.trainable import Job, PackTrainable, Report
 from search.view import View
 from search.work import Work
-from trainables.checkpoint import Storage
 from trainables.trial import Pack, Result, Trial
 
 __all__ = ["Outcome", "RunError", "run"]
@@ -98,23 +98,17 @@ def run(study: Study, *, address: str | None = None, view: View, train: str = TR
         stopped = ""
         try:
             if before.pending:
-                _check_storage(study.folder)
+                storage.check(study.folder)
                 store.expect_results()
                 job = Job(None, train, _absolute(study.folder), study.cache_dir, _threads(study.resources))
                 with connected(study.resources, address), interruptible() as interrupted:
                     driver = Driver(work, job, store, view, interrupted, known, to_itself=address is None)
                     counts, stopped = driver.search(store.folder / "tune")
+            if not (counts["failed"] or stopped or work.unfinished):
+                storage.sweep(study.folder, view.say)
         finally:
             view.stop()
     return Outcome(**counts, skipped=before.total - before.pending, stopped=stopped)
-
-
-def _check_storage(folder: str) -> None:
-    """What every pack would fail with is told before the first."""
-    try:
-        Storage(folder).check()
-    except OSError as error:
-        raise RunError(f"the study's storage does not work: {error}") from error
 
 
 def _threads(resources: Resources) -> int:

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 PROBE = ".writable"
+CHECKPOINTS = "checkpoints"  # the folder of those of a study
+DAMAGED = ".damaged"  # what a file that was set aside is called after its name
 
 #: An object store that is away for a while is waited for: a pack has hours in it, and the store comes back.
 RETRY_SECONDS = (2.0, 10.0, 30.0, 60.0, 120.0)
@@ -109,9 +111,18 @@ class Storage:
             with self._explained("deleted", name):
                 self._filesystem[0].rm_file(self._path(name))
 
+    def names(self, folder: str) -> list[str]:
+        """The files that lie directly in a folder, sorted; none where there is no such folder."""
+        with self._explained("read", folder):
+            try:
+                found = self._filesystem[0].ls(self._path(folder), detail=False, refresh=True)
+            except FileNotFoundError:
+                return []
+        return sorted(f"{folder}/{path.rstrip('/').rsplit('/', 1)[-1]}" for path in found)
+
     def set_aside(self, name: str) -> str:
         """Rename the file, so that another one can take its place; its new path, for people."""
-        aside = f"{name}.damaged"
+        aside = f"{name}{DAMAGED}"
         with self._explained("renamed", name):
             self._filesystem[0].mv(self._path(name), self._path(aside))
         return self.shown(aside)

@@ -26,7 +26,7 @@ from torch.nn import functional as F  # noqa: N812
 
 from trainables import backbones, data, head, methods, metrics
 from trainables.batch import Batch
-from trainables.checkpoint import Storage
+from trainables.checkpoint import CHECKPOINTS, Storage
 from trainables.member import Member
 from trainables.optim import Members
 from trainables.trial import Epoch, Pack, Result, Trial, digest
@@ -117,7 +117,7 @@ def discard(pack: Pack, workspace: Workspace) -> None:
 
 
 def _checkpoint_name(pack: Pack) -> str:
-    return f"checkpoints/{pack.group}.safetensors"
+    return f"{CHECKPOINTS}/{pack.group}.safetensors"
 
 
 class _Run:

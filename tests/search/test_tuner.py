@@ -71,9 +71,13 @@ class TestRun:
         grid = {"learning_rate": rates, "batch_size": [16]}
         path = write_study(tmp_path, wishes, defaults=grid, resources={"cpu": 1, "pack_tokens": 4096})
         assert [len(p.trials) for p in plan(study.load(path)).packs] == [8]
+        checkpoints = tmp_path / "runs" / "stub" / "checkpoints"
+        for name in ("of-another-plan.safetensors", "old.safetensors.damaged"):
+            (checkpoints / name).touch()
 
         outcome, text = run(path)
         assert outcome == Outcome(finished=4, diverged=2, failed=2)
+        assert (checkpoints / "of-another-plan.safetensors").exists(), "while a trial is to be trained again"
         assert "a pack of 8 trials of minilm, demo/sentiment, bitfit is split in two and tried again: Memory" in text
         by_rate = {(r[0]["params"]["learning_rate"], r[0]["params"]["seed"]): r[0] for r in logged(tmp_path).values()}
         assert len(by_rate) == 8
@@ -91,6 +95,7 @@ class TestRun:
         (tmp_path / "runs" / "stub" / "stub.json").write_text("{}")
         outcome, _ = run(path)
         assert outcome == Outcome(finished=2, skipped=6), "failed trials are trained again"
+        assert [path.name for path in checkpoints.iterdir()] == ["old.safetensors.damaged"], "for people to look at"
         again = logged(tmp_path)[failed["tags"]["aot.trial_id"]]
         assert len(again) == 1
         assert again[0]["id"] == failed["id"], "in the run that they have"

@@ -26,6 +26,15 @@ def test_bytes_round_trip(storage: Storage) -> None:
     assert storage.read("a/b") is None
 
 
+def test_names_are_those_of_one_folder(storage: Storage) -> None:
+    assert storage.names("a") == []
+    for name in ("a/c", "a/b", "b/a"):
+        storage.write(name, b"")
+    assert storage.names("a") == ["a/b", "a/c"]
+    storage.delete("a/b")
+    assert storage.names("a") == ["a/c"]
+
+
 def test_tensors_round_trip_bit_for_bit(storage: Storage) -> None:
     tensors = {"x": torch.randn(3, 4), "step": torch.tensor(7.0), "half": torch.randn(2).bfloat16()}
     storage.write_tensors("c.safetensors", tensors, {"epoch": 3, "score": float("nan")})
