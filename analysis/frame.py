@@ -249,7 +249,10 @@ def from_mlflow(tracking_uri: str, study: str) -> pd.DataFrame:
     source = f"study {study!r} in {_masked(tracking_uri)}"
     database = tracking_uri.removeprefix("sqlite:///")
     if database != tracking_uri and not Path(database).exists():  # MLflow would create an empty one
-        raise FrameError(source, [f"there is no file {database}; run the study first: aot run STUDY"])
+        step = (
+            "run the study first (aot run STUDY), or set MLFLOW_TRACKING_URI to the MLflow of the cluster where it ran"
+        )
+        raise FrameError(source, [f"there is no file {database}; {step}"])
     for name, value in _ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     from mlflow import MlflowClient  # seconds to import, and only this function needs it
@@ -269,8 +272,8 @@ def from_mlflow(tracking_uri: str, study: str) -> pd.DataFrame:
 
 
 def _masked(text: str) -> str:
-    """Text without the name and password that a URI in it may hold."""
-    return re.sub("//[^/@]*@", "//…@", text)
+    """Text without the name and password that a URI in it may hold, before its host or in its query."""
+    return re.sub(r"([?&][^=&\s]*(?:password|passwd|pwd)=)[^&\s]*", r"\1…", re.sub("//[^/@]*@", "//…@", text))
 
 
 def _ended(client: Any, study: str, source: str) -> Iterator[Any]:

@@ -24,6 +24,7 @@ class Progress:
     epochs: dict[str, Epoch]
     results: tuple[Result, ...]
     done: bool
+    earlier: tuple[tuple[str, Epoch], ...] = ()
 
 
 def train(pack: Pack, workspace: Workspace) -> Iterator[Progress]:

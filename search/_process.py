@@ -43,7 +43,7 @@ def quiet(path: Path) -> Iterator[None]:
 @contextmanager
 def interruptible() -> Iterator[threading.Event]:
     """An event that Ctrl-C or SIGTERM sets, for a driver that looks at it between two steps; a second one interrupts
-    at once. To be entered when Ray is connected, which takes SIGTERM for itself then.
+    at once, and what nobody has looked at interrupts at the end.
     """
     event = threading.Event()
     if threading.current_thread() is not threading.main_thread():
@@ -63,3 +63,18 @@ def interruptible() -> Iterator[threading.Event]:
     finally:
         for signum, handler in before.items():
             signal.signal(signum, handler)
+    if event.is_set():
+        raise KeyboardInterrupt
+
+
+@contextmanager
+def terminable() -> Iterator[None]:
+    """SIGTERM is Ctrl-C: a KeyboardInterrupt wherever the run is, while it plans, ends Ray or waits for MLflow."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

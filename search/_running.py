@@ -18,15 +18,20 @@ class Running:
         self.left: dict[str, Trial] = {t.id: t for t in pack.trials}
         self._history: dict[str, dict[int, Epoch]] = {t.id: {} for t in pack.trials}
 
+    def news(self, report: Report) -> list[tuple[str, Epoch]]:
+        """The epochs of a report that no report before it told of: how far the pack got on."""
+        return [(trial_id, e) for trial_id, e in report.reached if e.epoch not in self._history[trial_id]]
+
     def update(self, report: Report) -> list[tuple[Trial, Result]]:
         """Take in a report; gives the results that are new. Those of before a worker's death come again."""
-        self._patience.update(report.epochs)
-        for trial_id, epoch in report.epochs:
+        self._patience.update(report.reached)
+        for trial_id, epoch in report.reached:
             self._history[trial_id][epoch.epoch] = epoch
         return [(self.left.pop(r.trial_id), r) for r in report.results if r.trial_id in self.left]
 
     def seconds(self, epochs: Iterable[tuple[str, Epoch]]) -> dict[str, float]:
-        """What the members of these epochs have taken by now; an epoch that comes again counts once."""
+        """What the members of these epochs have taken by now, earlier runs included; an epoch that comes again counts
+        once."""
         return {i: sum(e.seconds for e in self._history[i].values()) for i in {trial_id for trial_id, _ in epochs}}
 
     def close(self, status: Status, reason: str) -> list[tuple[Trial, Result]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 from search.study import relative_files
@@ -36,12 +37,12 @@ def stage(study: Path, folder: Path) -> tuple[str, int, int]:
     base = Path(os.path.commonpath([study.absolute().parent, *(path.parent for path in beside)]))
     target = folder / STUDY_FOLDER
     for path in beside:
-        place = target / path.relative_to(base)
-        if path.is_dir():
-            shutil.copytree(path, place, ignore=_SKIPPED, dirs_exist_ok=True)
-        else:
+        if path.is_dir():  # is there also where nothing in it travels
+            (target / path.relative_to(base)).mkdir(parents=True, exist_ok=True)
+        for file in _files(path):
+            place = target / file.relative_to(base)
             place.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(path, place)
+            shutil.copyfile(file, place)
     copy = target / study.absolute().relative_to(base)
     copy.parent.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(study, copy)
@@ -55,12 +56,23 @@ def _check(study: Path, beside: list[Path]) -> None:
     for path in beside:
         if not path.exists():
             raise UploadError(f"{study} names {path}, which does not exist; correct the path, {elsewhere}")
-        inside = path.rglob("*") if path.is_dir() else [path]
-        sizes[path] = sum(file.stat().st_size for file in inside if file.is_file())
-    total = sum(sizes.values())
-    if total > MAX_BYTES:
-        largest = max(sizes, key=lambda path: sizes[path])
-        raise UploadError(
-            f"files beside a study travel with it up to {MAX_BYTES >> 20} MB, but {study} names {total >> 20} MB, "
-            f"{sizes[largest] >> 20} MB of them in {largest}; leave it out, {elsewhere} (data sets: AOT_DATA_DIR there)"
-        )
+        sizes[path] = 0
+        for file in _files(path):
+            sizes[path] += file.stat().st_size
+            if sum(sizes.values()) > MAX_BYTES:  # how much more there is may take long to find out
+                largest = max(sizes, key=lambda path: sizes[path])
+                raise UploadError(
+                    f"files beside a study travel with it up to {MAX_BYTES >> 20} MB, but {study} names more, "
+                    f"{sizes[largest] >> 20} MB at least in {largest}; leave it out, {elsewhere} "
+                    "(data sets: AOT_DATA_DIR there)"
+                )
+
+
+def _files(path: Path, above: frozenset[Path] = frozenset()) -> Iterator[Path]:
+    """What travels of a file or folder: links are followed, but not back to a folder ``above``; hidden files stay."""
+    if path.is_file():
+        yield path
+    elif path.is_dir() and (real := path.resolve()) not in above:
+        names = os.listdir(path)
+        for name in sorted(set(names) - _SKIPPED(str(path), names)):
+            yield from _files(path / name, above | {real})

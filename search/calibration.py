@@ -24,7 +24,7 @@ from search.estimates import Pace, name_of
 from search.journal import Cell as CellName
 from search.journal import Say
 from search.plan import Cell
-from search.study import Range, Study
+from search.study import Range, Resources, Study
 from trainables import methods
 from trainables.tasks import Task
 from trainables.trial import BackboneSource, Pack, Trial
@@ -47,7 +47,7 @@ class Measurement:
 def calibrate(study: Study, cells: Sequence[Cell], say: Say) -> dict[CellName, Pace]:
     """The paces of these cells of the study's plan, measured. Of one that cannot be trained ``say`` hears why."""
     threads = max(1, int(study.resources.cpu))
-    most = 1 if study.resources.gpu else max(1, len(os.sched_getaffinity(0)) // threads)
+    most = at_once(study.resources, len(os.sched_getaffinity(0)))
     paces: dict[CellName, Pace] = {}
     variables = {"OMP_NUM_THREADS": str(threads), "TOKENIZERS_PARALLELISM": "false"}
     with environment(variables), ProcessPoolExecutor(min(most, len(cells)) or 1, _spawn()) as pool:
@@ -61,6 +61,12 @@ def calibrate(study: Study, cells: Sequence[Cell], say: Say) -> dict[CellName, P
             except (ValueError, RuntimeError, OSError, MemoryError) as error:
                 say(f"{' · '.join(name)} cannot be measured: {str(error).splitlines()[0]}")
     return paces
+
+
+def at_once(resources: Resources, cores: int) -> int:
+    """How many packs run side by side and slow each other down: those of a GPU, or of all cores."""
+    beside = max(1, cores // max(1, int(resources.cpu)))
+    return min(beside, max(1, int(1 / resources.gpu + 1e-9))) if resources.gpu else beside
 
 
 def _spawn() -> Any:

@@ -212,12 +212,15 @@ class CellSearch:
         return {**own, "learning_rate": float(drawn["learning_rate"]), "batch_size": int(drawn["batch_size"])}
 
     def _enqueue(self, trials: Sequence[Trial]) -> None:
+        cut = set()
         for trial in trials:
             self.trials[trial.id] = trial
             ending = self._before.get(trial.id)
             if ending is not None and ending.status in self._final:
                 self._endings[trial.id] = ending
-        self._queue.extend(packs(trials, self._size, self._endings.keys()))
+            elif ending is not None and ending.status == "pruned":
+                cut.add(trial.id)
+        self._queue.extend(packs(trials, self._size, self._endings.keys(), cut))
 
     def _learn(self, assignment_id: str) -> None:
         """Tell the sampler of an assignment whose first seeds have all ended."""
@@ -226,7 +229,8 @@ class CellSearch:
         if len(ended) == len(own):
             scores = [ending.score for ending in ended if ending.score is not None and ending.status != "failed"]
             complete = all(ending.counts for ending in ended)
-            self._sampler.tell(self._assignments[assignment_id], median(scores) if scores else None, complete)
+            failed = all(ending.status == "failed" for ending in ended)
+            self._sampler.tell(self._assignments[assignment_id], median(scores) if scores else None, complete, failed)
 
     # --- what follows from how others ended ---------------------------------------------------------------------------
 

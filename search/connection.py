@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -33,9 +35,11 @@ def connected(resources: Resources, address: str | None) -> Iterator[None]:
         yield
         return
     try:
-        _connect(worker_environment(resources), address)
+        with _keeping_sigterm():
+            _connect(worker_environment(resources), address)
     except Exception as error:  # Ray raises plain ones
         ray.shutdown()
+        _take_sigterm_back()
         what = f"the Ray cluster at {address} cannot be reached" if address else "Ray does not start on this machine"
         raise RunError(f"{what}: {str(error).splitlines()[0]}") from error
     try:
@@ -44,6 +48,27 @@ def connected(resources: Resources, address: str | None) -> Iterator[None]:
         yield
     finally:
         ray.shutdown()
+        _take_sigterm_back()
+
+
+@contextmanager
+def _keeping_sigterm() -> Iterator[None]:
+    """Ray takes SIGTERM for itself, to raise SystemExit anywhere in the driver; ours ends it between two steps."""
+    from ray._private import utils
+
+    theirs = utils.set_sigterm_handler
+    utils.set_sigterm_handler = lambda handler: None
+    try:
+        yield
+    finally:
+        utils.set_sigterm_handler = theirs
+        _take_sigterm_back()
+
+
+def _take_sigterm_back() -> None:
+    """Below Python, Ray replaces what SIGTERM does when it connects, and when it is shut down."""
+    if threading.current_thread() is threading.main_thread() and (handler := signal.getsignal(signal.SIGTERM)):
+        signal.signal(signal.SIGTERM, handler)
 
 
 def _connect(variables: dict[str, str], address: str | None) -> None:

@@ -9,6 +9,7 @@ A *pace* says how long an epoch of one trial takes; ``search/calibration.py`` me
 
 from __future__ import annotations
 
+import heapq
 import math
 import os
 from collections.abc import Callable, Iterable, Mapping
@@ -47,7 +48,6 @@ class CellEstimate:
     pace: Pace | None
     about: float | None
     at_most: float | None
-    longest: float = 0.0  # seconds of its longest pack, if no member stops early
 
 
 @dataclass(frozen=True)
@@ -166,24 +166,21 @@ def estimate(
     """
     per_pack = study.resources.gpu or study.resources.cpu
     devices = devices or default_devices(study.resources)
-    places = max(1, int(devices / per_pack))
+    places = max(1, int(devices / per_pack + 1e-9))
     if study.resources.concurrent_packs is not None:
         places = min(places, study.resources.concurrent_packs)
     pending = [cell for cell in work.cells if cell.pending]
     cells = tuple(_of_cell(cell, paces.get(name_of(cell)), bounded=_bounded(study, cell)) for cell in pending)
     if pending and not any(cell.pace for cell in cells):
         return None
-    packs = sum(_packs(cell) for cell in pending)
     adaptive = study.search.open_ended or study.search.early_stopping is not None
-    longest = max((cell.longest for cell in cells), default=0.0)
 
-    def total(seconds: Iterable[float | None], at_least: float) -> Total:
-        trained = sum(s for s in seconds if s is not None)
-        work_seconds = trained + packs * PACK_SECONDS
-        fixed = RUN_SECONDS + WORKER_SECONDS if trained else 0.0
-        hours = (work_seconds + (min(places, packs) * WORKER_SECONDS if trained else 0.0)) * per_pack / 3_600
-        wall = fixed + max(work_seconds / places, at_least)
-        return Total(hours, wall, None if price is None else hours * price)
+    def total(seconds: Iterable[float | None]) -> Total:
+        """``seconds``: of the pending trials of each cell."""
+        packs = [pack for cell, own in zip(pending, seconds, strict=True) for pack in _pack_seconds(cell, own or 0.0)]
+        fixed = RUN_SECONDS + WORKER_SECONDS if packs else 0.0
+        hours = (sum(packs) + min(places, len(packs)) * WORKER_SECONDS) * per_pack / 3_600
+        return Total(hours, fixed + _in_turn(packs, places), None if price is None else hours * price)
 
     limits = any(cell.pace and cell.about is None for cell in cells)
     return Estimate(
@@ -193,8 +190,8 @@ def estimate(
         devices=devices,
         places=places,
         per_pack=per_pack,
-        about=None if adaptive or limits else total([c.about for c in cells], 0.0),
-        at_most=total([c.at_most for c in cells], longest),
+        about=None if adaptive or limits else total(c.about for c in cells),
+        at_most=total(c.at_most for c in cells),
     )
 
 
@@ -204,9 +201,7 @@ def _of_cell(cell: Cell, pace: Pace | None, *, bounded: bool) -> CellEstimate:
         return CellEstimate(name_of(cell), cell.pending, None, None, None)
     expected = cell.epochs if bounded else pace.epochs
     about = None if expected is None else cell.pending * expected * pace.seconds
-    members = max((len(pack.trials) for pack in cell.packs), default=1)
-    at_most = cell.pending * cell.epochs * pace.seconds
-    return CellEstimate(name_of(cell), cell.pending, pace, about, at_most, members * cell.epochs * pace.seconds)
+    return CellEstimate(name_of(cell), cell.pending, pace, about, cell.pending * cell.epochs * pace.seconds)
 
 
 def _bounded(study: Study, cell: Cell) -> bool:
@@ -216,10 +211,24 @@ def _bounded(study: Study, cell: Cell) -> bool:
     return protocol.patience >= protocol.epochs
 
 
-def _packs(cell: Cell) -> int:
-    """How many packs the trials that are not decided on will make: as many per trial as those that are."""
-    decided = sum(len(pack.trials) for pack in cell.packs)
-    return len(cell.packs) + (math.ceil(cell.undecided * len(cell.packs) / decided) if decided else cell.undecided)
+def _pack_seconds(cell: Cell, seconds: float) -> list[float]:
+    """What each pack to come takes of the seconds of all, and ``PACK_SECONDS``.
+
+    The trials that are not decided on make as many packs per trial as those that are.
+    """
+    sizes: list[float] = [len(pack.trials) for pack in cell.packs]
+    if cell.undecided:
+        packs = math.ceil(cell.undecided * len(sizes) / sum(sizes)) if sizes else cell.undecided
+        sizes += [cell.undecided / packs] * packs
+    return [seconds * size / cell.pending + PACK_SECONDS for size in sizes]
+
+
+def _in_turn(packs: Iterable[float], places: int) -> float:
+    """Seconds until all packs have ended, where each begins as soon as one of the places is free."""
+    ends = [0.0] * places
+    for seconds in packs:
+        heapq.heapreplace(ends, ends[0] + seconds)
+    return max(ends)
 
 
 def name_of(cell: Cell) -> CellName:

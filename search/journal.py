@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 FILE_NAME = "journal.jsonl"
 LOCK_NAME = "driver.lock"
+UNSENT_NAME = "mlflow.unsent"  # is there while a writer is at work, and stays where one died or left something unsent
 
 Say = Callable[[str], None]
 Cell = tuple[str, str, str]  # backbone, task, method
@@ -37,7 +38,7 @@ class StudyBusyError(RuntimeError):
 
 
 class RefusedError(RuntimeError):
-    """MLflow does not let this user read or write the study's runs; it says who has to do what about it."""
+    """MLflow, or the disk, does not let this user read or write the study; it says who has to do what about it."""
 
 
 def local_folder(folder: str) -> Path:
@@ -175,6 +176,9 @@ class Lock:
         except BlockingIOError:
             file.close()
             return False
+        except OSError:  # a file system without locks
+            file.close()
+            raise
         holder = {"pid": os.getpid(), "host": socket.gethostname(), "since": time.strftime("%Y-%m-%d %H:%M:%S")}
         with suppress(OSError):  # a full disk: the lock is held all the same
             file.truncate(0)
@@ -199,13 +203,19 @@ class Lock:
 class Journal:
     """The journal file of one study, opened to be appended to; needs the study's lock to be held.
 
-    A last line that was cut off is removed on opening, and ``say`` hears of it.
+    A last line that was cut off is removed on opening, and ``say`` hears of it. StudyBusyError where another process
+    has the file open: the study's lock may have been deleted by hand.
     """
 
     def __init__(self, folder: Path, say: Say) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.path = folder / FILE_NAME
         self._file = open(self.path, "a+b", buffering=0)  # noqa: SIM115 - held until close
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            self._file.close()
+            raise StudyBusyError(f"{self.path} is being written by another process; stop that one first") from None
         tail = _cut_off_tail(self.path)
         if not tail:
             return
@@ -213,7 +223,10 @@ class Journal:
             Entry.read(tail)
         except ValueError:
             self._file.truncate(self.path.stat().st_size - len(tail))
-            say(f"the last line of {self.path} was cut off ({len(tail)} bytes) and is removed; its trial runs again")
+            say(
+                f"the last line of {self.path} was cut off ({len(tail)} bytes) and is removed; "
+                "its trial runs again if MLflow does not have it either"
+            )
         else:
             self._write(b"\n")
 

@@ -57,7 +57,8 @@ def known(study: str, folder: str, tracking: str, say: Say, *, curves: bool = Fa
     ``curves``: with what each reached epoch by epoch, also where only MLflow knows it. A server that does not answer is
     told to ``say``, and the journal counts alone. Raises RefusedError where a server does not let this user read.
     """
-    return in_mlflow(study, tracking, say, curves=curves) | in_journal(local_folder(folder), say)
+    written = in_journal(local_folder(folder), say)
+    return (logged(study, tracking, say, curves=curves, written=written) or {}) | written
 
 
 def in_journal(folder: Path, say: Say) -> dict[str, Known]:
@@ -65,17 +66,17 @@ def in_journal(folder: Path, say: Say) -> dict[str, Known]:
     return {entry.trial_id: Known.of(entry) for _, _, entry in journal.read(folder / journal.FILE_NAME, say)}
 
 
-def in_mlflow(study: str, tracking: str, say: Say, *, curves: bool = False) -> dict[str, Known]:
-    """Every trial whose run in MLflow has ended, by trial id; nothing where MLflow does not answer."""
-    return logged(study, tracking, say, curves=curves) or {}
+def logged(
+    study: str, tracking: str, say: Say, *, curves: bool = False, written: Collection[str] = ()
+) -> dict[str, Known] | None:
+    """Every trial whose run in MLflow has ended, by trial id; None where it does not answer, which ``say`` hears of.
 
-
-def logged(study: str, tracking: str, say: Say, *, curves: bool = False) -> dict[str, Known] | None:
-    """As ``in_mlflow``, but None where MLflow does not answer, which ``say`` hears of."""
+    ``curves``: of all trials but the ``written`` ones, which the journal has.
+    """
     database = tracking.removeprefix("sqlite:///")
     if database != tracking:
-        return _in_sqlite(Path(database), study, say, curves)
-    return _in_mlflow(tracking, study, say, curves)
+        return _in_sqlite(Path(database), study, say, curves, written)
+    return _in_mlflow(tracking, study, say, curves, written)
 
 
 # --- SQLite: from its tables; importing MLflow takes seconds, asking it 1.6 ms per run, and it would create the file
@@ -87,13 +88,14 @@ _RUNS = """
 """
 
 
-def _in_sqlite(database: Path, study: str, say: Say, curves: bool) -> dict[str, Known] | None:
+def _in_sqlite(database: Path, study: str, say: Say, curves: bool, written: Collection[str]) -> dict[str, Known] | None:
     if not database.exists():
         return {}
     try:
         with closing(sqlite3.connect(f"{database.absolute().as_uri()}?mode=ro", uri=True)) as connection:
             rows = _rows(connection, study)
-            points = _points(connection, study) if curves else {}
+            missing = curves and any(row["tags"].get("aot.trial_id") not in written for row in rows.values())
+            points = _points(connection, study) if missing else {}
     except sqlite3.Error as error:
         say(f"{database} cannot be read ({error}); the journal alone says what is finished")
         return None
@@ -125,7 +127,7 @@ def _points(connection: sqlite3.Connection, study: str) -> dict[str, dict[str, l
 # --- any other store: through MLflow ---------------------------------------------------------------------------------
 
 
-def _in_mlflow(tracking: str, study: str, say: Say, curves: bool) -> dict[str, Known] | None:
+def _in_mlflow(tracking: str, study: str, say: Say, curves: bool, written: Collection[str]) -> dict[str, Known] | None:
     from search.mlflow_writer import search_runs
 
     try:
@@ -139,7 +141,8 @@ def _in_mlflow(tracking: str, study: str, say: Say, curves: bool) -> dict[str, K
                 for run in search_runs(store, experiment.experiment_id, "tags.`aot.kind` = 'trial'")
                 if run.info.status in ("FINISHED", "FAILED")
             ]
-            points = {run.info.run_id: _histories(store, run.info.run_id) for run in ended} if curves else {}
+            asked = [run.info.run_id for run in ended if curves and run.data.tags.get("aot.trial_id") not in written]
+            points = {run_id: _histories(store, run_id) for run_id in asked}  # two requests each
     except AwayError as error:
         say(f"MLflow at {masked(tracking)} cannot be read ({error}); the journal alone says what is finished")
         return None

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote, unquote_plus, urlsplit
 
 from search.journal import RefusedError
 
@@ -29,6 +29,12 @@ CONNECT_SECONDS = 10
 _REFUSED_BY_DATABASE = re.compile(
     "authentication failed|no password supplied|no pg_hba.conf entry|permission denied|"
     "(role|database) .+ does not exist"
+)
+
+#: Behind the user's name, up to an @ (a database's may hold a slash), and in the query, as databases take it.
+_PASSWORDS = (
+    re.compile("(://[^:/@]*:)([^/]*|[^@]*)(?=@)"),
+    re.compile(r"([?&]\w*(?:password|passwd|pwd|odbc_connect)=)([^&]*)", re.IGNORECASE),
 )
 
 
@@ -132,14 +138,20 @@ def _user(tracking: str) -> str | None:
 def told(error: Exception, uri: str) -> str:
     """An error in one line, without the password of the URI."""
     text = (str(error).strip() or type(error).__name__).splitlines()[0]
-    text = re.sub(r"^\([\w.]+\) ", "", text)[:300]  # SQLAlchemy names the driver's class first
-    password = urlsplit(uri).password
-    for secret in filter(None, {password, unquote(password or "")}):
+    text = re.sub(r"^\([\w.]+\) ", "", text)  # SQLAlchemy names the driver's class first
+    for secret in sorted(passwords(uri), key=len, reverse=True):
         text = text.replace(secret, "***")
-    return text
+    return text[:300]
 
 
 def masked(uri: str) -> str:
-    """The URI without the password that may stand in it."""
-    password = urlsplit(uri).password
-    return uri.replace(f":{password}@", ":***@") if password else uri
+    """The URI without the passwords that may stand in it."""
+    for pattern in _PASSWORDS:
+        uri = pattern.sub(r"\1***", uri)
+    return uri
+
+
+def passwords(uri: str) -> set[str]:
+    """The passwords that stand in the URI, as they are written there and as they are meant."""
+    written = [found[2] for pattern in _PASSWORDS for found in pattern.finditer(uri) if found[2]]
+    return {form for word in written for form in (word, unquote(word), unquote_plus(word))}

@@ -15,6 +15,7 @@ import signal
 import sys
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from search import journal
@@ -118,7 +119,12 @@ def main() -> int:
     lock = journal.Lock(Path(settings.folder) / LOCK_NAME)
     while not lock.acquire():  # the writer of a driver that died is still at work
         time.sleep(POLL_SECONDS)
+    unsent = Path(settings.folder) / journal.UNSENT_NAME
+    with suppress(OSError):  # a full disk
+        unsent.touch()
     left = loop.run()
+    if left == 0:
+        unsent.unlink(missing_ok=True)
     lock.release()
     return 0 if left == 0 else 3
 

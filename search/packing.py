@@ -31,10 +31,13 @@ def pack_size(study: Study, task: Task, method: str) -> Callable[[Trial], int]:
     return size
 
 
-def packs(trials: Sequence[Trial], size: Callable[[Trial], int], ended: Collection[str]) -> Iterator[Pack]:
+def packs(
+    trials: Sequence[Trial], size: Callable[[Trial], int], ended: Collection[str], cut: Collection[str] = ()
+) -> Iterator[Pack]:
     """Trials that differ only in learning rate and seed, together; parts of a group have as good as equal sizes.
 
-    Trials that have ended leave a pack only after it was made: what is left still finds the pack's checkpoint.
+    Trials that have ended leave a pack only after it was made: what is left still finds the pack's checkpoint. In that,
+    trials that were ``cut`` short have ended too: those to be trained again make a pack of their own.
     """
     groups: dict[tuple[Any, ...], list[Trial]] = {}
     for trial in trials:
@@ -44,7 +47,10 @@ def packs(trials: Sequence[Trial], size: Callable[[Trial], int], ended: Collecti
         parts = -(-len(group) // size(group[0]))
         for part in range(parts):
             members = tuple(group[part * len(group) // parts : (part + 1) * len(group) // parts])
-            done = [trial for trial in members if trial.id in ended]
-            pack = Pack(members).without(ended) if done else Pack(members)
-            if pack is not None:
-                yield pack
+            whole = Pack(members)
+            again = tuple(trial for trial in members if trial.id in cut)
+            out = {trial.id for trial in members if trial.id in ended or trial.id in cut}
+            if (rest := whole.without(out)) is not None:
+                yield rest
+            if again:
+                yield Pack(again, f"{whole.group}-again")

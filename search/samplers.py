@@ -28,10 +28,13 @@ class Sampler(Interface):
         """The next assignment, different from all before; ``None`` where there are no more."""
         ...
 
-    def tell(self, assignment: Mapping[str, Any], score: float | None, complete: bool = True) -> None:
+    def tell(
+        self, assignment: Mapping[str, Any], score: float | None, complete: bool = True, failed: bool = False
+    ) -> None:
         """The score of an assignment that was asked for: its median over seeds, in percent, larger is better.
 
-        ``complete`` is false where a seed was cut short or failed; ``score`` None where none reached a score.
+        ``complete`` is false where a seed was cut short or failed; ``score`` None where none reached a score, which is
+        the worst of all, unless all of them ``failed`` and nothing is known of the assignment.
         """
         ...
 
@@ -54,7 +57,9 @@ class GridSampler:
         values = next(self._remaining, None)
         return None if values is None else dict(zip(self._names, values, strict=True))
 
-    def tell(self, assignment: Mapping[str, Any], score: float | None, complete: bool = True) -> None:
+    def tell(
+        self, assignment: Mapping[str, Any], score: float | None, complete: bool = True, failed: bool = False
+    ) -> None:
         """Nothing to learn: every assignment is tried."""
 
 
@@ -84,7 +89,9 @@ class RandomSampler:
                 self._seen.add(key)
                 return assignment
 
-    def tell(self, assignment: Mapping[str, Any], score: float | None, complete: bool = True) -> None:
+    def tell(
+        self, assignment: Mapping[str, Any], score: float | None, complete: bool = True, failed: bool = False
+    ) -> None:
         """Nothing to learn: the draws are independent."""
 
 
@@ -146,16 +153,19 @@ class TPESampler:
         self.left -= 1
         self._asked[key] = trial
 
-    def tell(self, assignment: Mapping[str, Any], score: float | None, complete: bool = True) -> None:
+    def tell(
+        self, assignment: Mapping[str, Any], score: float | None, complete: bool = True, failed: bool = False
+    ) -> None:
         from optuna.trial import TrialState
 
         trial = self._asked[tuple(assignment[name] for name in self._space.distributions)]
-        if score is None:
+        if failed:  # TPE leaves it out
             self._study.tell(trial, state=TrialState.FAIL, skip_if_finished=True)
-        elif complete:
+        elif complete and score is not None:
             self._study.tell(trial, score, skip_if_finished=True)
-        else:  # TPE takes it for worse than all that are complete
-            trial.report(score, 1)
+        else:  # TPE takes it for worse than all that are complete, and for the worst of all where it has no score
+            if score is not None:
+                trial.report(score, 1)
             self._study.tell(trial, state=TrialState.PRUNED, skip_if_finished=True)
 
 

@@ -1,12 +1,14 @@
 """When a member of a pack stops, as Tune sees it: patience (``trainables/patience.py``), and comparison in its cell.
 
-Patience looks at one trial alone and ends it as ``finished``. ASHA and the median rule are Ray Tune's own schedulers;
-they compare trials of one cell, and what they cut short is ``pruned``.
+Patience looks at one trial alone and ends it as ``finished``. ASHA and the median rule are Ray Tune's; they compare
+trials of one cell, and what they cut short is ``pruned``.
 """
 
 from __future__ import annotations
 
 import math
+from bisect import insort
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -54,12 +56,29 @@ class _Member:
     trial_id: str
 
 
-class _NobodyWaits:
-    """What Tune's median rule asks of its controller: whether to pause for others. Ours are never paused."""
+class _MedianRule(MedianStoppingRule):
+    """Ray's decisions for trials that report every epoch, without its search of all results for each of them."""
 
-    @staticmethod
-    def get_live_trials() -> list[Any]:
-        return []
+    def __init__(self, grace_epochs: int) -> None:
+        super().__init__(time_attr="epoch", metric="score", mode="max", grace_period=grace_epochs)
+        self._best: dict[_Member, float] = {}
+        self._counted: Counter[_Member] = Counter()  # epochs since the grace period
+        self._mean: dict[_Member, float] = defaultdict(float)  # over them
+        self._means: dict[int, list[float]] = defaultdict(list)  # by epoch: of all that reached it, sorted
+
+    def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
+        epoch, score = result["epoch"], result["score"]
+        self._best[trial] = max(score, self._best.get(trial, -math.inf))
+        if epoch < self._grace_period:
+            return TrialScheduler.CONTINUE
+        self._counted[trial] += 1
+        self._mean[trial] += (score - self._mean[trial]) / self._counted[trial]
+        others = self._means[epoch]
+        middle = len(others) // 2
+        enough = len(others) >= self._min_samples_required
+        behind = enough and self._best[trial] < (others[middle] + others[~middle]) / 2
+        insort(others, self._mean[trial])
+        return TrialScheduler.STOP if behind else TrialScheduler.CONTINUE
 
 
 class Comparison:
@@ -70,13 +89,14 @@ class Comparison:
     """
 
     def __init__(self, rule: EarlyStopping, epochs: int) -> None:
-        names: dict[str, Any] = {"time_attr": "epoch", "metric": "score", "mode": "max"}
-        names["grace_period"] = min(rule.grace_epochs, epochs)
+        grace = min(rule.grace_epochs, epochs)
         self._rule: Any  # its trials are ours, not Tune's
         if rule.rule == "asha":
-            self._rule = AsyncHyperBandScheduler(**names, max_t=epochs, reduction_factor=rule.reduction_factor)
+            self._rule = AsyncHyperBandScheduler(
+                "epoch", "score", "max", max_t=epochs, grace_period=grace, reduction_factor=rule.reduction_factor
+            )
         else:
-            self._rule = MedianStoppingRule(**names)
+            self._rule = _MedianRule(grace)
         self._epochs = epochs
         self._best: dict[str, float] = {}
         self._seen: dict[str, int] = {}
@@ -87,18 +107,29 @@ class Comparison:
 
         An epoch that comes again, of a pack that was started again, counts once.
         """
-        if trial_id in self._cut or not math.isfinite(score) or epoch <= self._seen.get(trial_id, 0):
-            return trial_id in self._cut
+        if trial_id not in self._cut and self._falls_behind(trial_id, epoch, score) and epoch < self._epochs:
+            self._cut.add(trial_id)
+        return trial_id in self._cut
+
+    def learn(self, trial_id: str, epoch: int, score: float) -> bool:
+        """Take in what a trial reached before, which others are compared with; it is not judged again.
+
+        True where it was found to fall behind, and not cut short since.
+        """
+        self._falls_behind(trial_id, epoch, score)
+        return trial_id in self._cut
+
+    def _falls_behind(self, trial_id: str, epoch: int, score: float) -> bool:
+        if not math.isfinite(score) or epoch <= self._seen.get(trial_id, 0):
+            return False
         self._seen[trial_id] = epoch
         member = _Member(trial_id)
         if trial_id not in self._best:
-            self._rule.on_trial_add(_NobodyWaits, member)
+            self._rule.on_trial_add(None, member)
         best = self._best[trial_id] = max(score, self._best.get(trial_id, -math.inf))
         shown = best if isinstance(self._rule, AsyncHyperBandScheduler) else score
-        action = self._rule.on_trial_result(_NobodyWaits, member, {"epoch": epoch, "score": shown})
-        if action == TrialScheduler.STOP and epoch < self._epochs:
-            self._cut.add(trial_id)
-        return trial_id in self._cut
+        action = self._rule.on_trial_result(None, member, {"epoch": epoch, "score": shown})
+        return bool(action == TrialScheduler.STOP)
 
 
 def comparisons(work: Work, known: Mapping[str, Known]) -> dict[CellName, Comparison]:
@@ -113,7 +144,7 @@ def comparisons(work: Work, known: Mapping[str, Known]) -> dict[CellName, Compar
             before = known.get(trial_id)
             if before is not None and before.status in final and work.compared(trial):
                 for epoch, score, _, _ in before.history:
-                    rules[name].update(trial_id, epoch, score)
+                    rules[name].learn(trial_id, epoch, score)
     return rules
 
 
@@ -143,7 +174,7 @@ class PatienceScheduler(FIFOScheduler):
         if patience is None:
             patience = self._packs[trial.trial_id] = PackPatience(pack)
         report: Report = result["report"]
-        if patience.update(report.epochs, [r.trial_id for r in report.results]):
+        if patience.update(report.reached, [r.trial_id for r in report.results]):
             return TrialScheduler.STOP
         behind = self.compare(pack, report) - patience.ended
         if behind:
@@ -165,7 +196,8 @@ class PatienceScheduler(FIFOScheduler):
         if comparison is None:
             return set()
         own = {trial.id for trial in pack.trials if self._compared(trial)}
-        return {i for i, e in report.epochs if i in own and comparison.update(i, e.epoch, e.score)}
+        again = {i for i, e in report.earlier if i in own and comparison.learn(i, e.epoch, e.score)}
+        return again | {i for i, e in report.epochs if i in own and comparison.update(i, e.epoch, e.score)}
 
     def on_trial_complete(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> None:
         self._packs.pop(trial.trial_id, None)

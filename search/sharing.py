@@ -17,6 +17,7 @@ from dataclasses import asdict, dataclass, fields, replace
 
 from ray.experimental import internal_kv
 
+from search.journal import Say
 from search.study import Resources
 
 NAMESPACE = b"aot-search"
@@ -30,8 +31,8 @@ OLD_SECONDS = 30.0  # a line that does not change for so long is that of a drive
 class Line:
     """A driver: the study it runs and where it is; what a pack takes, how many it could have in training, and has.
 
-    ``beat`` changes whenever the driver writes its line: clocks of two machines are never compared, but for ``since``,
-    which decides between two drivers of one study.
+    ``beat`` changes whenever the driver writes its line: whether one is alive is never told by the clock of another
+    machine. ``at_work``: it has made sure that it is the only one of its study.
     """
 
     driver: str
@@ -44,6 +45,7 @@ class Line:
     wanted: int = 1
     running: int = 0
     beat: int = 0
+    at_work: bool = False
 
     @property
     def amount(self) -> float:
@@ -62,32 +64,51 @@ class Sharing:
         self._places = 0
         self._last = -math.inf
 
-    def other_driver(self) -> Line | None:
-        """Another driver of the same study that is at work, by which this one must give way.
+    def other_driver(self, say: Say = lambda words: None) -> Line | None:
+        """Another driver of the same study, by which this one must give way; else this one is at work from now on.
 
-        Writes this driver's line first, so that of two that start together one sees the other.
+        Of two that begin together the earlier one goes on, by ``since``; who is at work already stays in any case. Each
+        writes its line before it reads the others', so that one of two sees the other. A line that does not change for
+        ``OLD_SECONDS``, or whose process is gone from this machine, is that of a driver that died.
         """
         self._write()
-        same = [line for line in self._read() if line.study == self._line.study]
-        if not same:
-            return None
-        before = {line.driver: line.beat for line in same}
-        time.sleep(2.5 * BEAT_SECONDS)  # who is alive has written again by then
-        alive = [line for line in self._read() if before.get(line.driver, line.beat) != line.beat]
-        mine = (self._line.since, self._line.driver)
-        return next((line for line in alive if (line.since, line.driver) < mine), None)
+        doubtful = {line.driver: line.beat for line in self._same()}
+        end, told = time.monotonic() + OLD_SECONDS, False
+        while doubtful and time.monotonic() < end:
+            time.sleep(BEAT_SECONDS / 2)
+            self._write()
+            lines = self._same()
+            alive = [line for line in lines if doubtful.get(line.driver) != line.beat]
+            for line in alive:
+                if line.at_work or (line.since, line.driver) < (self._line.since, self._line.driver):
+                    return line
+            silent = [line for line in lines if line not in alive]
+            doubtful = {line.driver: line.beat for line in silent}
+            if silent and not told and time.monotonic() > end - OLD_SECONDS + 2 * BEAT_SECONDS:
+                told = True
+                where = f"process {silent[0].pid} on {silent[0].host}"
+                say(f"{where} ran this study and is silent; waiting up to {OLD_SECONDS:g} s to see whether it is alive")
+        self._line = replace(self._line, at_work=True)
+        self._write()
+        return None
+
+    def _same(self) -> list[Line]:
+        return [line for line in self._read() if line.study == self._line.study]
 
     def limit(self, places: int, wanted: int, running: int) -> int:
         """How many packs this study may have in training of the ``places`` there are.
 
-        ``wanted``: how many it could have; ``running``: how many it has.
+        ``wanted``: how many it could have; ``running``: how many it has. A study that finds no place at all wants
+        none: others are not to wait for it.
         """
         self._places = places
         if time.monotonic() - self._last >= BEAT_SECONDS:
             self._last = time.monotonic()
-            self._line = replace(self._line, wanted=wanted, running=running)
+            self._line = replace(self._line, wanted=wanted if places else 0, running=running)
             self._write()
-            self._others = [line for line in self._read() if bool(line.gpu) == bool(self._line.gpu)]
+            # Without those that no node has room for, and a driver of this study before this one, which was killed.
+            others = [line for line in self._read() if line.study != self._line.study and line.wanted]
+            self._others = [line for line in others if bool(line.gpu) == bool(self._line.gpu)]
         return max(1, fair_share(places, wanted, [self._packs(line, line.wanted) for line in self._others]))
 
     @property
@@ -144,11 +165,24 @@ class Sharing:
             beat, seen = self._beats.get(line.driver, (-1, 0.0))
             if beat != line.beat:
                 self._beats[line.driver] = (line.beat, time.monotonic())
-            elif time.monotonic() - seen > OLD_SECONDS:
+            if _is_gone(line) or (beat == line.beat and time.monotonic() - seen > OLD_SECONDS):
                 internal_kv._internal_kv_del(key, namespace=NAMESPACE)
                 continue
             lines.append(line)
         return lines
+
+
+def _is_gone(line: Line) -> bool:
+    """Whether a driver of this machine has ended; of another machine nobody can tell from here."""
+    if line.host != socket.gethostname():
+        return False
+    try:
+        os.kill(line.pid, 0)
+    except ProcessLookupError:
+        return True
+    except PermissionError:
+        pass
+    return False
 
 
 def fair_share(places: int, wanted: int, others: Sequence[int]) -> int:

@@ -22,7 +22,10 @@ def plan(study: Study, work: Plan, sizes: Sequence[Size], console: Console | Non
         budget = f"; budget: {study.search.budget.words}" if study.search.budget.words else ""
         console.print(f"Search: {study.search.words}{budget}.", soft_wrap=True)
     if undecided := work.counts["undecided"]:
-        console.print(f"At most so many: {undecided:,} of the trials depend on the scores of others.\n", soft_wrap=True)
+        console.print(
+            f"At most so many trials: {undecided:,} depend on the scores of others, and so do their packs (+).\n",
+            soft_wrap=True,
+        )
     console.print(_parameters(study, sizes))
 
 
@@ -40,18 +43,24 @@ def _cells(study: Study, work: Plan) -> Table:
     table.add_column("backbone", f"{counts['cells']} cells", overflow="fold")
     table.add_column("task", "", overflow="fold")
     table.add_column("method", "", overflow="fold")
-    for name in ("assignments", "trials", "finished", "packs"):
+    for name in ("assignments", "trials", "finished"):
         table.add_column(name, f"{counts[name]:,}", justify="right", no_wrap=True)
+    table.add_column("packs", _packs(counts["packs"], counts["undecided"]), justify="right", no_wrap=True)
     before = None
     for cell in work.cells:
         place = (cell.backbone, cell.task)
         if before is not None and place != before:
             table.add_section()
         shown = ("", "") if place == before else place
-        numbers = (cell.assignments, cell.total, cell.finished, len(cell.packs))
-        table.add_row(*shown, cell.method, *(f"{number:,}" for number in numbers))
+        numbers = (f"{number:,}" for number in (cell.assignments, cell.total, cell.finished))
+        table.add_row(*shown, cell.method, *numbers, _packs(len(cell.packs), cell.undecided))
         before = place
     return table
+
+
+def _packs(decided: int, undecided: int) -> str:
+    """Packs that are still to be trained; with a plus where trials that are not decided on will add to them."""
+    return f"{decided:,}" + ("+" if undecided else "")
 
 
 def _parameters(study: Study, sizes: Sequence[Size]) -> Table:
@@ -141,5 +150,7 @@ def _totals(found: Estimate) -> list[str]:
 
 
 def _total(found: Estimate, total: Total) -> str:
-    cost = "" if total.cost is None else f", cost {total.cost:,.2f}"
-    return f"{duration(total.wall_seconds)}, {total.device_hours:,.2f} {found.device}-hours{cost}"
+    words = f"{duration(total.wall_seconds)}, {total.device_hours:,.2f} {found.device}-hours"
+    if total.cost is None:
+        return words
+    return f"{words}, cost {total.cost:,.2f}" if total.cost >= 0.1 else f"{words}, cost {total.cost:.2g}"

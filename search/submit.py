@@ -34,7 +34,8 @@ from ray.job_submission import JobDetails, JobSubmissionClient, JobType
 
 from search._process import environment
 from search._upload import stage
-from search.study import Study
+from search.mlflow_access import passwords
+from search.study import Study, stores
 
 DEFAULT_ADDRESS = "http://127.0.0.1:8265"
 FOLDER = "~/aot-search"
@@ -42,7 +43,11 @@ FOLDER = "~/aot-search"
 #: What a driver has between being asked to stop and being killed: to end its workers and to fill MLflow.
 STOP_SECONDS = 60
 
-_CONNECT_SECONDS, _ANSWER_SECONDS, _POLL_SECONDS = 5, 60, 0.5
+_CONNECT_SECONDS, _FIRST_SECONDS, _ANSWER_SECONDS, _POLL_SECONDS = 5, 15, 60, 0.5
+_ON_THE_HEAD = {
+    "tracking": "set MLFLOW_TRACKING_URI on the head (passwords: ~/.mlflow/credentials there)",
+    "storage": "give the nodes AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or a role of their own",
+}
 _TOKEN = "put the cluster's token into ~/.ray/auth_token, or name its file in RAY_AUTH_TOKEN_PATH"
 
 
@@ -52,11 +57,15 @@ class SubmitError(RuntimeError):
 
 @dataclass(frozen=True)
 class Cluster:
-    """A cluster that answers, by its dashboard's ``url``."""
+    """A cluster that answers, by its dashboard's ``url``.
+
+    ``option``: what a command takes to ask the same one again, with a space before it; empty where it needs nothing.
+    """
 
     url: str
     ray_version: str
     client: JobSubmissionClient
+    option: str = ""
 
 
 @dataclass(frozen=True)
@@ -93,11 +102,14 @@ def connect(address: str | None = None) -> Cluster:
     if len(token.split()) > 1:  # as a header it would be refused, and shown
         raise SubmitError(f"the token from {origin} must be one word; {_TOKEN}")
     headers = {"Authorization": f"Bearer {token}"} if token else {}
+    os.environ["NETRC"] = os.devnull  # requests, ours and Ray's, would send a password from ~/.netrc in its place
     with _told(url):
-        answer = requests.get(f"{url}/api/version", headers=headers, timeout=(_CONNECT_SECONDS, _ANSWER_SECONDS))
+        answer = requests.get(f"{url}/api/version", headers=headers, timeout=(_CONNECT_SECONDS, _FIRST_SECONDS))
+    if answer.status_code == 401 and not _enabled():
+        none = "none was sent, for RAY_AUTH_MODE is not token here"
+        raise SubmitError(f"the cluster at {url} wants a token, and {none}; export RAY_AUTH_MODE=token")
     if answer.status_code == 401:
-        none = "none was found here" if _enabled() else "RAY_AUTH_MODE is not token here, so none was sent"
-        raise SubmitError(f"the cluster at {url} wants a token, and {none}; {_TOKEN}")
+        raise SubmitError(f"the cluster at {url} wants a token, and none was found here; {_TOKEN}")
     if answer.status_code == 403:
         raise SubmitError(f"the cluster at {url} refuses the token from {origin}; {_TOKEN}")
     if answer.status_code != 200 or "ray_version" not in answer.text:
@@ -106,7 +118,8 @@ def connect(address: str | None = None) -> Cluster:
         logging.getLogger(name).setLevel(logging.ERROR)  # we say ourselves what is sent
     # Ray would let its variables win over the address that was asked for, and look for a token by itself.
     with _told(url), environment({"RAY_API_SERVER_ADDRESS": url}):
-        return Cluster(url, answer.json()["ray_version"], JobSubmissionClient(url, headers=headers))
+        client = JobSubmissionClient(url, headers=headers)
+    return Cluster(url, answer.json()["ray_version"], client, f" --address {url}" if address else "")
 
 
 def _url(address: str | None) -> str:
@@ -114,6 +127,8 @@ def _url(address: str | None) -> str:
     fallbacks = (os.environ.get("RAY_API_SERVER_ADDRESS"), named if named.startswith("http") else "", DEFAULT_ADDRESS)
     address = address or next(filter(None, fallbacks))
     parts = urlsplit(address)
+    if "@" in parts.netloc:
+        raise SubmitError(f"an address holds no user or password, as the one of {parts.hostname} does; {_TOKEN}")
     if parts.scheme not in ("http", "https") or not parts.hostname:
         kind = " (that is an address of Ray Client)" if parts.scheme == "ray" else ""
         rule = "jobs go to the head's dashboard, http://HOST:PORT"
@@ -146,6 +161,8 @@ def _told(url: str) -> Iterator[None]:
     """What goes wrong on the way to the cluster, as a ``SubmitError``."""
     try:
         yield
+    except requests.exceptions.SSLError as error:
+        raise SubmitError(f"what answers at {url} does not speak https as it should; try http://") from error
     except (ConnectionError, requests.ConnectionError, requests.Timeout, aiohttp.ClientConnectionError) as error:
         host = urlsplit(url).hostname
         hint = "is it up, and the tunnel to it (ssh -L 8265:127.0.0.1:8265 HEAD)?" if _local(host) else "is it up?"
@@ -173,11 +190,12 @@ def submit(cluster: Cluster, study: Study, path: Path, say: Callable[[str], None
         UploadError: the study names files that cannot travel.
         SubmitError: this cluster cannot run it, or is running it already.
     """
-    if urlsplit(study.tracking).password and study.tracking in path.read_text():
-        raise SubmitError(
-            f"tracking in {path} holds a password, which would lie on the cluster for all to read; "
-            "leave it out, and set MLFLOW_TRACKING_URI on the head (passwords: ~/.mlflow/credentials there)"
-        )
+    for key, uri in stores(path).items():
+        if passwords(uri):
+            raise SubmitError(
+                f"{key} in {path} holds a password, which would lie on the cluster for all to read; "
+                f"leave it out, and {_ON_THE_HEAD[key]}"
+            )
     if cluster.ray_version != ray.__version__:
         raise SubmitError(
             f"the cluster at {cluster.url} runs Ray {cluster.ray_version}, and here is Ray {ray.__version__}; "
@@ -185,7 +203,8 @@ def submit(cluster: Cluster, study: Study, path: Path, say: Callable[[str], None
         )
     for job in jobs(cluster):
         if job.study == study.name and not job.over:
-            raise SubmitError(f"study {study.name!r} is {job.status} as {job.id}; stop that first: aot stop {job.id}")
+            stop = f"aot stop {job.id}{cluster.option}"
+            raise SubmitError(f"study {study.name!r} is {job.status} as {job.id}; stop that first: {stop}")
     job_id = f"aot-{study.name}-{datetime.now():%Y%m%d-%H%M}-{secrets.token_hex(2)}"
     with tempfile.TemporaryDirectory(prefix="aot-submit-") as folder:
         there, files, size = stage(path, Path(folder))
@@ -216,9 +235,16 @@ def jobs(cluster: Cluster) -> list[Job]:
 
 def _job(details: JobDetails) -> Job:
     status = details.status.value.lower()
-    reason = (details.message or "").split(", last available logs")[0].strip() if status == "failed" else ""
+    reason = _reason(details.message or "") if status == "failed" else ""
     study = (details.metadata or {})["study"]
     return Job(details.submission_id or "", study, status, _time(details.start_time), _time(details.end_time), reason)
+
+
+def _reason(message: str) -> str:
+    """The last line that the job printed, which says what went wrong; without one, Ray's own words."""
+    words, _, log = message.partition(", last available logs")
+    lines = [line.strip() for line in log.splitlines()[1:] if line.strip()]
+    return lines[-1] if lines else words.strip()
 
 
 def _time(milliseconds: int | None) -> datetime | None:
@@ -232,7 +258,10 @@ def find(cluster: Cluster, job_id: str) -> Job:
         if job.id == job_id:
             return job
     there = f"known: {', '.join(job.id for job in known[:10])}" if known else "no study was submitted to it yet"
-    raise SubmitError(f"no job {job_id!r} on the cluster at {cluster.url}; {there}; see all with: aot list")
+    raise SubmitError(
+        f"no job {job_id!r} on the cluster at {cluster.url}; {there}; see all with: aot list{cluster.option} "
+        "(a Ray that was started again has forgotten its jobs: submit the study again, it goes on)"
+    )
 
 
 def logs(cluster: Cluster, job_id: str) -> str:

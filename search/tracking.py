@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import IO
 
 from search import journal, mlflow_access
-from search.journal import Entry, Journal, Lock, Say, StudyBusyError, local_folder
+from search.journal import Entry, Journal, Lock, RefusedError, Say, StudyBusyError, local_folder
 from search.known import Known, in_journal, logged
 from trainables.trial import Result, Trial
 
@@ -48,18 +48,28 @@ class Store:
         self._writer: _Writer | None = None
 
     def open(self) -> Store:
-        """Take the study; raises StudyBusyError, which names the process that holds it, where another one does."""
-        if not self._lock.acquire():
-            raise StudyBusyError(
-                f"study {self.study!r} is being run by {self._lock.holder()}; "
-                "wait until it ends, or stop it with Ctrl-C or kill, and start again"
-            )
+        """Take the study.
+
+        Raises:
+            StudyBusyError: another process holds it; the error names that one.
+            RefusedError: its folder here cannot be written or locked.
+        """
         try:
+            if not self._lock.acquire():
+                raise StudyBusyError(
+                    f"study {self.study!r} is being run by {self._lock.holder()}; "
+                    "wait until it ends, or stop it with Ctrl-C or kill, and start again"
+                )
             self._journal = Journal(self.folder, self.say)
-            self._writer = _Writer(self.study, self.folder, self.tracking, self.say)
+        except OSError as error:
+            self.close()
+            what = f"the journal of study {self.study!r} cannot be kept in {self.folder} ({error.strerror or error})"
+            needs = "it needs a folder that can be written and locked: correct that one, or `storage` in the study"
+            raise RefusedError(f"{what}; {needs}") from error
         except BaseException:
             self.close()
             raise
+        self._writer = _Writer(self.study, self.folder, self.tracking, self.say)
         return self
 
     def known(self, *, curves: bool = False) -> dict[str, Known]:
@@ -70,8 +80,9 @@ class Store:
         if self._writer is None:
             raise RuntimeError(f"the store of study {self.study!r} is not open: call open() first")
         written = in_journal(self.folder, self.say)
-        sent = logged(self.study, self.tracking, self.say, curves=curves)
-        if written and (sent is None or any(i not in sent or sent[i].record != k.record for i, k in written.items())):
+        sent = logged(self.study, self.tracking, self.say, curves=curves, written=written)
+        unsent = sent is None or any(i not in sent or sent[i].record != k.record for i, k in written.items())
+        if written and (unsent or (self.folder / journal.UNSENT_NAME).exists()):  # or a cell's summary
             self._writer.keep_alive()
         return (sent or {}) | written
 
@@ -160,6 +171,18 @@ class _Writer:
         """Let it finish. What it could not send stays in the journal, and ``say`` hears of it."""
         if self._process is None:
             return
+        code = self._finish()
+        while code not in (0, 3) and self._starts <= RESTARTS:
+            self.keep_alive()
+            code = self._finish()
+        if code == 3:
+            self._say("some results are in the journal alone; the next aot run of this study sends them to MLflow")
+        elif code != 0:
+            self._say(f"the MLflow writer failed (see {self._log}); the next aot run sends what it did not")
+
+    def _finish(self) -> int:
+        """Tell it that nothing more comes; its exit code, when it has ended."""
+        assert self._process is not None
         assert self._process.stdin is not None
         with suppress(BrokenPipeError):  # it died; its exit code says so
             self._process.stdin.close()
@@ -169,10 +192,7 @@ class _Writer:
             self._say("MLflow is taking in the last results; Ctrl-C leaves that to a process in the background")
             code = self._process.wait()
         self._listener.join()
-        if code == 3:
-            self._say("some results are in the journal alone; the next aot run of this study sends them to MLflow")
-        elif code != 0:
-            self._say(f"the MLflow writer failed (see {self._log}); the next aot run sends what it did not")
+        return code
 
 
 def _listen(messages: IO[str], say: Say) -> None:

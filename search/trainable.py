@@ -58,12 +58,21 @@ class Failure:
 
 @dataclass
 class Report:
-    """What a worker tells the driver: epochs of the members, in order, results of those that ended, words to say."""
+    """What a worker tells the driver: epochs of the members, in order, results of those that ended, words to say.
+
+    ``earlier``: epochs of before the pack went on from its checkpoint, perhaps in another run.
+    """
 
     epochs: list[tuple[str, Epoch]] = field(default_factory=list)
     results: list[Result] = field(default_factory=list)
     failure: Failure | None = None
     notes: list[str] = field(default_factory=list)
+    earlier: list[tuple[str, Epoch]] = field(default_factory=list)
+
+    @property
+    def reached(self) -> list[tuple[str, Epoch]]:
+        """All epochs that it tells of, in order."""
+        return self.earlier + self.epochs
 
 
 class _Notes(logging.Handler):
@@ -134,6 +143,7 @@ class PackTrainable(tune.Trainable):
             except StopIteration:
                 return True
             started = True
+            report.earlier.extend(progress.earlier)
             report.epochs.extend(progress.epochs.items())
             report.results.extend(progress.results)
             if progress.done:

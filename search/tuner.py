@@ -24,8 +24,9 @@ from ray import tune
 from ray.tune import Callback, TuneError
 
 from search import storage
-from search._process import environment, interruptible, quiet
+from search._process import environment, interruptible, quiet, terminable
 from search._running import Running
+from search._words import amount, named, packs
 from search.asked import Asked
 from search.budget import Spending
 from search.connection import RunError, connected, places
@@ -40,7 +41,7 @@ from search.tracking import Store
 from search.trainable import Job, PackTrainable, Report
 from search.view import View
 from search.work import Work
-from trainables.trial import Pack, Result, Trial
+from trainables.trial import Result, Trial
 
 __all__ = ["Outcome", "RunError", "run"]
 
@@ -88,7 +89,7 @@ def run(study: Study, *, address: str | None = None, view: View, train: str = TR
         RefusedError: MLflow does not let this user write the study's runs.
         RunError: the cluster or the storage cannot be reached, or the machine is too small for a pack.
     """
-    with Store(study.name, study.folder, study.tracking, view.say) as store:
+    with terminable(), Store(study.name, study.folder, study.tracking, view.say) as store:
         known = store.known(curves=study.search.early_stopping is not None)
         asked = Asked(store.folder, view.say)
         work = Work(study, known, asked, asked.append)
@@ -101,7 +102,8 @@ def run(study: Study, *, address: str | None = None, view: View, train: str = TR
                 storage.check(study.folder)
                 store.expect_results()
                 job = Job(None, train, _absolute(study.folder), study.cache_dir, _threads(study.resources))
-                with connected(study.resources, address), interruptible() as interrupted:
+                log = quiet(store.folder / "ray.log")
+                with log, interruptible() as interrupted, connected(study.resources, address):
                     driver = Driver(work, job, store, view, interrupted, known, to_itself=address is None)
                     counts, stopped = driver.search(store.folder / "tune")
             if not (counts["failed"] or stopped or work.unfinished):
@@ -138,11 +140,14 @@ class Driver(Callback):
         self._study, self._resources = work.study, work.study.resources
         self._work, self._searcher = work, PackSearcher(work, job)
         self._comparisons = comparisons(work, known)
-        self._spending = Spending(work.study.search.budget, self._resources, known.values())
+        ended = {trial_id: k.seconds for trial_id, k in known.items()}
+        self._spending = Spending(work.study.search.budget, self._resources, store.folder, ended)
         self._sharing = Sharing(work.study.name, self._resources)
         self._scheduler = PatienceScheduler(self._comparisons, work.compared)
         self._running: dict[str, Running] = {}
         self._placed: set[str] = set()  # of those, the ones that have a worker
+        self._bereft: set[str] = set()  # those whose worker died, which was told
+        self._tried_again: set[str] = set()  # groups of packs that Tune gave up on while they waited for a worker
         self._fault: RunError | None = None
         self._told: object = None
         self._looked = -math.inf
@@ -155,8 +160,8 @@ class Driver(Callback):
         """
         shutil.rmtree(folder, ignore_errors=True)  # of a driver that was killed
         try:
-            with closing(self._sharing), environment(_ENVIRONMENT), quiet(self._store.folder / "ray.log"):
-                if not self._to_itself and (other := self._sharing.other_driver()):
+            with closing(self._sharing), environment(_ENVIRONMENT):
+                if not self._to_itself and (other := self._sharing.other_driver(self._view.say)):
                     where = f"process {other.pid} on {other.host}"
                     raise StudyBusyError(f"study {other.study!r} is being run here by {where}; stop that one first")
                 self._tune(folder)
@@ -166,6 +171,7 @@ class Driver(Callback):
         except TuneError as error:  # Tune wraps what its callbacks raise
             raise self._fault or RunError(f"Ray Tune stopped: {str(error).strip().splitlines()[-1]}") from error
         finally:
+            self._spending.save()
             shutil.rmtree(folder, ignore_errors=True)
         spent = self._spending.exceeded() if self._work.unfinished else ""
         if self._work.budget_is_spent:
@@ -222,13 +228,15 @@ class Driver(Callback):
         limit = share + self._ahead(there, share)
         self._searcher.limit = limit if most is None else min(limit, most)
         self._view.places(max(1, min(there, share) if most is None else min(there, share, most)))
+        self._view.tick()
+        self._spending.save()
         state = (bool(there), *self._sharing.others)
         if state != self._told:
             if not there:
-                self._view.say(f"no node of the cluster has room for a pack ({_amount(self._resources)}) yet")
+                self._view.say(f"no node of the cluster has room for a pack ({amount(self._resources)}) yet")
             if self._sharing.others:
                 names = ", ".join(self._sharing.others)
-                self._view.say(f"the cluster is shared with {names}: at most {share} packs at once")
+                self._view.say(f"the cluster is shared with {names}: at most {packs(share)} at once")
             elif self._told not in (None, (False,)):
                 self._view.say("the cluster is this study's alone again")
             self._told = state
@@ -255,14 +263,17 @@ class Driver(Callback):
         self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
     ) -> None:
         report: Report = result.pop("report")  # Tune would keep it
+        self._bereft.discard(trial.trial_id)
         running = self._running[trial.trial_id]
         for note in report.notes:
-            self._view.say(f"{note} ({_named(running.pack)})")
-        if report.epochs:
+            self._view.say(f"{note} ({named(running.pack)})")
+        news = running.news(report)
+        if news:
             trial.run_metadata.num_failures = 0  # in weeks on spot machines many deaths are no fault of the pack
-        self._view.epochs(running.pack, report.epochs)
+            self._tried_again.discard(running.pack.group)
+        self._view.epochs(running.pack, news)
         results = running.update(report)
-        for trial_id, seconds in running.seconds(report.epochs).items():
+        for trial_id, seconds in running.seconds(news).items():
             self._spending.trial(trial_id, seconds)
         self._record(results)
         if result.get("done"):  # Tune does not show the last report of a trial to its scheduler
@@ -282,16 +293,23 @@ class Driver(Callback):
 
     def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         self._placed.discard(trial.trial_id)
-        self._view.say(f"a worker died; {_named(trial.config['job'].pack)} goes on from the last checkpoint")
+        self._bereft.add(trial.trial_id)
+        self._view.say(f"a worker died; {named(trial.config['job'].pack)} goes on from the last checkpoint")
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        waited = trial.trial_id not in self._placed
         self._placed.discard(trial.trial_id)
         running = self._running.pop(trial.trial_id, None) or Running(trial.config["job"].pack)
         reason = (trial.get_error() or "unknown").strip().splitlines()
         left = running.pack.without({t.id for t in running.pack.trials} - set(running.left))
-        if trial.run_metadata.num_failures <= MAX_DEATHS and left is not None:
-            # Tune counts the death of a worker that was waiting for this pack twice, and gives up on it.
-            self._view.say(f"a worker died before it began; {_named(left)} is tried again")
+        few = trial.run_metadata.num_failures <= MAX_DEATHS
+        # Tune counts the death of a worker that was about to take this pack twice, and gives up on it; with one death
+        # before, these are three. Who waited is tried again, once without an epoch in between.
+        if left is not None and (few or (waited and left.group not in self._tried_again)):
+            if not few:
+                self._tried_again.add(left.group)
+            if trial.trial_id not in self._bereft:
+                self._view.say(f"a worker died before it began; {named(left)} is tried again")
             self._searcher.put_first([left])
         else:
             self._give_up(running, True, f"its worker died {MAX_DEATHS + 1} times in one epoch ({reason[-1][:300]})")
@@ -302,7 +320,7 @@ class Driver(Callback):
         """Members without a result: again in two packs where smaller packs may help, else failed."""
         left = running.pack.without({t.id for t in running.pack.trials} - set(running.left))
         if split and left is not None and len(left.trials) > 1:
-            self._view.say(f"{_named(left)} is split in two and tried again: {reason}")
+            self._view.say(f"{named(left)} is split in two and tried again: {reason}")
             self._searcher.put_first(left.split())
             running.left = {}
         else:
@@ -318,15 +336,5 @@ class Driver(Callback):
             self.counts.update(result.status for _, result in results)
             for trial, result in results:
                 self._work.tell(trial, result.status, result.score)
-                self._spending.trial(trial.id, result.seconds)
+                self._spending.trial(trial.id, result.seconds, ended=True)
                 self._view.result(trial, result)
-
-
-def _amount(resources: Resources) -> str:
-    return f"{resources.cpu:g} CPUs" + (f", {resources.gpu:g} GPUs" if resources.gpu else "")
-
-
-def _named(pack: Pack) -> str:
-    first = pack.trials[0]
-    members = "1 trial" if len(pack.trials) == 1 else f"{len(pack.trials)} trials"
-    return f"a pack of {members} of {first.backbone.name}, {first.task.name}, {first.method}"

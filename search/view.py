@@ -175,7 +175,7 @@ class View:
     def epochs(self, pack: Pack, epochs: Iterable[tuple[str, Epoch]]) -> None:
         with self._lock:
             self.board.epochs(pack, epochs)
-        self._tick()
+        self.tick()
 
     def result(self, trial: Trial, result: Result) -> None:
         with self._lock:
@@ -186,7 +186,7 @@ class View:
         if cell.left == 0 and self._live is None:
             failed = f", {cell.failed} failed" if cell.failed else ""
             self.say(f"{' · '.join(key_of(trial))}: all {cell.total} trials done{failed}, best {score(cell.best)}")
-        self._tick()
+        self.tick()
 
     def ended(self, pack: Pack) -> None:
         with self._lock:
@@ -198,7 +198,8 @@ class View:
             self._live.stop()
             self._live = None
 
-    def _tick(self) -> None:
+    def tick(self) -> None:
+        """Where the console is no terminal: the line of the whole run, if it is time for the next one."""
         if self._live is None and time.monotonic() - self._last >= self._seconds:
             self._last = time.monotonic()
             self.say(self.board.line())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import glob
 import json
 import logging
 import os
@@ -170,7 +171,8 @@ class Storage:
 
 def _write_locally(path: Path, content: bytes) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".writing-")
+    prefix = f".writing-{path.name}-"
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=prefix)
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(content)
@@ -180,6 +182,8 @@ def _write_locally(path: Path, content: bytes) -> None:
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
+    for half in path.parent.glob(f"{glob.escape(prefix)}*"):  # of writers that were killed
+        half.unlink(missing_ok=True)
 
 
 def _checksum(tensors: Mapping[str, Tensor], text: str) -> str:

@@ -60,7 +60,8 @@ class Workspace:
 class Progress:
     """One epoch of a pack: what each member reached in it, and the results of those that ended with it.
 
-    ``saving``: seconds of the checkpoint before it, which the seconds of its epochs hold.
+    ``saving``: seconds of the checkpoint before it, which the seconds of its epochs hold. ``earlier``: what members
+    reached before an interruption, by trial id and in order; in the first item alone.
     """
 
     epoch: int
@@ -68,6 +69,7 @@ class Progress:
     results: tuple[Result, ...]
     done: bool
     saving: float = 0.0
+    earlier: tuple[tuple[str, Epoch], ...] = ()
 
 
 Training = Generator[Progress, Collection[str] | None, None]
@@ -76,16 +78,17 @@ Training = Generator[Progress, Collection[str] | None, None]
 def train(pack: Pack, workspace: Workspace) -> Training:
     """Train ``pack`` to its end, an epoch at a time; members that stop early leave it.
 
-    Results of members that had ended before an interruption come again, in the first item. Ids of trials that are
-    ``sent`` in are cut short: they leave the pack as ``pruned``, and the next item brings their results.
+    After an interruption the first item has no new epoch: it brings what the members reached before, and once more the
+    results of those that had ended. Ids of trials that are ``sent`` in are cut short: they leave the pack as
+    ``pruned``, and the next item brings their results.
     Raises ``DataError`` or ``ValueError`` where a trial cannot be trained at all, ``torch.OutOfMemoryError`` where
     the pack does not fit on the device.
     """
     if workspace.threads:
         torch.set_num_threads(workspace.threads)
     run = _Run(pack, workspace)
-    if run.ended_before:
-        yield from _reported(run, Progress(run.epoch, {}, run.ended_before, done=not run.active))
+    if run.epoch:
+        yield from _reported(run, Progress(run.epoch, {}, run.ended_before, not run.active, earlier=run.earlier))
     saving = 0.0
     while run.active:
         before, started = saving, time.perf_counter() - saving
@@ -141,6 +144,7 @@ class _Run:
         self.epoch = 0
         self.active: list[Member] = [Member(trial) for trial in pack.trials]
         self.ended_before: tuple[Result, ...] = ()
+        self.earlier: tuple[tuple[str, Epoch], ...] = ()
         self._ended: dict[str, dict] = {}
         saved = self._saved()
         tensors = self._resume(*saved) if saved else [self._initial(trial) for trial in pack.trials]
@@ -171,6 +175,7 @@ class _Run:
         self._ended = {trial_id: m for trial_id, m in state["members"].items() if m["status"]}
         for member in self.active:
             member.load(state["members"][member.trial.id], _under(tensors, f"{member.trial.id}/best/"))
+        self.earlier = tuple((m.trial.id, epoch) for m in self.active for epoch in m.history)
         self.ended_before = tuple(self._result(m) for m in self.active if m.status)
         self.active = [m for m in self.active if not m.status]
         return [_under(tensors, f"{m.trial.id}/parameter/") for m in self.active]

@@ -13,7 +13,7 @@ import typer
 from search.cli._shared import FAILED, INTERRUPTED, StudyFile, faults, load, say
 
 if TYPE_CHECKING:
-    from search.submit import Job
+    from search.submit import Cluster, Job
 
 Address = Annotated[
     str | None,
@@ -53,12 +53,13 @@ def submit(
 
     with _faults():
         study = load(study_file, bind=False)  # its mistakes are told before the cluster is asked
-        job = jobs.submit(jobs.connect(address), study, study_file, say)
+        cluster = jobs.connect(address)
+        job = jobs.submit(cluster, study, study_file, say)
     typer.echo(job.id)
     if follow:
-        _follow(address, job.id)
+        _follow(cluster, job.id)
     else:
-        say(f"it is on its way; watch it with: aot logs -f {job.id}")
+        say(f"it is on its way; watch it with: aot logs -f {job.id}{cluster.option}")
 
 
 def status(job: JobId, address: Address = None, as_json: AsJson = False) -> None:
@@ -66,12 +67,13 @@ def status(job: JobId, address: Address = None, as_json: AsJson = False) -> None
     from search import submit as jobs
 
     with _faults():
-        found = jobs.find(jobs.connect(address), job)
+        cluster = jobs.connect(address)
+        found = jobs.find(cluster, job)
     if as_json:
         typer.echo(json.dumps(found.to_json(), indent=2))
     else:
         typer.echo(found.status)
-        say(_next(found))
+        say(_next(found, cluster))
 
 
 def logs(
@@ -82,13 +84,16 @@ def logs(
     ] = False,
 ) -> None:
     """Print what a job has printed on the cluster."""
-    if follow:
-        _follow(address, job)
-        return
     from search import submit as jobs
 
     with _faults():
-        typer.echo(jobs.logs(jobs.connect(address), job), nl=False)
+        cluster = jobs.connect(address)
+        printed = "" if follow else jobs.logs(cluster, job)
+    typer.echo(printed, nl=False)
+    if not follow and not printed:
+        say(f"it has printed nothing yet; wait for it with: aot logs -f {job}{cluster.option}")
+    if follow:
+        _follow(cluster, job)
 
 
 def stop(job: JobId, address: Address = None) -> None:
@@ -101,9 +106,11 @@ def stop(job: JobId, address: Address = None) -> None:
         found = before if before.over else jobs.stop(cluster, job)
     typer.echo(found.status)
     if before.over:
-        say(f"it was over before; {_next(found)}")
+        say(f"it was over before; {_next(found, cluster)}")
+    elif found.over:
+        say(_next(found, cluster))
     else:
-        say(_next(found) if found.over else f"it is still stopping; look again with: aot status {job}")
+        say(f"it is still stopping; look again with: aot status {job}{cluster.option}")
 
 
 def list_jobs(address: Address = None, as_json: AsJson = False) -> None:
@@ -137,13 +144,15 @@ def _time(job: Job) -> str:
     return duration(((job.ended or datetime.now().astimezone()) - job.started).total_seconds())
 
 
-def _next(job: Job) -> str:
+def _next(job: Job, cluster: Cluster) -> str:
     """A job's state in words, and what one would do next."""
+    watch, log = (f"aot logs {words}{job.id}{cluster.option}" for words in ("-f ", ""))
     return {
-        "pending": f"waiting to be started; watch it with: aot logs -f {job.id}",
-        "running": f"running since {_time(job)}; watch it with: aot logs -f {job.id}",
-        "succeeded": f"every trial is done, in {_time(job)}; see the results with: aot report STUDY",
-        "failed": f"failed after {_time(job)} ({_short(job.reason)}); see aot logs {job.id}, then submit again",
+        "pending": f"waiting to be started; watch it with: {watch}",
+        "running": f"running for {_time(job)}; watch it with: {watch}",
+        "succeeded": f"every trial is done, in {_time(job)}; see the results with: aot report STUDY "
+        "(here with MLFLOW_TRACKING_URI set to the cluster's MLflow)",
+        "failed": f"failed after {_time(job)} ({_short(job.reason)}); see all with {log}, then submit again",
         "stopped": f"stopped after {_time(job)}; what is finished is kept; submit the study again to go on",
     }[job.status]
 
@@ -152,17 +161,18 @@ def _short(reason: str) -> str:
     return (reason.splitlines() or ["for an unknown reason"])[0][:200]
 
 
-def _follow(address: str | None, job_id: str) -> None:
+def _follow(cluster: Cluster, job_id: str) -> None:
     """Print a job's log until it is over; the exit code says how it ended."""
     from search import submit as jobs
 
     with _faults():
         try:
-            job = jobs.follow(jobs.connect(address), job_id, lambda lines: typer.echo(lines, nl=False))
+            job = jobs.follow(cluster, job_id, lambda lines: typer.echo(lines, nl=False))
         except KeyboardInterrupt:
-            say(f"the job goes on; watch it again with: aot logs -f {job_id}; stop it with: aot stop {job_id}")
+            watch, end = (f"aot {words} {job_id}{cluster.option}" for words in ("logs -f", "stop"))
+            say(f"the job goes on; watch it again with: {watch}; stop it with: {end}")
             raise typer.Exit(INTERRUPTED) from None
-    say(_next(job))
+    say(_next(job, cluster))
     if job.status != "succeeded":
         raise typer.Exit(FAILED)
 

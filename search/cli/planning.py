@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import math
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from search.cli._shared import StudyFile, faults, load, say
+from search.cli._shared import StudyFile, fail, faults, load, say
 
 if TYPE_CHECKING:
     from search.estimates import Pace
@@ -42,6 +43,8 @@ def plan_command(
 
     Also how long that takes and what it costs, by the study's own trials that have ended, or by a calibration.
     """
+    if price is not None and not math.isfinite(price):
+        fail(f"--price must be a number of some currency, but got {price:g}")
     from search import show
     from search.asked import Asked
     from search.estimates import estimate
@@ -61,7 +64,9 @@ def plan_command(
     else:
         show.plan(study, work, counts)
         show.estimate(found)
-    if found is None:
+    if not work.pending:
+        say(f"nothing is left to train; see the results with: aot report {study_file} --out report")
+    elif found is None:
         say(f"no trial has ended that would tell how long it takes; find out with: aot plan {study_file} --calibrate")
     elif found.unknown:
         say(f"{found.unknown} cells have no estimate; find out with: aot plan {study_file} --calibrate")

@@ -53,18 +53,22 @@ def replay(
     early_stopping: Annotated[
         Rule | None, typer.Option(help="Cut trials short that fall behind in their cell.")
     ] = None,
-    grace_epochs: Annotated[int, typer.Option(min=1, help="None is cut short before this epoch.")] = 1,
-    reduction_factor: Annotated[float, typer.Option(help="ASHA: one in so many goes on at each rung.")] = 3.0,
+    grace_epochs: Annotated[
+        int | None, typer.Option(min=1, help="None is cut short before this epoch; default: 1.", show_default=False)
+    ] = None,
+    reduction_factor: Annotated[
+        float | None, typer.Option(help="ASHA: one in so many goes on at each rung; default: 3.", show_default=False)
+    ] = None,
     everything: Annotated[bool, typer.Option("--all", help="Compare the usual strategies instead.")] = False,
     places: Annotated[int, typer.Option(min=1, help="Trials at once.")] = 2,
     repeats: Annotated[int, typer.Option(min=1, help="Search seeds that random and tpe are played with.")] = 20,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, for machines.")] = False,
 ) -> None:
     """Play a finished grid again under another strategy: what it would have cost and selected. Nothing is trained."""
-    if everything == (strategy is not None):
-        fail("give --strategy grid, random or tpe, or --all")
-    if strategy in (Strategy.random, Strategy.tpe) and n is None:
-        fail(f"--strategy {strategy} needs --n, the assignments to try per cell")
+    details = {"grace_epochs": grace_epochs, "reduction_factor": reduction_factor}
+    rule = {"rule": early_stopping, **{name: value for name, value in details.items() if value is not None}}
+    settings: dict[str, Any] = {"n": n, "promote": promote, "early_stopping": rule if early_stopping else None}
+    _check(strategy, everything, {**settings, **details})
     from pydantic import ValidationError
 
     from search import replay as player
@@ -72,18 +76,12 @@ def replay(
     from search.plan import plan
     from search.study import Search
 
-    rule = early_stopping and {
-        "rule": early_stopping,
-        "grace_epochs": grace_epochs,
-        "reduction_factor": reduction_factor,
-    }
-    settings: dict[str, Any] = {"strategy": strategy or "grid", "n": n, "promote": promote, "early_stopping": rule}
     with faults(player.ReplayError):
         study = load(study_file, offline=True)
         try:
-            chosen = [Search.model_validate(settings, strict=False)]
+            chosen = [Search.model_validate({"strategy": strategy or "grid", **settings}, strict=False)]
         except ValidationError as error:
-            fail("; ".join(f"--{'-'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()))
+            fail("; ".join(f"{_option(e['loc'][-1])} {_rule(e['msg'])}" for e in error.errors()))
         if everything:
             chosen = player.usual(max(cell.assignments for cell in plan(study).cells))
         recorded = known(study.name, study.folder, study.tracking, say, curves=True)
@@ -95,8 +93,33 @@ def replay(
         return
     console = Console()
     console.print(_costs(study.name, found))
-    if not everything:
+    if len(found) == 2:
         console.print(_choices(study, found["grid"][0], list(found.values())[-1][0]))
+
+
+def _check(strategy: Strategy | None, everything: bool, options: Mapping[str, Any]) -> None:
+    """Options that say nothing beside the others are a mistake, as in a study."""
+    given = [_option(name) for name, value in options.items() if value is not None]
+    if everything == (strategy is not None):
+        fail("give --strategy grid, random or tpe, or --all")
+    if everything and given:
+        fail(f"--all compares the usual strategies; leave out {', '.join(given)}, or give --strategy")
+    if strategy in (Strategy.random, Strategy.tpe) and options["n"] is None:
+        fail(f"--strategy {strategy} needs --n, the assignments to try per cell")
+    if strategy is Strategy.grid and options["n"] is not None:
+        fail("--n means nothing with --strategy grid, which takes all; leave it out, or use random or tpe")
+    details = [name for name in given if name in ("--grace-epochs", "--reduction-factor")]
+    if details and options["early_stopping"] is None:
+        fail(f"{' and '.join(details)} without --early-stopping asha or median: say which rule")
+
+
+def _rule(message: str) -> str:
+    """Pydantic's words as a rule."""
+    return message.removeprefix("Value error, ").replace("Input should be", "must be")
+
+
+def _option(name: str | int) -> str:
+    return f"--{str(name).replace('_', '-')}"
 
 
 _NUMBERS = ("trials", "pruned", "seconds", "regret", "worst", "agreeing")
@@ -105,9 +128,9 @@ _NUMBERS = ("trials", "pruned", "seconds", "regret", "worst", "agreeing")
 def _costs(study: str, found: Mapping[str, Sequence[Replay]]) -> Table:
     """What each strategy spends, and what it loses against the full grid; means over the search seeds."""
     table = Table(title=f"Replay of {study}", title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1), pad_edge=False)
-    table.add_column("strategy", no_wrap=True)
+    table.add_column("strategy", overflow="fold")
     for name in ("trials", "cut", "cost", "%", "lost", "most", "equal"):
-        table.add_column(name, justify="right")
+        table.add_column(name, justify="right", no_wrap=True)
     whole = found["grid"][0].seconds
     for name, replays in found.items():
         mean = {of: fmean(getattr(one, of) for one in replays) for of in _NUMBERS}
@@ -122,10 +145,11 @@ def _costs(study: str, found: Mapping[str, Sequence[Replay]]) -> Table:
             f"{mean['worst']:.2f}",
             f"{mean['agreeing']:.0f}/{cells}",
         )
+    seeds = max(map(len, found.values()))
     table.caption = (
         "cut: trials cut short. cost: time of one device; %: of the grid's. lost: points that the median over seeds of "
         "the selected assignment lies below that of the grid's own, mean over cells; most: in the worst cell; equal: "
-        f"cells without a loss. random and tpe: means over {max(map(len, found.values()))} search seeds. "
+        f"cells without a loss. {f'random and tpe: means over {seeds} search seeds. ' if seeds > 1 else ''}"
         f"{found['grid'][0].places} trials at once."
     )
     table.caption_justify = "left"
@@ -144,9 +168,9 @@ def _choices(study: Study, grid: Replay, other: Replay) -> Table:
     """Cell by cell: what a strategy (with its first search seed) selects, where that is not what the grid does."""
     table = Table(title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1), pad_edge=False)
     for name in ("backbone", "task", "method", "selected"):
-        table.add_column(name, overflow="fold", no_wrap=name == "selected")
+        table.add_column(name, overflow="fold")
     for name in ("score", "grid's"):
-        table.add_column(name, justify="right")
+        table.add_column(name, justify="right", no_wrap=True)
     best = {choice.cell: choice for choice in grid.choices}
     for choice in other.choices:
         if choice.assignment_id == best[choice.cell].assignment_id:

@@ -8,7 +8,7 @@ says what is wrong.
 from __future__ import annotations
 
 from search.study._binding import spec_if_known
-from search.study._files import relative_files
+from search.study._files import relative_files, stores
 from search.study._grids import combinations
 from search.study._load import load
 from search.study._model import Budget, EarlyStopping, Grid, Grids, Range, Resources, Search, Study
@@ -16,5 +16,5 @@ from search.study._problems import Problem, StudyError
 
 __all__ = [
     "Budget", "EarlyStopping", "Grid", "Grids", "Problem", "Range", "Resources", "Search", "Study", "StudyError",
-    "combinations", "load", "relative_files", "spec_if_known",
+    "combinations", "load", "relative_files", "spec_if_known", "stores",
 ]  # fmt: skip

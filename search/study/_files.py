@@ -25,6 +25,12 @@ def relative_files(path: Path) -> list[Path]:
     return found
 
 
+def stores(path: Path) -> dict[str, str]:
+    """``tracking`` and ``storage`` where a valid study names them itself; not those of this machine's variables."""
+    data = _document.read(path).data
+    return {key: str(data[key]) for key in ("tracking", "storage") if data.get(key)}
+
+
 def _named(data: dict[str, Any], folder: Path) -> Iterator[str]:
     for task in data["tasks"]:
         splits = task.get("files", {}) if isinstance(task, dict) else {}
@@ -32,7 +38,7 @@ def _named(data: dict[str, Any], folder: Path) -> Iterator[str]:
             yield from [files] if isinstance(files, str) else files
     for backbone in data["backbones"]:
         source = backbone["source"] if isinstance(backbone, dict) else backbone
-        if (folder / source).is_dir():  # else a hub id or a package
+        if (folder / source).is_dir() or source.startswith(("./", "../")):  # else a hub id or a package
             yield source
     if data.get("data_dir"):
         yield data["data_dir"]

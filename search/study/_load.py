@@ -63,6 +63,9 @@ def _read(problems: Collector, data: dict[str, Any], folder: Path, bind: bool, o
     overrides = _sections.overrides(problems, data.get("overrides"), reader, tasks, methods)
     _sections.check_cells(problems, methods, shared, overrides, tasks)
     seeds = _sections.seeds(problems, data.get("seeds", 1))
+    if search is not None and search.promote is not None and len(seeds) == 1:
+        rule = "needs two seeds at least: it gives the best assignments the further ones; raise seeds, or leave it out"
+        problems.add(("search", "promote"), rule, search.promote)
     storage, tracking = _storage(problems, data), _tracking(problems, data)
     data_dir = _data_dir(problems, data, folder)
     bound_backbones = bind_backbones(problems, backbones, offline=offline) if bind else named(backbones)
@@ -146,7 +149,7 @@ def _tracking(problems: Collector, data: dict[str, Any]) -> str | None:
     if tracking is None and (tracking := os.environ.get("MLFLOW_TRACKING_URI") or None):
         rule = f"is left out, so MLFLOW_TRACKING_URI counts here, which {rule}"
     if tracking is not None and tracking.split("://")[0].split("+")[0] not in _TRACKING:
-        shown = re.sub(r"//[^/@]*@", "//***@", tracking)  # it may hold a password
+        shown = re.sub("//.*@", "//***@", tracking.partition("?")[0])  # it may hold a password
         problems.add(("tracking",), rule, shown, known=[f"{scheme}://" for scheme in _TRACKING])
     return tracking
 

@@ -103,6 +103,12 @@ class EarlyStopping(BaseModel):
     grace_epochs: PositiveInt = 1
     reduction_factor: float = Field(3, gt=1)
 
+    @model_validator(mode="after")
+    def _has_an_effect(self) -> EarlyStopping:
+        if self.rule == "median" and "reduction_factor" in self.model_fields_set:
+            raise ValueError("must not have reduction_factor with rule: median, which has none; leave it out")
+        return self
+
 
 class Budget(BaseModel):
     """Where a search stops, whatever is left of it; ``None``: nowhere.
@@ -140,9 +146,16 @@ class Search(BaseModel):
     early_stopping: EarlyStopping | None = None
     budget: Budget = Budget()
 
+    @field_validator("promote")
+    @classmethod
+    def _part(cls, value: float | None) -> float | None:
+        return None if value == 1 else value  # all seeds for all assignments, as without it
+
     @field_validator("early_stopping", mode="before")
     @classmethod
     def _named(cls, value: Any) -> Any:
+        if value is not None and not isinstance(value, str | dict | EarlyStopping):
+            raise ValueError("must be asha, median, or a mapping of rule, grace_epochs and reduction_factor")
         return {"rule": value} if isinstance(value, str) else value
 
     @property

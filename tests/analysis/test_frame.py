@@ -247,3 +247,6 @@ def test_a_broken_store_is_told_without_its_password(tmp_path: Path, make_runs: 
     with pytest.raises(FrameError, match="MLflow cannot be read") as error:
         from_mlflow("http://me:secret@127.0.0.1:9", "mine")
     assert "secret" not in str(error.value)
+    with pytest.raises(FrameError, match="MLflow cannot be read") as error:
+        from_mlflow("http://127.0.0.1:9/?password=secret", "mine")
+    assert "secret" not in str(error.value)

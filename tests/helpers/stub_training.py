@@ -10,6 +10,8 @@ so that every way to the end of a study gives the same results.
     memory      learning rate whose trials raise MemoryError, whatever the pack
     kill        by learning rate as text: how often a worker is killed in the middle of epoch 3
     kill_once_in  by learning rate as text: epochs in each of which a worker is killed once
+    kill_when_cut      a worker is killed once as it is to cut a member short
+    kill_between_packs a worker is killed so many times as it is to take another pack, once one was killed in an epoch
     no_patience the loop ends only after all epochs, and gives no results
 
 While there is a file ``<storage>/hold``, no epoch ends.
@@ -44,13 +46,23 @@ class Progress:
     epochs: dict[str, Epoch]
     results: tuple[Result, ...]
     done: bool
+    earlier: tuple[tuple[str, Epoch], ...] = ()
 
 
 def train(pack: Pack, workspace: Workspace) -> Generator[Progress, Collection[str] | None, None]:
-    """One item per epoch; goes on from its checkpoint, with the results of before in the first item.
+    """One item per epoch; goes on from its checkpoint, with the epochs and results of before in the first item.
 
     Ids that are sent in are cut short.
     """
+
+    def reported(item: Progress) -> Generator[Progress, Collection[str] | None, None]:
+        cut = (yield item) or ()
+        if behind := [t for t in active if t.id in cut]:
+            if wishes.get("kill_when_cut"):
+                _kill_once(Path(workspace.storage) / "killed-when-cut")
+            active[:] = [t for t in active if t.id not in cut]
+            yield Progress(epoch, {}, tuple(_pruned(t, history[t.id]) for t in behind), not active)
+
     wishes = _wishes(workspace)
     if len(pack.trials) > wishes.get("members", math.inf):
         raise MemoryError(f"{len(pack.trials)} members do not fit")
@@ -60,8 +72,9 @@ def train(pack: Pack, workspace: Workspace) -> Generator[Progress, Collection[st
     epoch = max(map(len, history.values()))
     before = tuple(r for t in pack.trials if (r := result_of(t, history[t.id], wishes)))
     active = [t for t in pack.trials if t.id not in {r.trial_id for r in before}]
-    if before:
-        yield Progress(epoch, {}, before, not active)
+    if epoch:
+        earlier = tuple((i, e) for i, reached in history.items() for e in reached)
+        yield from reported(Progress(epoch, {}, before, not active, earlier))
     while active:
         epoch += 1
         time.sleep(wishes.get("seconds", 0))
@@ -75,20 +88,16 @@ def train(pack: Pack, workspace: Workspace) -> Generator[Progress, Collection[st
             checkpoint.write_text(json.dumps({t.id: [asdict(e) for e in history[t.id]] for t in pack.trials}))
         epochs = {t.id: history[t.id][-1] for t in active}
         active = [t for t in active if t.id not in {r.trial_id for r in results}]
-        if wishes.get("no_patience"):
-            cut = yield Progress(epoch, epochs, (), epoch >= 1_000)
-        else:
-            cut = yield Progress(epoch, epochs, results, not active)
-        if cut:
-            behind = [t for t in active if t.id in cut]
-            active = [t for t in active if t.id not in cut]
-            if behind:
-                pruned = tuple(_pruned(t, history[t.id]) for t in behind)
-                yield Progress(epoch, {}, pruned, not active)
+        done = epoch >= 1_000 if wishes.get("no_patience") else not active
+        yield from reported(Progress(epoch, epochs, results, done))
 
 
 def discard(pack: Pack, workspace: Workspace) -> None:
     _checkpoint(pack, workspace).unlink(missing_ok=True)
+    storage = Path(workspace.storage)
+    if list(storage.glob("killed-0.*")):
+        for number in range(_wishes(workspace).get("kill_between_packs", 0)):
+            _kill_once(storage / f"killed-between-{number}")
 
 
 def epoch_of(trial: Trial, epoch: int, wishes: dict[str, Any]) -> Epoch:
@@ -130,15 +139,20 @@ def _fault(active: list[Trial], epoch: int, wishes: dict[str, Any], storage: Pat
     if wishes.get("memory") in rates:
         raise MemoryError("the stub was asked for too much")
     for rate, epochs in wishes.get("kill_once_in", {}).items():
-        mark = storage / f"killed-{rate}-in-{epoch}"
-        if float(rate) in rates and epoch in epochs and not mark.exists():
-            mark.touch()
-            os.kill(os.getpid(), signal.SIGKILL)
+        if float(rate) in rates and epoch in epochs:
+            _kill_once(storage / f"killed-{rate}-in-{epoch}")
     for rate, times in wishes.get("kill", {}).items():
         marks = len(list(storage.glob(f"killed-{rate}-*")))
         if float(rate) in rates and epoch == 3 and marks < times:
             (storage / f"killed-{rate}-{marks}").touch()
             os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _kill_once(mark: Path) -> None:
+    """Kill this worker, unless the mark says that it was done before."""
+    if not mark.exists():
+        mark.touch()
+        os.kill(os.getpid(), signal.SIGKILL)
 
 
 def _wishes(workspace: Workspace) -> dict[str, Any]:

@@ -144,6 +144,18 @@ class TestPostgreSQL:
         assert line.endswith("; check user, password and database, or ask whoever runs it")
         assert not (tmp_path / "runs" / "stub" / "journal.jsonl").exists() or not lines(path)
 
+    def test_a_password_in_the_query(self, tmp_path: Path, postgresql: tuple[Server, str]) -> None:
+        """PostgreSQL takes it there; it is shown no more than behind the user's name."""
+        place = postgresql[1].partition("@")[2]
+        tracking.Store(
+            "query", str(tmp_path), f"postgresql://{place}?user=lab&password={PASSWORD}", pytest.fail
+        ).expect_results()
+        path = write_study(tmp_path, tracking=f"postgresql://{place}?user=lab&password=anothersecret")
+        ended = aot("run", path)
+        assert (ended.returncode, ended.stdout) == (2, "")
+        assert ended.stderr.startswith(f"MLflow at postgresql://{place}?user=lab&password=*** cannot be used (")
+        assert "anothersecret" not in ended.stderr
+
 
 class TestUsers:
     """MLflow's basic-auth app: who may, and who may not."""

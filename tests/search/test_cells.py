@@ -180,6 +180,37 @@ def test_trials_that_were_cut_short_are_trained_where_nothing_is(tmp_path: Path)
     assert plan(make(tmp_path, {}), known).counts["finished"] == 0
 
 
+def test_trials_to_be_trained_again_leave_the_pack_that_cut_them_short(tmp_path: Path) -> None:
+    """In its checkpoint they have ended. Theirs keeps its own name until all of it has ended."""
+    changes = {"resources": {"cpu": 1, "pack_tokens": 16 * 32 * 8}}
+    (first, *others) = plan(make(tmp_path, {}, **changes)).packs
+    known = {t.id: known_of(t, 60.0, "pruned") for t in first.trials[2:4]}
+    rest, again, *unchanged = plan(make(tmp_path, {}, **changes), known).packs
+    assert unchanged == others
+    assert (rest.group, rest.trials) == (first.group, (*first.trials[:2], *first.trials[4:]))
+    assert again.trials == first.trials[2:4]
+    assert again.group not in {pack.group for pack in (first, *others)}
+    known |= ended((first.trials[0], first.trials[2]))
+    later = plan(make(tmp_path, {}, **changes), known).packs
+    assert (later[0].group, later[0].trials) == (first.group, rest.trials[1:])
+    assert (later[1].group, later[1].trials) == (again.group, again.trials[1:])
+
+    cutting = plan(make(tmp_path, {"early_stopping": "asha"}, **changes), known).packs
+    assert (cutting[0].group, cutting[0].trials) == (first.group, rest.trials[1:])
+    assert cutting[1:] == tuple(others), "where trials are cut short they have ended for good"
+
+
+@pytest.mark.parametrize(("status", "state"), [("diverged", "PRUNED"), ("failed", "FAIL")])
+def test_tpe_is_told_why_there_is_no_score(tmp_path: Path, status: str, state: str) -> None:
+    """What diverges at once is a bad assignment; what failed says nothing."""
+    work = Work(make(tmp_path, {"strategy": "tpe", "n": 4}), {})
+    (cell,) = work.cells.values()
+    for how in (status, status, "failed"):
+        (trial,) = work.next().trials
+        work.tell(trial, how, None)
+    assert [trial.state.name for trial in cell._sampler._study.trials] == [state]
+
+
 def test_tpe_goes_on_where_its_trials_are_known_under_another_name(tmp_path: Path) -> None:
     """A backbone's name is no part of a trial's id: what was trained counts, and the search goes on beyond it."""
     s = make(tmp_path, {"strategy": "tpe", "n": 6, "seed": 3})

@@ -13,7 +13,7 @@ from helpers.stub_study import write_study
 from typer.testing import CliRunner
 
 from search import study as studies
-from search.calibration import Measurement, calibrate, epoch_seconds, example, measure, scaled
+from search.calibration import Measurement, at_once, calibrate, epoch_seconds, example, measure, scaled
 from search.cli import app
 from search.estimates import (
     PACK_SECONDS,
@@ -27,7 +27,7 @@ from search.estimates import (
 from search.journal import Entry, Journal, local_folder
 from search.known import Known
 from search.plan import Plan, plan
-from search.study import Study
+from search.study import Resources, Study
 from trainables.trial import Epoch, Result, Trial
 
 SENTIMENT, CHOICE = ("minilm", "demo/sentiment", "bitfit"), ("minilm", "demo/choice", "bitfit")
@@ -82,7 +82,27 @@ def test_a_run_is_no_shorter_than_its_longest_pack(tmp_path: Path) -> None:
     work, known = of_first_two(study)
     found = estimate(study, work, from_trials(work, known), devices=100)
     assert found is not None
-    assert found.at_most.wall_seconds == pytest.approx(RUN_SECONDS + WORKER_SECONDS + 6 * 3.0)
+    assert found.about is not None
+    assert found.about.wall_seconds == pytest.approx(RUN_SECONDS + WORKER_SECONDS + 5 * 3.0 + PACK_SECONDS)
+    assert found.at_most.wall_seconds == pytest.approx(RUN_SECONDS + WORKER_SECONDS + 6 * 3.0 + PACK_SECONDS)
+
+
+@pytest.mark.parametrize(
+    ("resources", "devices", "packs_in_turn", "members"),
+    [
+        ({"cpu": 1, "pack_tokens": 0}, 3, 2, 1),  # four packs: one of them begins when the first three have ended
+        ({"cpu": 1, "gpu": 1, "pack_tokens": 10**6}, 8, 1, 4),  # one pack of all, and seven GPUs that are idle
+    ],
+)
+def test_packs_wait_for_a_place_and_not_for_a_part_of_one(
+    tmp_path: Path, resources: dict[str, Any], devices: int, packs_in_turn: int, members: int
+) -> None:
+    study = loaded(tmp_path, resources=resources)
+    found = estimate(study, plan(study), {SENTIMENT: Pace(3.0, 5.0, "trials")}, devices=devices)
+    assert found is not None
+    assert found.about is not None
+    busy = packs_in_turn * (members * 5 * 3.0 + PACK_SECONDS)
+    assert found.about.wall_seconds == pytest.approx(RUN_SECONDS + WORKER_SECONDS + busy)
 
 
 def test_devices_are_what_a_pack_takes_of_them(tmp_path: Path) -> None:
@@ -97,6 +117,9 @@ def test_devices_are_what_a_pack_takes_of_them(tmp_path: Path) -> None:
         found = estimate(study, plan(study), paces, devices=8)
         assert found is not None
         assert (found.device, found.places) == (device, places)
+    found = estimate(loaded(tmp_path, resources={"cpu": 1, "gpu": 0.07}), plan(study), paces, devices=7)
+    assert found is not None
+    assert found.places == 100  # 7 / 0.07 is a little less as floating-point numbers go
 
 
 def test_without_any_pace_there_is_no_estimate(tmp_path: Path) -> None:
@@ -183,6 +206,14 @@ def test_cells_are_calibrated_in_processes_beside_this_one(tmp_path: Path) -> No
     assert paces[SENTIMENT].seconds > 0
     assert (paces[SENTIMENT].source, paces[SENTIMENT].epochs) == ("calibration", None)
     assert said[0].startswith("1/1 minilm · demo/sentiment · bitfit")
+
+
+@pytest.mark.parametrize(
+    ("cpu", "gpu", "packs"),
+    [(1, 0, 8), (4, 0, 2), (16, 0, 1), (1, 1, 1), (1, 2, 1), (1, 0.25, 4), (4, 0.25, 2), (0.25, 0.25, 4)],
+)
+def test_packs_that_share_a_machine_or_a_gpu_are_measured_side_by_side(cpu: float, gpu: float, packs: int) -> None:
+    assert at_once(Resources(cpu=cpu, gpu=gpu, pack_tokens=None), cores=8) == packs
 
 
 def test_a_cell_that_cannot_be_trained_is_told_and_left_out(tmp_path: Path) -> None:

@@ -163,7 +163,18 @@ def test_a_replay_is_what_the_search_does(tmp_path: Path) -> None:
     for arguments, rule in (
         (["--strategy", "tpe"], "needs --n"),
         ([], "give --strategy"),
-        (["--strategy", "grid", "--promote", "2"], "--promote: Input should be less than or equal to 1"),
+        (["--strategy", "grid", "--promote", "2"], "--promote must be less than or equal to 1"),
+        (["--strategy", "grid", "--n", "3"], "--n means nothing with --strategy grid"),
+        (["--all", "--promote", "0.5"], "leave out --promote"),
+        (["--strategy", "grid", "--grace-epochs", "2"], "--grace-epochs without --early-stopping"),
+        (
+            ["--strategy", "grid", "--early-stopping", "asha", "--reduction-factor", "1"],
+            "--reduction-factor must be gr",
+        ),
+        (
+            ["--strategy", "grid", "--early-stopping", "median", "--reduction-factor", "2"],
+            "--early-stopping must not have reduction_factor with rule: median",
+        ),
     ):
         wrong = CliRunner().invoke(app, ["replay", str(whole / "study.yaml"), *arguments])
         assert wrong.exit_code == 2

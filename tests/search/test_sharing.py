@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+import socket
+import subprocess
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, replace
 
 import pytest
@@ -51,6 +55,12 @@ def look(who: Sharing, places: int, wanted: int = 100, running: int = 0) -> int:
 
 @pytest.mark.usefixtures("ray_two_cpus")
 class TestSharing:
+    @pytest.fixture(autouse=True)
+    def no_lines(self) -> None:
+        """Of drivers that tests before these have killed."""
+        for key in sharing.internal_kv._internal_kv_list(sharing.PREFIX, namespace=sharing.NAMESPACE):
+            sharing.internal_kv._internal_kv_del(key, namespace=sharing.NAMESPACE)
+
     def test_two_studies_share_and_the_rest_is_free_again(self) -> None:
         one, two = Sharing("one", CPU), Sharing("two", CPU)
         assert look(one, 8) == 8
@@ -63,6 +73,17 @@ class TestSharing:
         two.close()
         assert look(one, 8) == 8
         one.close()
+
+    def test_who_finds_no_place_leaves_them_to_the_others(self) -> None:
+        """A study whose packs no node has room for waits for ever; nobody else is to wait with it."""
+        large, one = Sharing("large", Resources(cpu=64)), Sharing("one", CPU)
+        assert look(large, 0) == 1, "it asks all the same, so that an autoscaler sees it"
+        assert look(one, 8) == 8
+        assert one.alone
+        look(large, 1)
+        assert look(one, 8) < 8
+        for each in (large, one):
+            each.close()
 
     def test_packs_of_two_sizes(self) -> None:
         """Of eight CPUs, four for packs of one and four for packs of two; who takes GPUs does not share CPUs."""
@@ -100,22 +121,62 @@ class TestSharing:
         assert look(one, 8) == 8
         one.close()
 
-    def test_one_driver_of_a_study(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(sharing, "BEAT_SECONDS", 0.01)
-        line = Line("other", "one", "elsewhere", 7, since=1.0)
-        put(line)
+    def test_a_driver_of_this_machine_that_died_is_forgotten_at_once(self) -> None:
+        ended = subprocess.Popen(["true"])
+        ended.wait()
+        put(Line("dead", "other", socket.gethostname(), ended.pid, since=1.0, wanted=100))
         one = Sharing("one", CPU)
-        assert one.other_driver() is None, "its line does not change: it is dead"
-        monkeypatch.setattr(time, "sleep", lambda _: put(replace(line, beat=1)))
-        found = one.other_driver()
-        assert found is not None
-        assert (found.pid, found.host) == (7, "elsewhere")
-        younger = replace(line, since=time.time() + 60)
-        monkeypatch.setattr(time, "sleep", lambda _: put(replace(younger, beat=2)))
-        assert one.other_driver() is None, "the one that came later gives way"
+        assert look(one, 8) == 8
+        one.close()
+
+    def test_one_driver_of_a_study(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(sharing, "BEAT_SECONDS", 0.02)
+        monkeypatch.setattr(sharing, "OLD_SECONDS", 0.5)
+        line = Line("other", "one", "elsewhere", 7, since=time.time() + 60)
+        put(line)
+        one, said = Sharing("one", CPU), []
+        assert one.other_driver(said.append) is None, "its line does not change: it is dead"
+        assert said == [
+            "process 7 on elsewhere ran this study and is silent; waiting up to 0.5 s to see whether it is alive"
+        ]
+        assert look(one, 8) == 8, "a study does not share with a driver of its own that was killed"
+        one.close()
+
+        wait = time.sleep
+        beats = itertools.count(1)
+        for change, stays in ((replace(line, since=1.0), True), (line, False), (replace(line, at_work=True), True)):
+            put(line)
+            one = Sharing("one", CPU)
+            monkeypatch.setattr(time, "sleep", lambda s, c=change: (put(replace(c, beat=next(beats))), wait(s)))
+            found = one.other_driver()
+            assert (found is not None and (found.pid, found.host) == (7, "elsewhere")) == stays
+            one.close()
         assert Sharing("two", CPU).other_driver() is None
         remove(line)
+
+    def test_a_driver_of_this_machine_that_is_gone_is_not_waited_for(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(sharing, "OLD_SECONDS", 1e9)
+        ended = subprocess.Popen(["true"])
+        ended.wait()
+        line = Line("gone", "one", socket.gethostname(), ended.pid, since=1.0, at_work=True)
+        put(line)
+        one = Sharing("one", CPU)
+        assert one.other_driver(pytest.fail) is None
+        remove(line)
         one.close()
+
+    def test_of_two_that_begin_together_one_goes_on(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Both have written before either reads."""
+        monkeypatch.setattr(sharing, "BEAT_SECONDS", 0.02)
+        both = [Sharing("one", CPU) for _ in range(2)]
+        for each in both:
+            each._write()
+        with ThreadPoolExecutor(2) as pool:
+            first, second = pool.map(Sharing.other_driver, both)
+        assert first is None, "the one that began first"
+        assert second is not None
+        for each in both:
+            each.close()
 
     def test_lines_of_another_version_are_read(self) -> None:
         put(Line("new", "other", "elsewhere", 7, since=1.0, wanted=100), more="unknown")

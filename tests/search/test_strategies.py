@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from search import study, tuner
 from search.plan import plan
 from search.tuner import Outcome
 from search.view import View
+from trainables.trial import Epoch
 
 TESTS = Path(__file__).parents[1]
 RATES = [1e-4, 2e-4, 5e-4, 1e-3, 2e-3, 5e-3, 1e-2, 2e-2]
@@ -82,6 +84,18 @@ class TestRun:
         outcome, _ = run(write(tmp_path, {}, **changes))
         assert outcome.finished == sum(r["tags"]["aot.status"] == "pruned" for r in rows), "unless nothing is cut short"
 
+    def test_a_worker_that_dies_as_it_is_to_cut_a_member_short(self, tmp_path: Path) -> None:
+        search = {"early_stopping": {"rule": "asha", "grace_epochs": 1, "reduction_factor": 2}}
+        changes = {"resources": {"cpu": 1, "pack_tokens": 4096}, "seeds": [0]}
+        outcome, text = run(write(tmp_path, search, {"seconds": 0.21, "kill_when_cut": True}, **changes))
+        assert text.count("a worker died; a pack of 8 trials") == 1
+        assert outcome.pruned >= 1, "it is told once more"
+        assert outcome.pruned + outcome.finished == 8
+        runs = logged(tmp_path)
+        assert [len(found) for found in runs.values()] == [1] * 8
+        best = max((found[0] for found in runs.values()), key=lambda r: r["metrics"]["score"])
+        assert best["tags"]["aot.status"] == "finished"
+
     def test_further_seeds_of_promoted_assignments_are_not_cut_short(self, tmp_path: Path) -> None:
         rule = {"rule": "asha", "reduction_factor": 2}
         search = {"promote": 0.25, "early_stopping": rule}
@@ -103,6 +117,21 @@ class TestRun:
         path = write(tmp_path, {"early_stopping": "median"}, {"seconds": 0.21}, seeds=[0], defaults=everything)
         outcome, _ = run(path)
         assert (outcome.pruned, outcome.finished) == (1, 0)
+
+    def test_a_pack_that_goes_on_is_compared_by_all_that_it_reached(self, tmp_path: Path) -> None:
+        """The worst trial of all, but for what its checkpoint says of its first epochs."""
+        whole = plan(study.load(write(tmp_path, {}, seeds=[0])))
+        ranked = sorted(whole.packs, key=lambda pack: -epoch_of(pack.trials[0], 1, {}).score)
+        (last,) = ranked[-1].trials
+        before = {"learning_rate": [pack.trials[0].learning_rate for pack in ranked[:-1]], "batch_size": [16]}
+        run(write(tmp_path, {"early_stopping": "median"}, seeds=[0], defaults=before))
+        reached = [asdict(Epoch(epoch, 96.0 + epoch, 0.5, 0.01)) for epoch in (1, 2, 3)]
+        checkpoint = tmp_path / "runs" / "stub" / "checkpoints" / f"{ranked[-1].group}.json"
+        checkpoint.write_text(json.dumps({last.id: reached}))
+        outcome, _ = run(write(tmp_path, {"early_stopping": "median"}, {"seconds": 0.21}, seeds=[0]))
+        assert (outcome.pruned, outcome.finished) == (0, 1)
+        ((row,),) = (found for trial_id, found in logged(tmp_path).items() if trial_id == last.id)
+        assert (row["metrics"]["score"], row["metrics"]["best_epoch"], row["metrics"]["epochs"]) == (99.0, 3, 5)
 
     def test_device_hours_end_a_run_that_can_go_on(self, tmp_path: Path) -> None:
         """An epoch of the stub says that it took a hundredth of a second; five of them make a trial."""
@@ -158,12 +187,12 @@ def test_two_studies_share_a_cluster(cpu: int, tmp_path: Path) -> None:
         _, words = second.communicate(timeout=300)
         assert second.returncode == 0, words
         assert first.poll() is None, "it is still at work"
-        assert "the cluster is shared with long: at most 1 packs at once" in words
+        assert "the cluster is shared with long: at most 1 pack at once" in words
         while len(times(one, "long")) < trials:
             assert time.monotonic() < end + 200
             time.sleep(0.1)
         _, words = first.communicate(timeout=100)
-        assert "the cluster is shared with short: at most 1 packs at once" in words
+        assert "the cluster is shared with short: at most 1 pack at once" in words
         assert "the cluster is this study's alone again" in words
     finally:
         first.kill()

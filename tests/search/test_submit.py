@@ -35,6 +35,12 @@ def test_an_address_that_cannot_work_is_told(address: str) -> None:
     assert ("Ray Client" in words) == address.startswith("ray:")
 
 
+def test_a_password_in_an_address_is_not_shown() -> None:
+    words = refused("list", "--address", "http://me:secret@head:8265")
+    assert words.startswith("an address holds no user or password, as the one of head does; put the cluster's token")
+    assert "secret" not in words
+
+
 def test_nobody_at_the_address() -> None:
     url = f"http://127.0.0.1:{free_port()}"
     for command in (["list"], ["status", "x"], ["logs", "x"], ["logs", "-f", "x"], ["stop", "x"]):
@@ -57,6 +63,8 @@ def test_somebody_else_at_the_address() -> None:
     threading.Thread(target=server.serve_forever, daemon=True).start()
     try:
         assert "is no Ray dashboard" in refused("list", "--address", f"http://127.0.0.1:{server.server_port}")
+        words = refused("list", "--address", f"https://127.0.0.1:{server.server_port}")
+        assert words.endswith(" does not speak https as it should; try http://\n")
     finally:
         server.shutdown()
         server.server_close()
@@ -122,12 +130,44 @@ def test_files_that_cannot_travel_are_told(tmp_path: Path) -> None:
     path = write_study(tmp_path)
     with open(tmp_path / "data" / "train.csv", "r+b") as file:
         file.truncate(_upload.MAX_BYTES + 1)
-    with pytest.raises(_upload.UploadError, match=r"up to 50 MB, .* 50 MB of them in .*train\.csv; .*absolute path"):
+    with pytest.raises(_upload.UploadError, match=r"up to 50 MB, .* 50 MB at least in .*train\.csv; .*absolute path"):
         _upload.stage(path, tmp_path / "stage")
     (tmp_path / "data" / "train.csv").unlink()
     with pytest.raises(_upload.UploadError, match=r"train\.csv, which does not exist"):
         _upload.stage(path, tmp_path / "stage")
     assert not (tmp_path / "stage").exists()
+
+
+def with_links(folder: Path) -> Path:
+    """A study whose data folder is mostly links: to a file and a folder elsewhere, to nothing, and to itself."""
+    (folder / "far").mkdir(parents=True)
+    (folder / "far" / "train.parquet").write_bytes(b"rows")
+    data = folder / "studies" / "data"
+    path = write_study(folder / "studies", data_dir="data")
+    for name, to in {"folder": "far", "file": "far/train.parquet", "nothing": "nowhere", "loop": "studies"}.items():
+        (data / name).symlink_to(folder / to)
+    (data / "loop" / "data" / ".hidden").write_bytes(b"x" * 1_000)
+    return path
+
+
+def test_what_links_lead_to_travels(tmp_path: Path) -> None:
+    path, stage = with_links(tmp_path), tmp_path / "stage"
+    _, files, _ = _upload.stage(path, stage)
+    data = stage / "study" / "data"
+    own = {"train.csv", "dev.csv", "file", "folder/train.parquet", "loop/films.yaml"}
+    assert {str(f.relative_to(data)) for f in data.rglob("*") if f.is_file()} == own
+    assert not any(f.is_symlink() for f in stage.rglob("*"))
+    assert files == sum(f.is_file() for f in stage.rglob("*"))
+
+
+def test_what_links_lead_to_counts_and_what_stays_does_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = with_links(tmp_path)
+    monkeypatch.setattr(_upload, "MAX_BYTES", 10_000)
+    (tmp_path / "studies" / "data" / ".git").write_bytes(b"x" * 20_000)
+    _upload.stage(path, tmp_path / "stage")
+    (tmp_path / "far" / "train.parquet").write_bytes(b"x" * 20_000)
+    with pytest.raises(_upload.UploadError, match="travel with it up to"):
+        _upload.stage(path, tmp_path / "other")
 
 
 def send(cluster: submit.Cluster, path: Path) -> None:
@@ -140,10 +180,19 @@ def test_a_cluster_with_another_ray_is_told_both_versions(tmp_path: Path) -> Non
         send(other, write_study(tmp_path))
 
 
-def test_a_password_does_not_travel(tmp_path: Path) -> None:
-    path = write_study(tmp_path, tracking="http://me:hush@mlflow:5000")
+@pytest.mark.parametrize(
+    ("key", "uri", "words"),
+    [
+        ("tracking", "http://me:hush@mlflow:5000", "MLFLOW_TRACKING_URI on the head"),
+        ("tracking", "postgresql://db/mlflow?user=me&password=hush", "MLFLOW_TRACKING_URI on the head"),
+        ("storage", "s3://KEY:hush@bucket/folder", "AWS_SECRET_ACCESS_KEY, or a role"),
+    ],
+)
+def test_a_password_does_not_travel(tmp_path: Path, key: str, uri: str, words: str) -> None:
+    path = write_study(tmp_path, **{key: uri})
+    path.write_text(path.read_text().replace(uri, '"' + uri.replace("@", "\\x40") + '"'))  # as YAML may write it
     cluster = submit.Cluster("http://head:8265", ray.__version__, None)  # type: ignore[arg-type] - it is not asked
-    with pytest.raises(submit.SubmitError, match="MLFLOW_TRACKING_URI on the head") as caught:
+    with pytest.raises(submit.SubmitError, match=words) as caught:
         send(cluster, path)
     assert "hush" not in str(caught.value)
 
@@ -165,8 +214,11 @@ def test_the_nodes_variables_say_where_results_go(tmp_path: Path, monkeypatch: p
     assert (own.storage, own.tracking) == (f"{tmp_path}/x", "sqlite:////y.db")
 
 
-def test_a_wrong_variable_is_named_without_its_password(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", "postgres://me:hush@db/mlflow")
+@pytest.mark.parametrize("uri", ["postgres://me:hush@db/mlflow", "postgres://db/mlflow?password=hush"])
+def test_a_wrong_variable_is_named_without_its_password(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, uri: str
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
     with pytest.raises(study.StudyError, match="MLFLOW_TRACKING_URI") as caught:
         study.load(write_study(tmp_path), bind=False)
     assert "hush" not in str(caught.value)

@@ -61,7 +61,7 @@ def test_without_the_right_token_nothing_is_told(
     assert "refuses the token from the variable RAY_AUTH_TOKEN; put" in words
     assert "refuses the token" in refused("logs", "-f", "x", *ask[1:])
     monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
-    assert "wants a token, and RAY_AUTH_MODE is not token here" in refused(*ask)
+    assert "none was sent, for RAY_AUTH_MODE is not token here; export RAY_AUTH_MODE=token" in refused(*ask)
     monkeypatch.setenv("RAY_AUTH_MODE", "token")
     monkeypatch.delenv("RAY_AUTH_TOKEN")
     monkeypatch.setenv("RAY_AUTH_TOKEN_PATH", str(tmp_path / "nothing"))
@@ -148,7 +148,10 @@ def test_a_study_that_fails_on_the_cluster_says_why(client: Nodes, tmp_path: Pat
     assert done.returncode == 1, done.stderr
     job, log = done.stdout.split("\n", 1)
     assert "/nowhere/train.csv" in log
-    assert f"(Job entrypoint command failed with exit code 2); see aot logs {job}" in done.stderr
+    last = done.stderr.splitlines()[-1]
+    assert last.startswith("failed after ")
+    assert "/nowhere/train.csv" in last, "the reason, and not only that there is one"
+    assert last.endswith(f"; see all with aot logs {job}, then submit again")
 
 
 def run(*arguments: str | Path, nodes: Nodes, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
@@ -176,7 +179,8 @@ def watch_for_a_while(job: str, nodes: Nodes) -> None:
     watch.send_signal(signal.SIGINT)
     _, words = watch.communicate(timeout=60)
     assert (watch.returncode, words.count("\n")) == (130, 1), words
-    assert f"the job goes on; watch it again with: aot logs -f {job}" in words
+    there = f"{job} --address {nodes.url}"
+    assert f"the job goes on; watch it again with: aot logs -f {there}; stop it with: aot stop {there}\n" in words
     assert told("status", job)["status"] == "running"
 
 

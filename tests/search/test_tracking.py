@@ -1,10 +1,8 @@
-"""The journal, and its way into real MLflow stores: SQLite, and a server that is away for a while."""
+"""Results on their way into real MLflow stores: SQLite, and a server that is away for a while."""
 
 from __future__ import annotations
 
-import math
 import os
-import resource
 import signal
 import socket
 import subprocess
@@ -13,38 +11,20 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
+from helpers.entries import HYPERPARAMETERS, result, trial
 from helpers.servers import free_port, until
 from helpers.stub_study import copy_database, logged
 from mlflow import MlflowClient
 
 from search import journal, tracking
 from search._summary import Score, Summary
-from search.journal import Entry, Journal, StudyBusyError
+from search.journal import Entry, Journal, RefusedError, StudyBusyError
 from search.known import known
-from search.mlflow_access import masked, told
 from search.tracking import Store
-from trainables import tasks
-from trainables.trial import BackboneSource, Epoch, Protocol, Result, Trial
-
-HYPERPARAMETERS = {"learning_rate": 1e-3, "batch_size": 16, "a": None, "deep": True, "kind": "x"}
-
-
-def trial(seed: int = 0, learning_rate: float = 1e-3) -> Trial:
-    source = BackboneSource("tiny", "tiny")
-    values = {**HYPERPARAMETERS, "learning_rate": learning_rate}
-    return Trial(source, tasks.get("glue/rte"), "bitfit", values, seed, Protocol(epochs=3, patience=2))
-
-
-def result(of: Trial, score: float | None = 60.0, status: str = "finished", reason: str = "") -> Result:
-    history = tuple(Epoch(n, score - 3 + n, 1 / n, 2.0) for n in (1, 2, 3)) if score else ()
-    best = 3 if score else None
-    return Result(of.id, status, score, best, history, 100 if score else None, reason, None, {"accuracy": 0.5})
-
-
-def entry(seed: int = 0) -> Entry:
-    return replace(Entry.of("stub", trial(seed), result(trial(seed)), {"ray": "2"}, "abc"), time=1e9)
+from trainables.trial import Epoch
 
 
 @pytest.fixture
@@ -61,74 +41,6 @@ def store(tmp_path: Path, said: list[str]) -> Callable[..., Store]:
         return Store("stub", str(tmp_path / "runs" / "stub"), uri, said.append)
 
     return make
-
-
-class TestJournal:
-    def test_an_entry_is_read_as_it_was_written(self) -> None:
-        wild = replace(entry(), reason="no\nline · «é»\u2028", score=0.1 + 0.2, metrics={"f1": 1 / 3})
-        assert Entry.read(wild.line()) == wild
-        assert wild.line().count(b"\n") == 1
-        diverged = replace(entry(), history=((1, math.nan, math.inf, 1e-300),))
-        ((epoch, score, loss, seconds),) = Entry.read(diverged.line()).history
-        assert (epoch, math.isnan(score), loss, seconds) == (1, True, math.inf, 1e-300)
-        assert b"NaN" not in diverged.line(), "the journal is strict JSON"
-
-    @pytest.mark.parametrize("missing", [1, 2, 50, 600])
-    def test_a_last_line_that_was_cut_off(self, tmp_path: Path, said: list[str], missing: int) -> None:
-        book = Journal(tmp_path, said.append)
-        book.append([entry(0), entry(1)])
-        book.close()
-        os.truncate(book.path, book.path.stat().st_size - missing)
-        again = Journal(tmp_path, said.append)
-        again.append([entry(2)])
-        again.close()
-        read = [e.seed for _, _, e in journal.read(book.path, said.append)]
-        if missing == 1:  # only the end of the line was missing
-            assert read == [0, 1, 2]
-            assert said == []
-        else:
-            assert read == [0, 2]
-            assert len(said) == 1
-            assert "was cut off" in said[0]
-            assert "its trial runs again" in said[0]
-
-    def test_a_damaged_line_in_the_middle(self, tmp_path: Path, said: list[str]) -> None:
-        path = tmp_path / "journal.jsonl"
-        path.write_bytes(entry(0).line() + b'{"time": 1}\n\xff\xfe\n' + entry(1).line())
-        assert [e.seed for _, _, e in journal.read(path, said.append)] == [0, 1]
-        assert len(said) == 2
-
-    def test_a_line_that_is_still_being_written_is_not_read(self, tmp_path: Path) -> None:
-        path = tmp_path / "journal.jsonl"
-        path.write_bytes(entry(0).line() + entry(1).line()[:-10])
-        ((begin, end, first),) = journal.read(path, pytest.fail)
-        path.write_bytes(entry(0).line() + entry(1).line())
-        assert (begin, first.seed) == (0, 0)
-        assert [e.seed for _, _, e in journal.read(path, pytest.fail, end)] == [1]
-
-    def test_a_disk_that_is_full(self, tmp_path: Path) -> None:
-        """Half a line was written when the disk was full: none of it is left, and the journal can be gone on with."""
-        book = Journal(tmp_path, pytest.fail)
-        book.append([entry(0)])
-        before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-        limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (book.path.stat().st_size + 50, limits[1]))
-        try:
-            with pytest.raises(OSError, match="too large"):
-                book.append([entry(1)])
-        finally:
-            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-            signal.signal(signal.SIGXFSZ, before)
-        book.append([entry(2)])
-        book.close()
-        assert [e.seed for _, _, e in journal.read(book.path, pytest.fail)] == [0, 2]
-
-    @pytest.mark.parametrize(
-        ("folder", "local"),
-        [("runs/a", "runs/a"), ("/x/runs/a", "/x/runs/a"), ("file:///x/a", "/x/a"), ("s3://bucket/lab/a", "runs/a")],
-    )
-    def test_it_lies_where_files_can_grow(self, folder: str, local: str) -> None:
-        assert journal.local_folder(folder) == Path(local)
 
 
 class TestStore:
@@ -189,6 +101,29 @@ class TestStore:
         assert known("stub", str(folder), uri, pytest.fail) == written, "the journal alone knows it"
         assert not (tmp_path / "runs" / "mlflow.db").exists(), "asking creates nothing"
 
+    def test_curves_are_asked_for_where_the_journal_has_none(
+        self, tmp_path: Path, store: Callable[..., Store], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        trials = [trial(seed) for seed in range(3)]
+        with store() as opened:
+            opened.record([(t, result(t)) for t in trials])
+        asked: list[str] = []
+        ask = MlflowClient.get_metric_history
+
+        def counted(client: MlflowClient, run_id: str, name: str) -> Any:
+            asked.append(name)
+            return ask(client, run_id, name)
+
+        monkeypatch.setattr(MlflowClient, "get_metric_history", counted)
+        folder = tmp_path / "runs" / "stub"
+        lines = (folder / "journal.jsonl").read_bytes().splitlines(keepends=True)
+        for left, requests in ((3, 0), (2, 2), (0, 8)):
+            (folder / "journal.jsonl").write_bytes(b"".join(lines[:left]))
+            for uri in ("sqlite+pysqlite", "sqlite"):  # by MLflow, and from the database itself
+                found = known("stub", str(folder), f"{uri}:///{tmp_path}/runs/mlflow.db", pytest.fail, curves=True)
+                assert {i: len(k.history) for i, k in found.items()} == {t.id: 3 for t in trials}
+            assert len(asked) == requests
+
     def test_the_curve_of_a_trial_that_was_trained_again_is_the_later_one(
         self, tmp_path: Path, store: Callable[..., Store]
     ) -> None:
@@ -229,6 +164,13 @@ class TestStore:
                 store().open()
         store().open().close()
 
+    def test_a_folder_that_cannot_be_written(self, tmp_path: Path) -> None:
+        (tmp_path / "file").touch()
+        folder = tmp_path / "file" / "stub"
+        words = rf"study 'stub' cannot be kept in {folder} \(Not a directory\); .*`storage` in the study"
+        with pytest.raises(RefusedError, match=words):
+            Store("stub", str(folder), f"sqlite:///{tmp_path}/mlflow.db", pytest.fail).open()
+
     def test_what_a_killed_run_left_behind(self, tmp_path: Path, store: Callable[..., Store], said: list[str]) -> None:
         """In the journal but not in MLflow, in MLflow by half, and in MLflow but deleted since."""
         trials = [trial(seed) for seed in range(3)]
@@ -252,6 +194,28 @@ class TestStore:
             opened.known()
         assert set(logged(tmp_path)) == {t.id for t in trials}
         assert problems(said) == []
+
+    def test_a_summary_that_a_killed_writer_did_not_write(
+        self, tmp_path: Path, store: Callable[..., Store], said: list[str]
+    ) -> None:
+        """All trials are in MLflow, but not what the cell's run says of them: the next run sees to it."""
+        trials = [trial(seed) for seed in range(3)]
+        with store() as opened:
+            opened.record([(t, result(t)) for t in trials])
+        client = MlflowClient(f"sqlite:///{tmp_path}/runs/mlflow.db")
+        experiment = client.get_experiment_by_name("stub").experiment_id
+        (cell,) = client.search_runs([experiment], "tags.`aot.kind` = 'cell'")
+        client.log_metric(cell.info.run_id, "n_trials", 1.0, step=3)
+        marker = tmp_path / "runs" / "stub" / journal.UNSENT_NAME
+        assert not marker.exists(), "a writer that ends well leaves nothing to do"
+        with store() as opened:
+            opened.known()
+        assert client.get_run(cell.info.run_id).data.metrics["n_trials"] == 1, "nobody looks without a reason"
+        marker.touch()
+        with store() as opened:
+            opened.known()
+        assert client.get_run(cell.info.run_id).data.metrics["n_trials"] == 3
+        assert not marker.exists()
 
     def test_a_writer_that_is_killed_is_started_again(
         self, tmp_path: Path, store: Callable[..., Store], said: list[str]
@@ -312,13 +276,6 @@ def server(uri: str, folder: Path) -> Iterator[None]:
     finally:
         os.killpg(process.pid, signal.SIGTERM)
         process.wait()
-
-
-def test_passwords_are_not_told() -> None:
-    uri = "postgresql://lab:s3cret@db/mlflow"
-    assert masked(uri) == "postgresql://lab:***@db/mlflow"
-    assert told(ValueError(f"no route to {uri}\nmore"), uri) == "no route to postgresql://lab:***@db/mlflow"
-    assert masked("sqlite:///x.db") == "sqlite:///x.db"
 
 
 class TestSummary:

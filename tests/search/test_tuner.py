@@ -115,6 +115,16 @@ class TestRun:
         assert by_rate["0.002"]["tags"]["aot.reason"].startswith("its worker died 3 times in one epoch")
         assert by_rate["0.003"]["tags"]["aot.reason"] == "MemoryError: the stub was asked for too much"
 
+    def test_idle_workers_that_are_killed(self, tmp_path: Path) -> None:
+        """A pack loses its worker in an epoch, and then the one that was to take it: it is no fault of the pack."""
+        wishes = {"kill": {"0.001": 1}, "kill_between_packs": 2, "seconds": 0.25}
+        rates = {"learning_rate": [1e-3, 2e-3, 3e-3, 4e-3, 5e-3], "batch_size": [16]}
+        outcome, text = run(write_study(tmp_path, wishes, defaults=rates, seeds=[0]))
+        assert outcome == Outcome(finished=5)
+        assert len(list((tmp_path / "runs" / "stub").glob("killed-between-*"))) == 2
+        assert "split" not in text
+        assert all(len(runs) == 1 for runs in logged(tmp_path).values())
+
     def test_a_pack_that_gets_on_is_never_given_up(self, tmp_path: Path) -> None:
         """Four deaths, and an epoch between each two."""
         wishes = {"kill_once_in": {"0.001": [2, 3, 4, 5]}, "seconds": 0.25}

@@ -105,6 +105,10 @@ def test_a_killed_writer_leaves_the_old_file(tmp_path: Path) -> None:
     process = subprocess.run([sys.executable, "-c", script, str(tmp_path)], cwd=Path(__file__).parents[2], check=False)
     assert process.returncode == 9
     assert storage.read("f") == b"old"
+    storage.write("other", b"")
+    assert len(list(tmp_path.iterdir())) == 3, "half a file is there, and nobody knows whether its writer is alive"
+    storage.write("f", b"newer")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["f", "other"], "until the next one of its name is whole"
 
 
 class TestAStoreThatIsAwayForAWhile:

@@ -154,10 +154,27 @@ def test_what_is_left_of_a_pack_finds_its_checkpoint(backbone, task, tmp_path: P
     for progress in training.train(rest, where):
         epochs.append(progress.epoch)
         results |= {r.trial_id: r for r in progress.results}
-    assert epochs[0] == 2
+    assert epochs[:2] == [1, 2], "what was reached before, then the next epoch"
     assert results.keys() == {t.id for t in trials[1:]}
     for one in trials[1:]:
         assert [e.score for e in results[one.id].history] == [e.score for e in expected[one.id].history]
+
+
+def test_what_members_reached_before_an_interruption_comes_first(backbone, task, tmp_path: Path) -> None:
+    """Of the members that go on and of those that had ended, before a new epoch and only once."""
+    ends, goes_on = (trial(backbone, task, "bitfit", rate=r, seed=0, patience=2) for r in (1e36, 1e-2))
+    pack, where = Pack((ends, goes_on)), workspace(tmp_path)
+    steps = training.train(pack, where)
+    begun = [next(steps), next(steps)]
+    steps.close()
+    first, *others = training.train(pack, where)
+    assert (first.epoch, first.epochs, first.done) == (2, {}, False)
+    assert [r.trial_id for r in first.results] == [ends.id]
+    reached = {(i, e) for progress in begun for i, e in progress.epochs.items() if i == goes_on.id}
+    assert {(i, e) for i, e in first.earlier if i == goes_on.id} == reached
+    assert [e.epoch for i, e in first.earlier if i == ends.id] == [1]
+    assert others[0].epoch == 3
+    assert not any(progress.earlier for progress in (*begun, *others))
 
 
 def test_results_come_again_until_they_are_recorded(backbone, task, tmp_path: Path) -> None:
