@@ -39,7 +39,6 @@ def connected(resources: Resources, address: str | None) -> Iterator[None]:
             _connect(worker_environment(resources), address)
     except Exception as error:  # Ray raises plain ones
         ray.shutdown()
-        _take_sigterm_back()
         what = f"the Ray cluster at {address} cannot be reached" if address else "Ray does not start on this machine"
         raise RunError(f"{what}: {str(error).splitlines()[0]}") from error
     try:
@@ -48,7 +47,6 @@ def connected(resources: Resources, address: str | None) -> Iterator[None]:
         yield
     finally:
         ray.shutdown()
-        _take_sigterm_back()
 
 
 @contextmanager
@@ -62,13 +60,8 @@ def _keeping_sigterm() -> Iterator[None]:
         yield
     finally:
         utils.set_sigterm_handler = theirs
-        _take_sigterm_back()
-
-
-def _take_sigterm_back() -> None:
-    """Below Python, Ray replaces what SIGTERM does when it connects, and when it is shut down."""
-    if threading.current_thread() is threading.main_thread() and (handler := signal.getsignal(signal.SIGTERM)):
-        signal.signal(signal.SIGTERM, handler)
+        if threading.current_thread() is threading.main_thread() and (handler := signal.getsignal(signal.SIGTERM)):
+            signal.signal(signal.SIGTERM, handler)  # below Python, Ray has replaced it
 
 
 def _connect(variables: dict[str, str], address: str | None) -> None:

