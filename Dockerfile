@@ -26,6 +26,7 @@ COPY pyproject.toml README.md LICENSE ./
 COPY search search
 COPY trainables trainables
 COPY analysis analysis
+COPY common common
 RUN pip install --no-deps .
 COPY --chmod=755 deploy/mlflow.sh /usr/local/bin/aot-mlflow
 

@@ -14,13 +14,13 @@ the search space, so a cell with pruned trials is refused.
 
 from __future__ import annotations
 
-import hashlib
 from typing import Literal
 
 import numpy as np
 import pandas as pd
 
 from analysis.selection import CELL, assignments
+from common.seeds import seed_of
 
 Estimator = Literal["v", "u"]
 COLUMNS = [*CELL, "n", "expected", "lower", "upper", "estimator"]
@@ -65,7 +65,7 @@ def curve(values: np.ndarray, estimator: Estimator = "v", seed: str = "") -> pd.
     ``seed`` names the stream of the bootstrap: the same name gives the same band, whatever else is computed.
     """
     size = len(values)
-    stream = np.random.default_rng(int.from_bytes(hashlib.sha256(f"evp|{seed}".encode()).digest()[:8]))
+    stream = np.random.default_rng(seed_of(f"evp|{seed}"))
     drawn = np.asarray(values, dtype=float)[stream.integers(size, size=(RESAMPLES, size))]  # (resamples, N)
     tail = (1 - LEVEL) / 2
     lower, upper = np.quantile(expected_best(drawn, estimator), [tail, 1 - tail], axis=0)

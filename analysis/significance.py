@@ -8,7 +8,6 @@ reference, the best one, and p-values are corrected for the number of comparison
 
 from __future__ import annotations
 
-import hashlib
 import math
 from itertools import combinations
 
@@ -17,6 +16,7 @@ import pandas as pd
 from scipy import stats
 
 from analysis.selection import APART, CELL, counts, macro, mean
+from common.seeds import seed_of
 
 RESAMPLES = 10_000
 _EXACT = 200_000  # permutations enumerated; beyond that they are drawn
@@ -197,6 +197,4 @@ def _corrected(family: list[dict]) -> list[dict]:
 
 def _stream(*names: str) -> np.random.Generator:
     """Random numbers that belong to one comparison, whatever else is compared."""
-    return np.random.default_rng(
-        int.from_bytes(hashlib.sha256("|".join(("significance", *names)).encode()).digest()[:8])
-    )
+    return np.random.default_rng(seed_of("|".join(("significance", *names))))

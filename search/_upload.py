@@ -11,7 +11,7 @@ from search.study import relative_files
 from search.tracking import COMMIT_NAME, git_commit
 
 ROOT = Path(__file__).parents[1]
-PACKAGES = ("search", "trainables", "analysis")
+PACKAGES = ("search", "trainables", "analysis", "common")
 STUDY_FOLDER = "study"
 MAX_BYTES = 50 * 2**20
 

@@ -6,7 +6,6 @@ Grid, random and TPE, with all seeds or with promotion, are all one object to wh
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -14,6 +13,7 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
+from common.seeds import seed_of
 from search.packing import pack_size, packs
 from search.samplers import Assignment, GridSampler, RandomSampler, Sampler, TPESampler
 from search.study import Study
@@ -177,8 +177,7 @@ class CellSearch:
 
     def _seed(self) -> int:
         """From the search seed and the cell, whatever else the study holds."""
-        name = "|".join([str(self._settings.seed), *self.name])
-        return int.from_bytes(hashlib.sha256(name.encode()).digest()[:4])
+        return seed_of("|".join([str(self._settings.seed), *self.name]), size=4)
 
     def _add(self, assignments: Sequence[Assignment]) -> None:
         """Decide on the first seeds of assignments that were asked for together."""

@@ -15,9 +15,10 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from common.uris import masked
 from search import journal
 from search.journal import Cell, Entry, Say, local_folder
-from search.mlflow_access import AwayError, client, masked, translated
+from search.mlflow_access import AwayError, client, translated
 
 Curve = tuple[tuple[int, float, float, float], ...]  # epoch, score, train_loss, seconds
 

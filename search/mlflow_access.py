@@ -11,8 +11,9 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
-from urllib.parse import unquote, unquote_plus, urlsplit
+from urllib.parse import urlsplit
 
+from common.uris import masked, passwords
 from search.journal import RefusedError
 
 if TYPE_CHECKING:
@@ -29,12 +30,6 @@ CONNECT_SECONDS = 10
 _REFUSED_BY_DATABASE = re.compile(
     "authentication failed|no password supplied|no pg_hba.conf entry|permission denied|"
     "(role|database) .+ does not exist"
-)
-
-#: Behind the user's name, up to an @ (a database's may hold a slash), and in the query, as databases take it.
-_PASSWORDS = (
-    re.compile("(://[^:/@]*:)([^/]*|[^@]*)(?=@)"),
-    re.compile(r"([?&]\w*(?:password|passwd|pwd|odbc_connect)=)([^&]*)", re.IGNORECASE),
 )
 
 
@@ -142,16 +137,3 @@ def told(error: Exception, uri: str) -> str:
     for secret in sorted(passwords(uri), key=len, reverse=True):
         text = text.replace(secret, "***")
     return text[:300]
-
-
-def masked(uri: str) -> str:
-    """The URI without the passwords that may stand in it."""
-    for pattern in _PASSWORDS:
-        uri = pattern.sub(r"\1***", uri)
-    return uri
-
-
-def passwords(uri: str) -> set[str]:
-    """The passwords that stand in the URI, as they are written there and as they are meant."""
-    written = [found[2] for pattern in _PASSWORDS for found in pattern.finditer(uri) if found[2]]
-    return {form for word in written for form in (word, unquote(word), unquote_plus(word))}

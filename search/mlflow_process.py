@@ -18,9 +18,10 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
+from common.uris import masked
 from search import journal
 from search.journal import RefusedError
-from search.mlflow_access import AwayError, masked, translated
+from search.mlflow_access import AwayError, translated
 from search.mlflow_writer import Settings, Writer
 
 LOCK_NAME = "mlflow.lock"

@@ -32,9 +32,9 @@ import requests
 from ray.exceptions import AuthenticationError
 from ray.job_submission import JobDetails, JobSubmissionClient, JobType
 
+from common.uris import passwords
 from search._process import environment
 from search._upload import stage
-from search.mlflow_access import passwords
 from search.study import Study, stores
 
 DEFAULT_ADDRESS = "http://127.0.0.1:8265"

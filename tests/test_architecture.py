@@ -12,6 +12,7 @@ FORBIDDEN = {
     "trainables": {"ray", "mlflow", "search", "serving", "analysis"},
     "analysis": {"torch", "transformers", "ray", "search", "serving", "trainables"},
     "search": {"serving"},
+    "common": {"search", "serving", "analysis", "trainables", "torch", "pandas", "numpy", "ray", "mlflow"},
 }
 #: the command line is where the parts meet
 MEETING_PLACE = "search/cli/"

@@ -7,7 +7,6 @@ import glob
 import json
 import logging
 import os
-import re
 import tempfile
 import time
 import zlib
@@ -19,6 +18,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import fsspec
+
+from common.uris import masked
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -50,7 +51,7 @@ class Storage:
         try:
             return fsspec.core.url_to_fs(self.uri)
         except (ImportError, ValueError) as error:  # a package is missing, or there is no such kind of store
-            raise OSError(f"the storage {_masked(self.uri)} cannot be used: {error}") from error
+            raise OSError(f"the storage {masked(self.uri)} cannot be used: {error}") from error
 
     @property
     def _local(self) -> bool:
@@ -61,7 +62,7 @@ class Storage:
 
     def shown(self, name: str) -> str:
         """A file's path or URI for people, without what is secret in it."""
-        return self._path(name) if self._local else f"{_masked(self.uri).rstrip('/')}/{name}"
+        return self._path(name) if self._local else f"{masked(self.uri).rstrip('/')}/{name}"
 
     def check(self) -> None:
         """Write a file and delete it. OSError where that cannot be: before a search, not in each of its packs."""
@@ -89,7 +90,7 @@ class Storage:
                 raise
             except Exception as error:  # of whatever library the store's client is made
                 log.warning(
-                    "%s does not answer (%s); trying again in %g s", _masked(self.uri), _masked(_line(error)), seconds
+                    "%s does not answer (%s); trying again in %g s", masked(self.uri), masked(_line(error)), seconds
                 )
                 time.sleep(seconds)
         return attempt()
@@ -196,7 +197,7 @@ def _checksum(tensors: Mapping[str, Tensor], text: str) -> str:
 
 
 def _explanation(error: Exception, done: str, where: str, local: bool) -> str:
-    reason = _masked(_line(error))
+    reason = masked(_line(error))
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         return f"no space left for {where}; make room, then start again"
     if isinstance(error, PermissionError):
@@ -212,8 +213,3 @@ def _explanation(error: Exception, done: str, where: str, local: bool) -> str:
 
 def _line(error: Exception) -> str:
     return (str(error).strip() or type(error).__name__).splitlines()[0]
-
-
-def _masked(text: str) -> str:
-    """Text without the name and password that a URI in it may hold."""
-    return re.sub("//[^/@]*@", "//…@", text)

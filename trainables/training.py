@@ -24,12 +24,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
+from common.seeds import seed_of
 from trainables import backbones, data, head, methods, metrics
 from trainables.batch import Batch
 from trainables.checkpoint import CHECKPOINTS, Storage
 from trainables.member import Member
 from trainables.optim import Members
-from trainables.trial import Epoch, Pack, Result, Trial, digest
+from trainables.trial import Epoch, Pack, Result, Trial, canonical
 
 log = logging.getLogger(__name__)
 
@@ -155,7 +156,7 @@ class _Run:
                 self.members.load_state(i, _under(saved[0], f"{member.trial.id}/adam/"))
 
     def _initial(self, trial: Trial) -> dict[str, Tensor]:
-        generator = torch.Generator().manual_seed(derive(trial.seed, "initialisation"))
+        generator = torch.Generator().manual_seed(_seed(trial.seed, "initialisation"))
         fresh_head = head.initial(self.task.outputs, self.backbone.spec.width, generator)
         return {**self.method.initial(self.backbone, generator), **fresh_head}
 
@@ -293,9 +294,9 @@ def _evaluate(run: _Run) -> list[dict[str, float]]:
     return [metrics.score(run.task.metric, row, examples.labels) for row in predictions]
 
 
-def derive(*parts: int | str) -> int:
+def _seed(*parts: int | str) -> int:
     """A seed of 63 bits for one consumer, from the master seed and the consumer's name."""
-    return int(digest(list(parts)), 16) >> 1
+    return seed_of(canonical(list(parts))) >> 1
 
 
 @contextmanager
@@ -305,7 +306,7 @@ def _random_numbers(run: _Run) -> Iterator[None]:
     They need not be saved, then, to continue exactly; the generators outside are left as they were.
     """
     with torch.random.fork_rng(devices=[run.device] if run.device.type == "cuda" else []):
-        torch.manual_seed(derive("dropout", run.epoch, *(m.trial.seed for m in run.active)))
+        torch.manual_seed(_seed("dropout", run.epoch, *(m.trial.seed for m in run.active)))
         yield
 
 

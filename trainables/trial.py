@@ -18,10 +18,14 @@ Status = Literal["finished", "diverged", "failed", "pruned"]
 Precision = Literal["float32", "bfloat16"]
 
 
+def canonical(value: Any) -> str:
+    """``value`` as canonical JSON: sorted keys, no spaces."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+
+
 def digest(value: Any) -> str:
-    """16 hexadecimal digits of the SHA-256 of ``value``'s canonical JSON (sorted keys, no spaces)."""
-    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+    """16 hexadecimal digits of the SHA-256 of ``value``'s canonical JSON."""
+    return hashlib.sha256(canonical(value).encode()).hexdigest()[:16]
 
 
 @dataclass(frozen=True)

@@ -47,7 +47,8 @@ def submit(
 ) -> None:
     """Send a study to a Ray cluster and start it there; prints the job's id.
 
-    The code goes with it (`search`, `trainables`, `analysis`), and small files that the study names beside itself.
+    The code goes with it (`search`, `trainables`, `analysis`, `common`), and small files that the study names beside
+    itself.
     """
     from search import submit as jobs
 

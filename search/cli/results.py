@@ -97,7 +97,8 @@ def report(
 
 def _runs(path: Path | None) -> DataFrame:
     from analysis import frame
-    from search.mlflow_access import AwayError, check_readable, masked
+    from common.uris import masked
+    from search.mlflow_access import AwayError, check_readable
 
     assert path is not None
 

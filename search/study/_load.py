@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+from common.uris import masked
 from search.study import _document, _sections
 from search.study._binding import bind_backbones, bind_tasks, check_fit, named
 from search.study._grids import GridReader
@@ -149,8 +150,7 @@ def _tracking(problems: Collector, data: dict[str, Any]) -> str | None:
     if tracking is None and (tracking := os.environ.get("MLFLOW_TRACKING_URI") or None):
         rule = f"is left out, so MLFLOW_TRACKING_URI counts here, which {rule}"
     if tracking is not None and tracking.split("://")[0].split("+")[0] not in _TRACKING:
-        shown = re.sub("//.*@", "//***@", tracking.partition("?")[0])  # it may hold a password
-        problems.add(("tracking",), rule, shown, known=[f"{scheme}://" for scheme in _TRACKING])
+        problems.add(("tracking",), rule, masked(tracking), known=[f"{scheme}://" for scheme in _TRACKING])
     return tracking
 
 

@@ -11,13 +11,13 @@ in a pack of any size as on its own, and the same after a restart.
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
 
+from common.seeds import seed_of
 from trainables.batch import Batch
 from trainables.data.examples import Examples
 
@@ -27,8 +27,7 @@ POOL = 8
 
 def generator(*names: object) -> np.random.Generator:
     """A generator for one purpose, seeded by the purpose's names."""
-    digest = hashlib.sha256("/".join(map(str, names)).encode()).digest()
-    return np.random.default_rng(int.from_bytes(digest[:16], "big"))
+    return np.random.default_rng(seed_of("/".join(map(str, names)), size=16))
 
 
 def schedule(lengths: np.ndarray, *, seed: int, epoch: int, batch_size: int, task_name: str) -> list[np.ndarray]:

@@ -1,0 +1,1 @@
+"""What all parts say alike, once: seeds by name, URIs without passwords, the selection rule. Standard library only."""
