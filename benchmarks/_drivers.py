@@ -34,8 +34,9 @@ def ours(settings: Settings) -> None:
     """A study of one cell, learning rates times seeds, through the search as ``aot run`` has it."""
     import yaml
 
-    from search import study, tuner
-    from search.view import View
+    from search import study
+    from search.tune import tuner
+    from search.tune.view import View
 
     folder = Path(settings.folder)
     seeds = next(n for n in (5, 4, 3, 2, 1) if settings.trials % n == 0)

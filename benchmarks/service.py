@@ -28,7 +28,7 @@ ROOT = Path(__file__).parents[1]
 PEER_TRIALS = 500
 POLL_SECONDS = 0.2
 #: A process of the search's own that is not the driver.
-WRITER = "search.mlflow_process"
+WRITER = "search.tracking.mlflow_process"
 
 
 @dataclass

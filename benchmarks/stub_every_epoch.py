@@ -7,7 +7,7 @@ reach the driver as one report; here they come as the ten reports that ten epoch
 from __future__ import annotations
 
 from benchmarks.stub import Progress, Workspace, discard, train
-from search import trainable
+from search.tune import trainable
 
 __all__ = ["Progress", "Workspace", "discard", "train"]
 

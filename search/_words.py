@@ -1,9 +1,14 @@
-"""Packs and what they take, in words for people."""
+"""Packs, what they take and how long, in words for people."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from search.study import Resources
 from trainables.trial import Pack
+
+#: Takes a line for people.
+Say = Callable[[str], None]
 
 
 def named(pack: Pack) -> str:
@@ -22,3 +27,15 @@ def amount(resources: Resources) -> str:
     """What one pack takes: ``2 CPUs, 1 GPU``."""
     amounts = [(resources.cpu, "CPU")] + [(resources.gpu, "GPU")] * bool(resources.gpu)
     return ", ".join(f"{number:g} {unit}{'s' if number > 1 else ''}" for number, unit in amounts)
+
+
+def duration(seconds: float) -> str:
+    """Seconds for people: ``42 s``, ``3 min 05 s``, ``2 h 07 min``, ``3 d 4 h``."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3_600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    if whole < 86_400:
+        return f"{whole // 3_600} h {whole % 3_600 // 60:02d} min"
+    return f"{whole // 86_400} d {whole % 86_400 // 3_600} h"

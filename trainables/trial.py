@@ -7,7 +7,7 @@ import json
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from trainables.tasks import Task
 
@@ -55,6 +55,17 @@ class Protocol:
     dev_rows: int | None = None
 
 
+class CellKey(NamedTuple):
+    """The names of a cell: what is compared on what."""
+
+    backbone: str
+    task: str
+    method: str
+
+    def __str__(self) -> str:
+        return " · ".join(self)
+
+
 @dataclass(frozen=True)
 class Trial:
     """An assignment of hyperparameters in a cell, and a seed.
@@ -79,6 +90,11 @@ class Trial:
     def id(self) -> str:
         """Hash of the canonical JSON of everything that determines the trial's result."""
         return digest({**self._identity(), "seed": self.seed})
+
+    @property
+    def cell(self) -> CellKey:
+        """The cell that the trial belongs to."""
+        return CellKey(self.backbone.name, self.task.name, self.method)
 
     @property
     def learning_rate(self) -> float:

@@ -38,7 +38,7 @@ def fail(words: str) -> NoReturn:
 @contextmanager
 def faults(*expected: type[Exception]) -> Iterator[None]:
     """Errors that say themselves what to do: their words and exit code 2, without a traceback."""
-    from search.journal import RefusedError
+    from search.errors import RefusedError
     from search.study import StudyError
 
     known: tuple[type[Exception], ...] = (StudyError, RefusedError, *expected)

@@ -13,7 +13,7 @@ import typer
 from search.cli._shared import FAILED, INTERRUPTED, StudyFile, faults, load, say
 
 if TYPE_CHECKING:
-    from search.submit import Cluster, Job
+    from search.jobs.submit import Cluster, Job
 
 Address = Annotated[
     str | None,
@@ -50,7 +50,7 @@ def submit(
     The code goes with it (`search`, `trainables`, `analysis`, `common`), and small files that the study names beside
     itself.
     """
-    from search import submit as jobs
+    from search.jobs import submit as jobs
 
     with _faults():
         study = load(study_file, bind=False)  # its mistakes are told before the cluster is asked
@@ -65,7 +65,7 @@ def submit(
 
 def status(job: JobId, address: Address = None, as_json: AsJson = False) -> None:
     """Show how a job is: pending, running, succeeded, failed or stopped."""
-    from search import submit as jobs
+    from search.jobs import submit as jobs
 
     with _faults():
         cluster = jobs.connect(address)
@@ -85,7 +85,7 @@ def logs(
     ] = False,
 ) -> None:
     """Print what a job has printed on the cluster."""
-    from search import submit as jobs
+    from search.jobs import submit as jobs
 
     with _faults():
         cluster = jobs.connect(address)
@@ -99,7 +99,7 @@ def logs(
 
 def stop(job: JobId, address: Address = None) -> None:
     """Stop a job; what is finished is kept, and submitting the study again goes on."""
-    from search import submit as jobs
+    from search.jobs import submit as jobs
 
     with _faults():
         cluster = jobs.connect(address)
@@ -116,7 +116,7 @@ def stop(job: JobId, address: Address = None) -> None:
 
 def list_jobs(address: Address = None, as_json: AsJson = False) -> None:
     """List the studies that were submitted to a cluster, the newest first."""
-    from search import submit as jobs
+    from search.jobs import submit as jobs
 
     with _faults():
         found = jobs.jobs(jobs.connect(address))
@@ -138,7 +138,7 @@ def _row(job: Job) -> tuple[str, ...]:
 
 
 def _time(job: Job) -> str:
-    from search.view import duration
+    from search._words import duration
 
     if job.started is None:
         return "-"
@@ -164,7 +164,7 @@ def _short(reason: str) -> str:
 
 def _follow(cluster: Cluster, job_id: str) -> None:
     """Print a job's log until it is over; the exit code says how it ended."""
-    from search import submit as jobs
+    from search.jobs import submit as jobs
 
     with _faults():
         try:
@@ -180,8 +180,8 @@ def _follow(cluster: Cluster, job_id: str) -> None:
 
 @contextmanager
 def _faults() -> Iterator[None]:
-    from search._upload import UploadError
-    from search.submit import SubmitError
+    from search.jobs._upload import UploadError
+    from search.jobs.submit import SubmitError
 
     with faults(SubmitError, UploadError):
         yield

@@ -11,11 +11,11 @@ import typer
 from search.cli._shared import StudyFile, fail, faults, load, say
 
 if TYPE_CHECKING:
-    from search.estimates import Pace
-    from search.journal import Cell
-    from search.known import Known
-    from search.plan import Plan
+    from search.planning.estimates import EpochTime
+    from search.planning.plan import Plan
     from search.study import Study
+    from search.tracking.records import TrialRecord
+    from trainables.trial import CellKey
 
 
 def register(app: typer.Typer) -> None:
@@ -45,26 +45,26 @@ def plan_command(
     """
     if price is not None and not math.isfinite(price):
         fail(f"--price must be a number of some currency, but got {price:g}")
-    from search import show
-    from search.asked import Asked
-    from search.estimates import estimate
-    from search.journal import local_folder
-    from search.known import known
-    from search.plan import plan, sizes
+    from search.planning import show
+    from search.planning.estimates import estimate
+    from search.planning.plan import plan, sizes
+    from search.strategy.proposals import ProposalLog
+    from search.tracking.journal import local_folder
+    from search.tracking.records import read
 
     with faults():
         study = load(study_file, offline=not calibrate)
-        ended = known(study.name, study.folder, study.tracking, say)
-        work = plan(study, ended, Asked(local_folder(study.folder), say))
-        counts = sizes(study, work)
-        found = estimate(study, work, _paces(study, work, ended, calibrate), devices, price)
+        records = read(study.name, study.folder, study.tracking, say)
+        planned = plan(study, records, ProposalLog(local_folder(study.folder), say))
+        counts = sizes(study, planned)
+        found = estimate(study, planned, _epoch_times(study, planned, records, calibrate), devices, price)
     if as_json:
         parts = {"trainable_parameters": [c.to_json() for c in counts], "estimate": found.to_json() if found else None}
-        typer.echo(json.dumps({**work.to_json(), **parts}, indent=2))
+        typer.echo(json.dumps({**planned.to_json(), **parts}, indent=2))
     else:
-        show.plan(study, work, counts)
-        show.estimate(found)
-    if not work.pending:
+        show.print_plan(study, planned, counts)
+        show.print_estimate(found)
+    if not planned.pending:
         say(f"nothing is left to train; see the results with: aot report {study_file} --out report")
     elif found is None:
         say(f"no trial has ended that would tell how long it takes; find out with: aot plan {study_file} --calibrate")
@@ -72,16 +72,18 @@ def plan_command(
         say(f"{found.unknown} cells have no estimate; find out with: aot plan {study_file} --calibrate")
 
 
-def _paces(study: Study, work: Plan, ended: dict[str, Known], calibrate: bool) -> dict[Cell, Pace]:
+def _epoch_times(
+    study: Study, planned: Plan, records: dict[str, TrialRecord], calibrate: bool
+) -> dict[CellKey, EpochTime]:
     """From the study's own trials; else from a calibration or, without one, from cells that resemble them."""
-    from search.estimates import from_analogy, from_trials, name_of
+    from search.planning.estimates import from_analogy, from_trials
 
-    paces = from_trials(work, ended)
-    missing = [cell for cell in work.cells if cell.pending and name_of(cell) not in paces]
-    if not missing or not (calibrate or paces):
-        return paces
-    from search import calibration  # trains, and needs what training needs
+    epoch_times = from_trials(planned, records)
+    missing = [cell for cell in planned.cells if cell.pending and cell.key not in epoch_times]
+    if not missing or not (calibrate or epoch_times):
+        return epoch_times
+    from search.planning import calibration  # trains, and needs what training needs
 
     if calibrate:
-        paces |= calibration.calibrate(study, missing, say)
-    return paces | from_analogy(work, paces, calibration.tokens_of(study))
+        epoch_times |= calibration.calibrate(study, missing, say)
+    return epoch_times | from_analogy(planned, epoch_times, calibration.tokens_of(study))

@@ -16,7 +16,7 @@ from rich.table import Table
 from search.cli._shared import StudyFile, fail, faults, load, say
 
 if TYPE_CHECKING:
-    from search.replay import Replay
+    from search.strategy.replay import Replay
     from search.study import Study
 
 
@@ -71,10 +71,10 @@ def replay(
     _check(strategy, everything, {**settings, **details})
     from pydantic import ValidationError
 
-    from search import replay as player
-    from search.known import known
-    from search.plan import plan
+    from search.planning.plan import plan
+    from search.strategy import replay as player
     from search.study import Search
+    from search.tracking.records import read
 
     with faults(player.ReplayError):
         study = load(study_file, offline=True)
@@ -84,9 +84,9 @@ def replay(
             fail("; ".join(f"{_option(e['loc'][-1])} {_rule(e['msg'])}" for e in error.errors()))
         if everything:
             chosen = player.usual(max(cell.assignments for cell in plan(study).cells))
-        recorded = known(study.name, study.folder, study.tracking, say, curves=True)
+        records = read(study.name, study.folder, study.tracking, say, curves=True)
         searches = {search.words: search for search in [Search(), *chosen]}
-        found = {name: player.repeated(study, recorded, one, places, repeats) for name, one in searches.items()}
+        found = {name: player.repeated(study, records, one, places, repeats) for name, one in searches.items()}
     if as_json:
         values = {name: [one.to_json() for one in replays] for name, replays in found.items()}
         typer.echo(json.dumps({"study": study.name, "places": places, "strategies": values}, indent=2))

@@ -98,7 +98,7 @@ def report(
 def _runs(path: Path | None) -> DataFrame:
     from analysis import frame
     from common.uris import masked
-    from search.mlflow_access import AwayError, check_readable
+    from search.tracking.mlflow_access import AwayError, check_readable
 
     assert path is not None
 

@@ -26,11 +26,11 @@ def run(
     with faults():
         study = load(study_file)  # before Ray is imported: a mistake is told within seconds
     again = f"aot {'submit' if _in_ray_job() else 'run'} {_named(study_file)}"
-    from search import tuner
-    from search.journal import StudyBusyError
-    from search.view import View
+    from search.errors import RunError, StudyBusyError
+    from search.tune import tuner
+    from search.tune.view import View
 
-    with faults(StudyBusyError, tuner.RunError):
+    with faults(StudyBusyError, RunError):
         try:
             outcome = tuner.run(study, address=address, view=View())
         except KeyboardInterrupt:

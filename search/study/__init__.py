@@ -1,8 +1,8 @@
 """A study: one YAML file, validated whole, with every error at once before anything starts.
 
 ``_document.py`` reads the YAML, ``_sections.py`` and ``_grids.py`` its parts, ``_model.py`` holds the result,
-``_binding.py`` finds the backbones and data it names, ``_files.py`` says which files travel with it, ``_problems.py``
-says what is wrong.
+``_binding.py`` finds the backbones and data it names, ``_files.py`` says which files travel with it, ``_collector.py``
+gathers what is wrong (``_problems.py``).
 """
 
 from __future__ import annotations

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from search.study._collector import Collector
 from search.study._grids import combinations
 from search.study._model import Study
-from search.study._problems import Collector, Location
+from search.study._problems import Location
 from search.study._sections import BackboneEntry
 from trainables import backbones, methods, tasks
 from trainables.backbones import Spec

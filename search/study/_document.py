@@ -18,7 +18,7 @@ from search.study._problems import Location, Problem, StudyError, written
 
 
 @dataclass(frozen=True)
-class Document:
+class YamlDocument:
     """The data of a YAML file, the line (from 1) of each value, and keys written twice."""
 
     data: Any
@@ -50,7 +50,7 @@ for _tag, _pattern, _first in (
     _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(rf"^(?:{_pattern})$"), list(_first))
 
 
-def read(path: Path) -> Document:
+def read(path: Path) -> YamlDocument:
     """The document in the file ``path``.
 
     Raises:
@@ -70,18 +70,18 @@ def read(path: Path) -> Document:
         raise StudyError(path, [_syntax_problem(error)]) from error
 
 
-def _parse(text: str) -> Document:
+def _parse(text: str) -> YamlDocument:
     loader = _Loader(text)
     try:
         node = loader.get_single_node()
         if node is None:
-            return Document(None)
+            return YamlDocument(None)
         problems: list[Problem] = []
         _find_repeats(node, (), (), problems)
         data = loader.construct_document(node)  # also merges "<<" into the nodes
         lines: dict[Location, int] = {}
         _find_lines(node, (), lines)
-        return Document(data, lines, tuple(problems))
+        return YamlDocument(data, lines, tuple(problems))
     finally:
         loader.dispose()
 

@@ -10,8 +10,9 @@ from typing import Annotated, Any, Union, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from search.study._collector import Collector, rule
 from search.study._model import Grid, Grids, Range
-from search.study._problems import Collector, Location, rule
+from search.study._problems import Location
 from trainables import methods
 
 

@@ -10,9 +10,10 @@ from typing import Any
 from common.uris import masked
 from search.study import _document, _sections
 from search.study._binding import bind_backbones, bind_tasks, check_fit, named
+from search.study._collector import Collector
 from search.study._grids import GridReader
 from search.study._model import ProtocolSettings, Resources, Search, Study
-from search.study._problems import Collector, StudyError
+from search.study._problems import StudyError
 from search.study._tasks import task_list
 
 SECTIONS = (

@@ -9,9 +9,10 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from search.study._collector import Collector
 from search.study._grids import SHARED, GridReader, check_combinations
 from search.study._model import Grids, Override, TaskOverride
-from search.study._problems import Collector, Location
+from search.study._problems import Location
 from trainables import methods
 from trainables.tasks import Task
 

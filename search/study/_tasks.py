@@ -8,7 +8,8 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from search.study._problems import Collector, Location
+from search.study._collector import Collector
+from search.study._problems import Location
 from trainables import tasks
 from trainables.tasks import Files, Hub, Task
 from trainables.tasks._task import Kind

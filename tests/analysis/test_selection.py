@@ -200,10 +200,10 @@ class TestAdaptiveSearches:
         assert winner(*rows)["assignment_id"] == "new"
 
     def test_the_summary_of_a_cell_selects_what_the_report_does(self) -> None:
-        """``search/_summary.py`` has the same rule without pandas; here on cells of every kind, drawn at random."""
+        """``tracking/_summary.py`` has the same rule without pandas; here on cells of every kind, drawn at random."""
         import random
 
-        from search._summary import Score, Summary
+        from search.tracking._summary import Score, Summary
 
         rng = random.Random(1)
         for _ in range(100):

@@ -10,9 +10,10 @@ from pathlib import Path
 
 from helpers.stub_training import epoch_of, result_of
 
-from search import journal, study
-from search.plan import plan
+from search import study
+from search.planning.plan import plan
 from search.study import Study
+from search.tracking import journal
 from trainables.trial import Result, Trial
 
 TESTS = Path(__file__).parents[1]
@@ -99,8 +100,8 @@ def in_journal(of: Study) -> dict[str, Row]:
 def in_mlflow(of: Study) -> dict[str, Row]:
     """The table by MLflow, through the frame of the reports; each trial must have one run."""
     from analysis import frame
-    from search.mlflow_access import client
-    from search.mlflow_writer import search_runs
+    from search.tracking.mlflow_access import client
+    from search.tracking.mlflow_writer import search_runs
 
     store = client(of.tracking)
     experiment = store.get_experiment_by_name(of.name)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from search.journal import Entry
+from search.tracking.journal import Entry
 from trainables import tasks
 from trainables.trial import BackboneSource, Epoch, Protocol, Result, Trial
 

@@ -99,7 +99,7 @@ def die(moment: str) -> None:
 
     import psutil
 
-    from search.journal import Journal
+    from search.tracking.journal import Journal
 
     write, written = Journal._write, []
 
@@ -112,7 +112,7 @@ def die(moment: str) -> None:
             os.kill(os.getpid(), signal.SIGKILL)
         else:
             for child in psutil.Process().children():
-                if "search.mlflow_process" in child.cmdline():
+                if "search.tracking.mlflow_process" in child.cmdline():
                     child.kill()
             write(self, content)
             os.kill(os.getpid(), signal.SIGKILL)
@@ -122,16 +122,17 @@ def die(moment: str) -> None:
 
 def main() -> None:
     """``aot run`` with the stub, as a driver that a test can kill: FILE [ADDRESS [MOMENT]]."""
-    from search import study, tuner
+    from search import study
     from search.cli._shared import faults
-    from search.journal import StudyBusyError
-    from search.view import View
+    from search.errors import RunError, StudyBusyError
+    from search.tune import tuner
+    from search.tune.view import View
 
     path, address, moment = (*sys.argv[1:], "", "")[:3]
     if moment:
         die(moment)
     try:
-        with faults(StudyBusyError, tuner.RunError):
+        with faults(StudyBusyError, RunError):
             outcome = tuner.run(study.load(Path(path)), address=address or None, view=View(), train=TRAIN)
     except typer.Exit as end:
         sys.exit(end.exit_code)

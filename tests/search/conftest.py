@@ -17,8 +17,8 @@ def ray_two_cpus() -> Iterator[None]:
     import ray
 
     from search._process import environment
-    from search.connection import worker_environment
     from search.study import Resources
+    from search.tune.connection import worker_environment
 
     paths = os.pathsep.join([str(TESTS.parent), str(TESTS)])
     variables = {**worker_environment(Resources(cpu=1, gpu=0, pack_tokens=None)), "PYTHONPATH": paths}

@@ -1,0 +1,1 @@
+"""What a study will be, and what it will cost."""

@@ -1,0 +1,156 @@
+"""A plan as tables for people."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from search._words import duration
+from search.planning.estimates import CellEstimate, Estimate, Total
+from search.planning.plan import Plan, Size
+from search.study import Study
+
+
+def print_plan(study: Study, plan: Plan, sizes: Sequence[Size], console: Console | None = None) -> None:
+    """Print the cells of a plan and their sums, and the trainable parameters of each method and rank, to stdout."""
+    console = console or Console()
+    console.print(_cells(study, plan))
+    if study.search.words != "grid" or study.search.budget.words:
+        budget = f"; budget: {study.search.budget.words}" if study.search.budget.words else ""
+        console.print(f"Search: {study.search.words}{budget}.", soft_wrap=True)
+    if undecided := plan.counts["undecided"]:
+        console.print(
+            f"At most so many trials: {undecided:,} depend on the scores of others, and so do their packs (+).\n",
+            soft_wrap=True,
+        )
+    console.print(_parameters(study, sizes))
+
+
+def _table(title: str) -> Table:
+    """A table that spends no width on lines, so that names stay whole on 80 columns."""
+    return Table(
+        title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1), pad_edge=False, collapse_padding=True
+    )
+
+
+def _cells(study: Study, plan: Plan) -> Table:
+    counts = plan.counts
+    table = _table(f"Study {study.name}")
+    table.show_footer = True
+    table.add_column("backbone", f"{counts['cells']} cells", overflow="fold")
+    table.add_column("task", "", overflow="fold")
+    table.add_column("method", "", overflow="fold")
+    for name in ("assignments", "trials", "finished"):
+        table.add_column(name, f"{counts[name]:,}", justify="right", no_wrap=True)
+    table.add_column("packs", _packs(counts["packs"], counts["undecided"]), justify="right", no_wrap=True)
+    before = None
+    for cell in plan.cells:
+        place = cell.key[:2]
+        if before is not None and place != before:
+            table.add_section()
+        shown = ("", "") if place == before else place
+        numbers = (f"{number:,}" for number in (cell.assignments, cell.total, cell.finished))
+        table.add_row(*shown, cell.key.method, *numbers, _packs(len(cell.packs), cell.undecided))
+        before = place
+    return table
+
+
+def _packs(decided: int, undecided: int) -> str:
+    """Packs that are still to be trained; with a plus where trials that are not decided on will add to them."""
+    return f"{decided:,}" + ("+" if undecided else "")
+
+
+def _parameters(study: Study, sizes: Sequence[Size]) -> Table:
+    table = _table("Trainable parameters")
+    for name in ("backbone", "method", "hyperparameters"):
+        table.add_column(name, overflow="fold")
+    for name in ("parameters", "+ head"):
+        table.add_column(name, justify="right", no_wrap=True)
+    before = ("", "")
+    for size in sizes:
+        place = (size.backbone, size.method)
+        if before[0] and place[0] != before[0]:
+            table.add_section()
+        shown = ("" if place[0] == before[0] else place[0], "" if place == before else place[1])
+        table.add_row(*shown, _hyperparameters(study, size), *_counts(size))
+        before = place
+    return table
+
+
+def _hyperparameters(study: Study, size: Size) -> str:
+    """Those that the study sets itself; the rest have the method's defaults."""
+    names = {name for task in study.tasks for name in study.grids(task.name, size.method)}
+    return ", ".join(f"{name}={value}" for name, value in size.hyperparameters.items() if name in names)
+
+
+def _counts(size: Size) -> tuple[str, str]:
+    if size.parameters is None:
+        return "unknown offline", ""
+    heads = sorted(size.heads.values())
+    ends = heads if len(heads) < 2 else (heads[0], heads[-1])
+    return f"{size.parameters:,}", " - ".join(f"{head:,}" for head in ends)
+
+
+def print_estimate(found: Estimate | None, console: Console | None = None) -> None:
+    """Print what the pending trials take, method by method, and in all, to stdout; nothing where nothing is known."""
+    if found is None or not found.cells:
+        return
+    console = console or Console()
+    console.print(_by_method(found))
+    console.print("\n".join(_totals(found)), highlight=False, soft_wrap=True)
+
+
+def _by_method(found: Estimate) -> Table:
+    table = _table("Estimate")
+    table.add_column("method", overflow="fold")
+    for name in ("trials", "s per epoch", "epochs", f"{found.device}-hours", "at most"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("from", overflow="fold")
+    rows: dict[str, list[CellEstimate]] = {}
+    for cell in found.cells:
+        rows.setdefault(cell.key.method, []).append(cell)
+    for method, cells in rows.items():
+        table.add_row(method, *_method_row(found, [cell for cell in cells if cell.epoch_time], cells))
+    return table
+
+
+def _method_row(found: Estimate, known: Sequence[CellEstimate], cells: Sequence[CellEstimate]) -> list[str]:
+    """Means over the trials of the cells that have a epoch_time; hours without what a run takes beside training."""
+    trials = f"{sum(cell.pending for cell in cells):,}"
+    if not known:
+        return [trials, "", "", "", "", "not known"]
+    epoch_times = [(cell.pending, cell.epoch_time) for cell in known if cell.epoch_time]
+    number = sum(pending for pending, _ in epoch_times)
+    seconds = sum(pending * epoch_time.seconds for pending, epoch_time in epoch_times) / number
+    shown = [cell.about for cell in known if cell.about is not None]
+    about = f"{_hours(found, sum(shown)):,.2f}" if len(shown) == len(known) else ""
+    epochs = [pending * epoch_time.epochs for pending, epoch_time in epoch_times if epoch_time.epochs is not None]
+    mean_epochs = f"{sum(epochs) / number:.1f}" if len(epochs) == len(epoch_times) else ""
+    at_most = f"{_hours(found, sum(cell.at_most or 0.0 for cell in known)):,.2f}"
+    sources = dict.fromkeys(epoch_time.source for _, epoch_time in epoch_times)
+    partly = [] if len(known) == len(cells) else [f"{len(cells) - len(known)} cells not known"]
+    return [trials, f"{seconds:.2g}", mean_epochs, about, at_most, ", ".join([*sources, *partly])]
+
+
+def _hours(found: Estimate, seconds: float) -> float:
+    return seconds * found.per_pack / 3_600
+
+
+def _totals(found: Estimate) -> list[str]:
+    """The run in one or two lines: what is expected, where that is known, and what it can come to."""
+    devices = f"{found.devices} {'GPU' if found.device == 'GPU' else 'CPU core'}{'s' if found.devices > 1 else ''}"
+    places = "1 pack" if found.places == 1 else f"{found.places} packs"
+    lines = [] if found.about is None else [f"about {_total(found, found.about)}"]
+    if found.about != found.at_most:
+        lines.append(f"at most {_total(found, found.at_most)}")
+    return [f"On {devices}, {places} at once:", *lines]
+
+
+def _total(found: Estimate, total: Total) -> str:
+    words = f"{duration(total.wall_seconds)}, {total.device_hours:,.2f} {found.device}-hours"
+    if total.cost is None:
+        return words
+    return f"{words}, cost {total.cost:,.2f}" if total.cost >= 0.1 else f"{words}, cost {total.cost:.2g}"

@@ -1,0 +1,237 @@
+"""A study's journal in MLflow: what is there already, and how an entry gets there.
+
+A trial is one child run, found again by its tag ``aot.trial_id``. Its tags ``aot.status`` and ``aot.record`` are set
+when everything else is there, and the run is ended last: a run whose writer died on the way is completed, not
+repeated, and a failed trial that was trained again keeps its run.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from search._words import Say
+from search.tracking import journal
+from search.tracking._summary import Score, Summary
+from search.tracking.journal import Entry
+from search.tracking.mlflow_access import client, open_experiment
+from trainables.trial import CellKey
+
+PAGE = 1_000  # runs per request
+METRICS_PER_REQUEST = 900  # MLflow takes 1,000
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Where the journal is, and where it goes."""
+
+    folder: str
+    tracking: str
+    study: str
+
+
+@dataclass
+class LoggedRun:
+    """A trial's run in MLflow; ``entry_digest`` names the entry that it holds whole, if it does."""
+
+    run_id: str
+    entry_digest: str | None
+
+
+class Writer:
+    """Brings the journal's entries into one experiment."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.path = Path(settings.folder) / journal.FILE_NAME
+        self.study = settings.study
+        self.client = client(settings.tracking)
+        self.experiment_id = ""
+        self.runs: dict[str, LoggedRun] = {}
+        self.cells: dict[CellKey, Summary] = {}
+        self.todo: dict[str, int] = {}  # trial id -> where its latest line begins
+        self._end = 0
+        self._uncertain = False
+
+    def connect(self) -> None:
+        """Find or make the experiment, and see which runs it has."""
+        self.experiment_id = open_experiment(self.client, self.study)
+        parents = list(self._search("tags.`aot.kind` = 'cell'"))
+        for run in self._search("tags.`aot.kind` = 'trial'"):
+            self._learn(run)
+        for run in parents:
+            summary = self._cell(_cell_of(run.data.tags))
+            summary.run_id = run.info.run_id
+            summary.changed = any(run.data.metrics.get(name) != value for name, value in summary.metrics().items())
+
+    def _search(self, condition: str) -> Iterator[Any]:
+        return search_runs(self.client, self.experiment_id, condition)
+
+    def _learn(self, run: Any) -> None:
+        tags, metrics = run.data.tags, run.data.metrics
+        ended = run.info.status in ("FINISHED", "FAILED") and "aot.status" in tags
+        self.runs[tags["aot.trial_id"]] = LoggedRun(run.info.run_id, tags.get("aot.record") if ended else None)
+        if ended:
+            self._cell(_cell_of(tags)).scores[tags["aot.trial_id"]] = Score(
+                tags["aot.assignment_id"],
+                tags["aot.status"],
+                metrics.get("score"),
+                metrics.get("trainable_parameters"),
+                tags.get("aot.promotion") == "promoted",
+            )
+
+    def _cell(self, cell: CellKey) -> Summary:
+        return self.cells.setdefault(cell, Summary())
+
+    def read(self, say: Say) -> None:
+        """See what is new in the journal; the latest line of a trial counts."""
+        for begin, end, entry in journal.read(self.path, say, self._end):
+            self._end = end
+            logged = self.runs.get(entry.trial_id)
+            if logged and logged.entry_digest == entry.digest:
+                self.todo.pop(entry.trial_id, None)
+            else:
+                self.todo[entry.trial_id] = begin
+            promoted = entry.search.get("promotion") == "promoted"
+            score = Score(entry.assignment_id, entry.status, entry.score, entry.trainable_parameters, promoted)
+            summary = self._cell(entry.cell)
+            if summary.scores.get(entry.trial_id) != score:
+                summary.scores[entry.trial_id], summary.changed = score, True
+
+    def send_one(self) -> None:
+        """Bring the oldest waiting entry into MLflow; it stays waiting if that fails."""
+        trial_id = next(iter(self.todo))
+        entry = journal.read_at(self.path, self.todo[trial_id])
+        if self._uncertain:  # a request before this one failed, and may have been carried out all the same
+            for run in self._search(f"tags.`aot.trial_id` = '{trial_id}'"):
+                self._learn(run)
+        self._uncertain = True
+        self._log(entry)
+        self._uncertain = False
+        del self.todo[trial_id]
+
+    def refuse(self) -> str:
+        """Give up on the oldest waiting entry, of which MLflow says that it is not valid."""
+        trial_id = next(iter(self.todo))
+        del self.todo[trial_id]
+        self._uncertain = False
+        return trial_id
+
+    def _log(self, entry: Entry) -> None:
+        tags = {"mlflow.parentRunId": self._parent(entry), **_trial_tags(entry)}
+        logged = self.runs.get(entry.trial_id)
+        if logged is None:
+            name = f"{entry.method} {entry.assignment_id[:6]} seed {entry.seed}"
+            run = self.client.create_run(self.experiment_id, _milliseconds(entry.time - entry.seconds), tags, name)
+            logged, tags = LoggedRun(run.info.run_id, None), {}
+            self.runs[entry.trial_id] = logged
+        elif logged.entry_digest is not None:
+            self.client.update_run(logged.run_id, status="RUNNING")
+        logged.entry_digest = None
+        self._log_values(logged.run_id, entry, tags)
+        status = "FAILED" if entry.status == "failed" else "FINISHED"
+        self.client.set_terminated(logged.run_id, status, _milliseconds(entry.time))
+        logged.entry_digest = entry.digest
+
+    def _log_values(self, run_id: str, entry: Entry, tags: dict[str, str]) -> None:
+        """Metrics, params and tags; of one request MLflow takes the tags last, so the status comes after the rest."""
+        from mlflow.entities import Metric, Param, RunTag
+
+        metrics = [Metric(*point) for point in _metrics(entry)]
+        while len(metrics) > METRICS_PER_REQUEST:
+            self.client.log_batch(run_id, metrics=metrics[:METRICS_PER_REQUEST])
+            del metrics[:METRICS_PER_REQUEST]
+        params = [Param(name, value) for name, value in _params(entry).items()]
+        tags |= {"aot.versions": json.dumps(dict(entry.versions)), "aot.git_commit": entry.git_commit}
+        tags |= {"aot.reason": entry.reason[:4_000], "aot.weights": entry.weights or ""}
+        tags |= {"aot.status": entry.status, "aot.record": entry.digest}
+        self.client.log_batch(run_id, metrics, params, [RunTag(name, value) for name, value in tags.items()])
+
+    def _parent(self, entry: Entry) -> str:
+        summary = self._cell(entry.cell)
+        if summary.run_id is None:
+            tags = _cell_tags(entry, "cell")
+            conditions = [f"tags.`{k}` = '{_quoted(v)}'" for k, v in tags.items()] if self._uncertain else []
+            run = next(self._search(" AND ".join(conditions)), None) if conditions else None
+            if run is None:
+                name = str(entry.cell)
+                run = self.client.create_run(self.experiment_id, _milliseconds(entry.time - entry.seconds), tags, name)
+            summary.run_id = run.info.run_id
+        return summary.run_id
+
+    def summarise(self) -> None:
+        """Update the parent runs of the cells that changed."""
+        from mlflow.entities import Metric, RunTag
+
+        for summary in self.cells.values():
+            if not summary.changed or summary.run_id is None:
+                continue
+            now, step = _milliseconds(time.time()), len(summary.scores)
+            metrics = [Metric(name, float(value), now, step) for name, value in summary.metrics().items()]
+            tags = [RunTag("aot.best_assignment_id", summary.best() or "")]
+            self.client.log_batch(summary.run_id, metrics=metrics, tags=tags)
+            self.client.set_terminated(summary.run_id, "FINISHED", now)
+            summary.changed = False
+
+
+def search_runs(client: Any, experiment_id: str, condition: str) -> Iterator[Any]:
+    """All runs of an experiment that meet a condition, page by page."""
+    token: str | None = None
+    while True:
+        page = client.search_runs([experiment_id], condition, max_results=PAGE, page_token=token)
+        yield from page
+        token = page.token
+        if not token:
+            return
+
+
+def _cell_of(tags: Mapping[str, str]) -> CellKey:
+    return CellKey(tags["aot.backbone"], tags["aot.task"], tags["aot.method"])
+
+
+def _cell_tags(entry: Entry, kind: str) -> dict[str, str]:
+    where = {"benchmark": entry.benchmark, "backbone": entry.backbone, "task": entry.task, "method": entry.method}
+    return {"aot.kind": kind, **{f"aot.{name}": value for name, value in where.items()}}
+
+
+def _trial_tags(entry: Entry) -> dict[str, str]:
+    own = {"study": entry.study, "trial_id": entry.trial_id, "assignment_id": entry.assignment_id}
+    own |= entry.search  # strategy, promotion
+    return {**_cell_tags(entry, "trial"), **{f"aot.{name}": value for name, value in own.items()}}
+
+
+def _quoted(value: str) -> str:
+    return value.replace("'", "''")
+
+
+def _milliseconds(seconds: float) -> int:
+    return int(seconds * 1_000)
+
+
+def _metrics(entry: Entry) -> Iterator[tuple[str, float, int, int]]:
+    """(name, value, time, step). Times follow from the entry: logging it again changes nothing."""
+    now = entry.time - entry.seconds
+    for epoch, score, train_loss, seconds in entry.history:
+        now += seconds
+        yield "dev_score", score, _milliseconds(now), epoch
+        yield "train_loss", train_loss, _milliseconds(now), epoch
+    final = {
+        "score": entry.score,
+        "best_epoch": entry.best_epoch,
+        "epochs": len(entry.history),
+        "trainable_parameters": entry.trainable_parameters,
+        "seconds": entry.seconds,
+    }
+    parts = {f"dev_{name}": value for name, value in entry.metrics.items() if name != "score"}
+    for name, value in {**final, **parts}.items():
+        if value is not None:
+            yield name, float(value), _milliseconds(entry.time), 0
+
+
+def _params(entry: Entry) -> dict[str, str]:
+    """Seed, hyperparameters by their own names, ``protocol.NAME``; what is no text is written as JSON."""
+    values = {"seed": entry.seed, **entry.hyperparameters, **{f"protocol.{k}": v for k, v in entry.protocol.items()}}
+    return {k: v if isinstance(v, str) else json.dumps(v) for k, v in values.items()}

@@ -1,0 +1,108 @@
+"""The Ray cluster of a run: this machine's own, started and ended with the run, or one that stands already."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import ray
+
+from search._process import environment
+from search._provenance import ROOT
+from search.errors import RunError
+from search.study import Resources
+
+
+@contextmanager
+def connected(resources: Resources, address: str | None) -> Iterator[None]:
+    """A Ray cluster for the time of a run.
+
+    Without ``address`` a local one is started and ended. A cluster to which this process is connected already is used
+    and left as it is.
+    """
+    if address is not None and address.startswith("ray://"):
+        raise RunError(f"{address} is an address of Ray Client; give HOST:PORT of the head node, or use aot submit")
+    if address is None and resources.cpu > _cores():
+        raise RunError(f"a pack takes {resources.cpu:g} CPUs, but this machine has {_cores()}; lower resources.cpu")
+    if ray.is_initialized():
+        yield
+        return
+    try:
+        with _keeping_sigterm():
+            _connect(worker_environment(resources), address)
+    except Exception as error:  # Ray raises plain ones
+        ray.shutdown()
+        what = f"the Ray cluster at {address} cannot be reached" if address else "Ray does not start on this machine"
+        raise RunError(f"{what}: {str(error).splitlines()[0]}") from error
+    try:
+        if address is None and not places(resources):  # a cluster may grow, this machine does not
+            raise RunError(f"a pack takes {resources.gpu:g} GPUs, but Ray sees none here; set resources.gpu to 0")
+        yield
+    finally:
+        ray.shutdown()
+
+
+@contextmanager
+def _keeping_sigterm() -> Iterator[None]:
+    """Ray takes SIGTERM for itself, to raise SystemExit anywhere in the driver; ours ends it between two steps."""
+    from ray._private import utils
+
+    theirs = utils.set_sigterm_handler
+    utils.set_sigterm_handler = lambda handler: None
+    try:
+        yield
+    finally:
+        utils.set_sigterm_handler = theirs
+        if threading.current_thread() is threading.main_thread() and (handler := signal.getsignal(signal.SIGTERM)):
+            signal.signal(signal.SIGTERM, handler)  # below Python, Ray has replaced it
+
+
+def _connect(variables: dict[str, str], address: str | None) -> None:
+    if address is not None:
+        ray.init(address, runtime_env={"env_vars": variables}, logging_level=logging.ERROR, log_to_driver=False)
+        return
+    with environment(variables):  # workers inherit them, and start faster than with a runtime_env
+        try:
+            _start()
+        except Exception:  # Ray gives itself 30 seconds, which a busy machine may exceed
+            ray.shutdown()
+            _start()
+
+
+def _start() -> None:
+    ray.init(
+        "local",
+        num_cpus=_cores(),
+        include_dashboard=False,
+        object_store_memory=256 * 2**20,
+        logging_level=logging.ERROR,
+        log_to_driver=False,
+    )
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0))
+
+
+def places(resources: Resources) -> int:
+    """How many packs find room at once on the nodes that are there now."""
+    wanted = {"CPU": resources.cpu, "GPU": resources.gpu}
+    there = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    return sum(min(int(node.get(k, 0) / amount + 1e-9) for k, amount in wanted.items() if amount) for node in there)
+
+
+def worker_environment(resources: Resources) -> dict[str, str]:
+    """Environment variables of the workers: the same code as here, and no more threads than they have CPUs."""
+    # Where an object store is; its keys are the machines' own: Ray shows these variables to whoever may look.
+    passed = ("HF_HUB_OFFLINE", "HF_HOME", "AOT_DATA_DIR", "AWS_ENDPOINT_URL", "AWS_REGION", "AWS_DEFAULT_REGION")
+    return {
+        "OMP_NUM_THREADS": str(max(1, int(resources.cpu))),
+        "TOKENIZERS_PARALLELISM": "false",
+        "PYTHONPATH": os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]),
+        "RAY_CHDIR_TO_TRIAL_DIR": "0",
+        **{name: os.environ[name] for name in passed if name in os.environ},
+    }

@@ -1,0 +1,84 @@
+"""What Tune asks for: the next pack, and whether the search is to end."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from ray.tune import Stopper
+from ray.tune.search import Searcher
+
+from search.errors import RunError
+from search.strategy.budget import Spending
+from search.strategy.study_search import StudySearch
+from search.tune.trainable import PackJob
+from trainables.trial import Pack
+
+#: Packs that wait for a place in Tune, so that no worker does.
+MAX_PENDING = 4
+
+
+class PackSearcher(Searcher):
+    """Hands the packs of a study to Tune, also those that come back in two halves; at most ``limit`` at once."""
+
+    def __init__(self, search: StudySearch, job: PackJob, limit: int = MAX_PENDING) -> None:
+        super().__init__()
+        self._search, self._job = search, job
+        self._first: list[Pack] = []
+        self._out: dict[str, Pack] = {}
+        self.limit = limit
+        self.yields = False  # whether to end when nothing is in training, for another study's turn
+        self.yielded = False
+        self._handed_out = False
+
+    @property
+    def wanted(self) -> int:
+        """How many packs could be in training if there were room."""
+        return len(self._out) + len(self._first) + self._search.waiting
+
+    def suggest(self, trial_id: str) -> Any:
+        if self._out and len(self._out) >= self.limit:
+            return None
+        if not self._out and self.yields and self._handed_out:
+            self.yielded = True
+            return Searcher.FINISHED
+        try:
+            pack = self._first.pop() if self._first else self._search.next()
+        except OSError as error:
+            raise RunError(f"assignments cannot be written down: {error}; make room, then start again") from error
+        if pack is None:
+            return None if self._out else Searcher.FINISHED
+        self._out[trial_id] = pack
+        self._handed_out = True
+        job = self._job
+        return {"job": PackJob(pack, job.train, job.storage, job.cache_dir, job.threads)}
+
+    def begin(self) -> None:
+        """Tune begins, perhaps again: a turn of this study."""
+        self.yields = self.yielded = self._handed_out = False
+
+    def put_first(self, packs: Sequence[Pack]) -> None:
+        """Packs to be handed out next."""
+        self._first.extend(reversed(packs))
+
+    def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
+        self._out.pop(trial_id, None)
+
+    def save(self, checkpoint_path: str) -> None:
+        """Nothing: the journal says what is left to do."""
+
+    def restore(self, checkpoint_path: str) -> None:
+        """Nothing, see ``save``."""
+
+
+class UntilSpent(Stopper):
+    """Ends Tune when the budget is spent; what is in training stays where its last checkpoint is."""
+
+    def __init__(self, spending: Spending) -> None:
+        self._spending = spending
+
+    def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
+        return False
+
+    def stop_all(self) -> bool:
+        return bool(self._spending.exceeded())

@@ -1,0 +1,187 @@
+"""What runs in a Ray worker: a pack, an epoch at a time, and what went wrong with it as a value.
+
+The worker stays when a pack ends and takes the next one, so that the caches of ``trainables`` keep the backbone and the
+data loaded.
+"""
+
+from __future__ import annotations
+
+import gc
+import importlib
+import logging
+import sys
+import time
+import traceback
+from collections.abc import Collection, Generator
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from ray import tune
+
+from trainables.trial import Epoch, Pack, Result
+
+log = logging.getLogger(__name__)
+
+#: Epochs of a tiny pack are sent together, so that the driver is not asked more often than this.
+SECONDS_PER_REPORT = 0.2
+
+
+@dataclass
+class PackJob:
+    """A pack and how it is trained.
+
+    ``train`` names a module like ``trainables.training``, imported by the worker alone: with ``Workspace``,
+    ``train(pack, workspace)``, a generator that takes ids of trials to be cut short, and ``discard(pack, workspace)``.
+    ``pack`` is let go (``None``) when it has ended: Tune keeps every job to the end of the run.
+    """
+
+    pack: Pack | None
+    train: str
+    storage: str
+    cache_dir: str
+    threads: int
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> PackJob:
+        return self  # Tune copies its configurations several times
+
+    def __repr__(self) -> str:
+        return f"PackJob({'ended' if self.pack is None else self.pack.group})"
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why a pack could not be trained on."""
+
+    kind: Literal["memory", "error"]
+    reason: str
+
+
+@dataclass
+class PackReport:
+    """What a worker tells the driver: epochs of the members, in order, results of those that ended, words to say.
+
+    ``earlier``: epochs of before the pack went on from its checkpoint, perhaps in another run.
+    """
+
+    epochs: list[tuple[str, Epoch]] = field(default_factory=list)
+    results: list[Result] = field(default_factory=list)
+    failure: Failure | None = None
+    notes: list[str] = field(default_factory=list)
+    earlier: list[tuple[str, Epoch]] = field(default_factory=list)
+
+    @property
+    def reached(self) -> list[tuple[str, Epoch]]:
+        """All epochs that it tells of, in order."""
+        return self.earlier + self.epochs
+
+
+class _Notes(logging.Handler):
+    """Warnings of the training, kept for the driver: nobody reads the log of a worker."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self._lines: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._lines.append(record.getMessage())
+
+    def take(self) -> list[str]:
+        lines, self._lines = self._lines, []
+        return lines
+
+
+class PackTrainable(tune.Trainable):
+    """Tune's view of a pack. Errors of the training come back as a ``Failure``; only a dying worker fails the trial."""
+
+    def setup(self, config: dict[str, Any]) -> None:
+        self._job: PackJob = config["job"]
+        self._steps: Generator[Any, Any, None] | None = None
+        self._ended = self._acknowledged = False
+        self._cut: set[str] = set()
+        self._notes = _Notes()
+        logger = logging.getLogger("trainables")
+        logger.handlers = [h for h in logger.handlers if not isinstance(h, _Notes)] + [self._notes]
+        self.config = {}  # Tune sends it back with every result
+
+    def reset_config(self, new_config: dict[str, Any]) -> bool:
+        self.cleanup()
+        self.setup(new_config)
+        return True
+
+    def cut_short(self, trial_ids: Collection[str]) -> None:
+        """These members leave the pack before the next epoch."""
+        self._cut.update(trial_ids)
+
+    def acknowledge(self) -> None:
+        """The driver has written down everything that was reported, to the end."""
+        self._acknowledged = True
+
+    def step(self) -> dict[str, Any]:
+        report = PackReport()
+        try:
+            done = self._advance(report)
+        except Exception as error:  # the border between somebody's training and the search
+            report.failure, done = _failure(error), True
+            self._steps = None
+        if report.failure is not None:
+            _free_memory()
+        self._ended = done and report.failure is None
+        report.notes = self._notes.take()
+        return {"report": report, "done": done}
+
+    def _advance(self, report: PackReport) -> bool:
+        """At least one epoch, and more while they are short; says whether the pack has ended."""
+        started = self._steps is not None
+        if self._steps is None:
+            module = importlib.import_module(self._job.train)
+            self._steps = module.train(self._job.pack, _workspace(module, self._job))
+        until = time.monotonic() + SECONDS_PER_REPORT
+        while True:
+            cut, self._cut = self._cut, set()
+            try:
+                progress = self._steps.send(cut) if started and cut else next(self._steps)
+            except StopIteration:
+                return True
+            started = True
+            report.earlier.extend(progress.earlier)
+            report.epochs.extend(progress.epochs.items())
+            report.results.extend(progress.results)
+            if progress.done:
+                return True
+            if time.monotonic() >= until:
+                return False
+
+    def cleanup(self) -> None:
+        """The checkpoint of a pack that has ended can go, if the driver has everything that was reported."""
+        self._steps = None
+        if self._ended and self._acknowledged:
+            self._ended = False
+            module = importlib.import_module(self._job.train)
+            try:
+                module.discard(self._job.pack, _workspace(module, self._job))
+            except OSError as error:
+                log.warning("the checkpoint of an ended pack stays: %s", error)
+
+
+def _workspace(module: Any, job: PackJob) -> Any:
+    return module.Workspace(storage=job.storage, cache_dir=job.cache_dir, threads=job.threads)
+
+
+def _failure(error: Exception) -> Failure:
+    text = traceback.format_exception_only(error)[-1].strip()
+    return Failure("memory" if _is_memory(error) else "error", text)
+
+
+def _is_memory(error: Exception) -> bool:
+    """Whether the device or the machine had no memory left; told by name, as torch need not be there."""
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return True
+    text = str(error).lower()
+    return isinstance(error, RuntimeError) and ("can't allocate memory" in text or "out of memory" in text)
+
+
+def _free_memory() -> None:
+    gc.collect()
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_available():
+        torch.cuda.empty_cache()

@@ -1,0 +1,297 @@
+"""The command line: what it prints where, and its exit codes."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+import yaml
+from typer.testing import CliRunner
+
+from search.cli import app
+
+ROOT = Path(__file__).parents[3]
+COMMANDS = ("plan", "run", "submit", "status", "logs", "stop", "list", "ui", "export", "replay", "report")
+
+runner = CliRunner()
+
+
+def write_study(folder: Path, **sections: Any) -> Path:
+    data = {
+        "study": "small",
+        "backbones": [{"source": "FacebookAI/roberta-base", "name": "base"}],
+        "tasks": ["demo/sentiment"],
+        "methods": {"lora": {"rank": [2, 4]}, "bitfit": {}},
+        "defaults": {"batch_size": 16, "learning_rate": [1e-3, 2e-3]},
+        "seeds": 2,
+        "protocol": {"max_length": 32, "epochs": 2, "train_rows": 16, "dev_rows": 8},
+        "storage": str(folder / "runs"),
+        **sections,
+    }
+    path = folder / "small.yaml"
+    path.write_text(yaml.safe_dump(data, sort_keys=False))
+    return path
+
+
+def aot(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "search.cli", *map(str, arguments)]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=240, check=False)
+
+
+# --- help and usage ---------------------------------------------------------------------------------------------------
+
+
+def test_help_comes_at_once_and_without_the_heavy_libraries() -> None:
+    code = (
+        "import sys, search.cli\n"
+        "heavy = {'torch', 'ray', 'transformers', 'mlflow', 'pandas', 'optuna', 'pydantic', 'search.study'}\n"
+        "sys.exit(', '.join(heavy & set(sys.modules)) or None)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_help_names_the_commands_that_there_are() -> None:
+    done = runner.invoke(app, ["--help"])
+    assert done.exit_code == 0
+    assert all(command in done.stdout for command in COMMANDS)
+    assert {info.name or info.callback.__name__ for info in app.registered_commands if info.callback} == set(COMMANDS)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_an_example(command: str) -> None:
+    done = runner.invoke(app, [command, "--help"])
+    assert done.exit_code == 0
+    assert "Example" in done.stdout
+    assert f"aot {command}" in done.stdout
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["nothing"],
+        ["plan"],
+        ["plan", "x.yaml", "--jsn"],
+        ["export", "x.yaml"],
+        ["report"],
+        ["report", "x.yaml", "--runs", "y.csv"],
+        ["report", "x.yaml", "--estimator", "w"],
+        ["ui", "x.yaml", "--tracking", "sqlite:///y.db"],
+        ["ui", "--port", "0"],
+    ],
+)
+def test_a_wrong_command_line_exits_with_2(arguments: list[str]) -> None:
+    done = runner.invoke(app, arguments)
+    assert done.exit_code == 2, done.output
+    assert done.stderr
+
+
+@pytest.mark.parametrize("command", ["plan", "run", "export", "report", "ui"])
+def test_a_malformed_study_exits_with_2_and_starts_nothing(tmp_path: Path, command: str) -> None:
+    path = write_study(tmp_path, seeds=[1, 1], methods={"lora": {"rank": [0]}})
+    out = ["--out", str(tmp_path / "runs.csv")] if command in ("export", "report") else []
+    done = runner.invoke(app, [command, str(path), *out])
+    assert done.exit_code == 2
+    assert done.stdout == ""
+    assert "2 problems" in done.stderr
+    assert "methods.lora.rank[0] = 0 (line " in done.stderr
+    assert "seeds[1] = 1 (line " in done.stderr
+    assert [p.name for p in tmp_path.iterdir()] == ["small.yaml"]
+
+
+# --- plan -------------------------------------------------------------------------------------------------------------
+
+
+def test_plan_prints_tables_and_creates_nothing(tmp_path: Path) -> None:
+    done = runner.invoke(app, ["plan", str(write_study(tmp_path))], env={"COLUMNS": "120"})
+    assert done.exit_code == 0, done.output
+    for words in ("demo/sentiment", "assignments", "finished", "rank=4", "147,456", "2 cells"):
+        assert words in done.stdout
+    assert "no trial has ended" in done.stderr
+    assert "--calibrate" in done.stderr
+    assert [p.name for p in tmp_path.iterdir()] == ["small.yaml"]
+
+
+def test_plan_prints_json_for_machines(tmp_path: Path) -> None:
+    done = runner.invoke(app, ["plan", str(write_study(tmp_path)), "--json"])
+    told = json.loads(done.stdout)
+    assert told["study"] == "small"
+    assert told["counts"] == {
+        "cells": 2, "assignments": 6, "trials": 12, "finished": 0, "pending": 12, "undecided": 0, "packs": 12,
+        "epochs_at_most": 24,
+    }  # fmt: skip
+    assert [(cell["method"], cell["trials"]) for cell in told["cells"]] == [("lora", 8), ("bitfit", 4)]
+    lora = told["trainable_parameters"][0]
+    assert (lora["hyperparameters"]["rank"], lora["parameters"], lora["heads"]) == (2, 73_728, {"2": 1538})
+
+
+def test_plan_says_what_it_cannot_know_offline_and_run_refuses(tmp_path: Path) -> None:
+    path = write_study(tmp_path, backbones=["nobody/encoder"])
+    done = runner.invoke(app, ["plan", str(path)], env={"COLUMNS": "120"})
+    assert done.exit_code == 0
+    assert "unknown offline" in done.stdout
+    done = runner.invoke(app, ["run", str(path)])
+    assert done.exit_code == 2
+    assert "backbones[0] = 'nobody/encoder' (line " in done.stderr
+    assert "neither in the local cache nor reachable" in done.stderr
+
+
+# --- export and report ------------------------------------------------------------------------------------------------
+
+
+def test_there_is_nothing_to_export_before_a_run(tmp_path: Path) -> None:
+    done = runner.invoke(app, ["export", str(write_study(tmp_path)), "--out", str(tmp_path / "runs.csv")])
+    assert done.exit_code == 2
+    assert "run the study first" in done.stderr
+    assert [p.name for p in tmp_path.iterdir()] == ["small.yaml"]
+
+
+def runs_file(folder: Path) -> Path:
+    rows = [
+        {
+            "study": "s", "benchmark": "glue", "backbone": "base", "task": f"glue/{task}", "method": method,
+            "assignment_id": f"{method}{rank}", "trial_id": f"{task}{method}{rank}{seed}", "seed": seed,
+            "status": "finished", "score": 60.0 + rank + seed, "best_epoch": 2, "epochs": 3,
+            "trainable_parameters": 1000 * rank, "seconds": 1.5, "hp.rank": rank,
+        }
+        for task in ("rte", "cola") for method in ("lora", "aot_fc") for rank in (2, 4) for seed in (0, 1)
+    ]  # fmt: skip
+    path = folder / "runs.csv"
+    pd.DataFrame(rows).to_csv(path, index=False)
+    return path
+
+
+def test_report_is_written_from_a_file_of_runs(tmp_path: Path) -> None:
+    out = tmp_path / "report"
+    done = runner.invoke(app, ["report", "--runs", str(runs_file(tmp_path)), "--out", str(out), "--estimator", "u"])
+    assert done.exit_code == 0, done.output
+    assert done.stdout.strip() == str(out / "report.html")
+    assert (out / "report.md").is_file()
+    results = pd.read_csv(out / "tables" / "results.csv")
+    assert set(results["median"]) == {64.5}
+
+
+def test_report_tells_what_is_wrong_with_the_runs(tmp_path: Path) -> None:
+    path = runs_file(tmp_path)
+    path.write_text(path.read_text().replace("finished", "done"))
+    done = runner.invoke(app, ["report", "--runs", str(path), "--out", str(tmp_path / "report")])
+    assert done.exit_code == 2
+    assert "done" in done.stderr
+    assert not (tmp_path / "report").exists()
+
+
+# --- a real run -------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory, minilm: Any) -> tuple[Path, subprocess.CompletedProcess[str]]:
+    """A study of two trials, run by the command."""
+    folder = tmp_path_factory.mktemp("trained")
+    path = write_study(
+        folder,
+        backbones=[{"source": minilm.source, "name": "minilm"}],
+        methods={"bitfit": {}},
+        defaults={"batch_size": 8, "learning_rate": 1e-3},
+    )
+    return path, aot("run", path)
+
+
+def test_run_trains_everything_once(trained: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
+    path, first = trained
+    assert first.returncode == 0, first.stderr
+    assert first.stdout == ""
+    assert "2 finished, 0 diverged, 0 failed; 0 were done before" in first.stderr
+    again = aot("run", path)
+    assert again.returncode == 0, again.stderr
+    assert "0 finished, 0 diverged, 0 failed; 2 were done before" in again.stderr
+    told = json.loads(runner.invoke(app, ["plan", str(path), "--json"]).stdout)
+    assert (told["counts"]["finished"], told["counts"]["packs"]) == (2, 0)
+
+
+def test_what_was_run_is_exported_and_reported(
+    trained: tuple[Path, subprocess.CompletedProcess[str]], tmp_path: Path
+) -> None:
+    path, _ = trained
+    out = tmp_path / "runs.parquet"
+    done = runner.invoke(app, ["export", str(path), "--out", str(out)])
+    assert done.exit_code == 0, done.output
+    assert done.stdout.strip() == str(out)
+    runs = pd.read_parquet(out)
+    assert sorted(runs["seed"]) == [0, 1]
+    assert set(runs["status"]) == {"finished"}
+    done = runner.invoke(app, ["report", str(path), "--out", str(tmp_path / "report")])
+    assert done.exit_code == 0, done.output
+    assert (tmp_path / "report" / "report.html").is_file()
+
+
+def test_ui_shows_the_store_on_this_machine(trained: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
+    path, _ = trained
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "search.cli", "ui", str(path), "--port", str(port)]
+    server = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        page = ""
+        deadline = time.monotonic() + 180
+        while "MLflow" not in page and time.monotonic() < deadline and server.poll() is None:
+            try:
+                with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=5) as answer:
+                    page = answer.read().decode()
+            except OSError:
+                time.sleep(0.5)
+        assert "MLflow" in page
+    finally:
+        server.send_signal(signal.SIGINT)
+        server.wait(30)
+
+
+def test_a_failed_trial_gives_exit_code_1(tmp_path: Path) -> None:
+    sizes = {"num_hidden_layers": 1, "hidden_size": 8, "num_attention_heads": 2, "intermediate_size": 8}
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / "config.json").write_text(json.dumps({"model_type": "bert", "vocab_size": 100, **sizes}))
+    (tmp_path / "broken" / "model.safetensors").write_bytes(b"no weights")  # found when a worker loads them
+    path = write_study(
+        tmp_path,
+        backbones=["broken"],
+        methods={"bitfit": {}},
+        defaults={"batch_size": 8, "learning_rate": 1e-3},
+        seeds=1,
+    )
+    done = aot("run", path)
+    assert done.returncode == 1, done.stderr
+    assert "0 finished, 0 diverged, 1 failed" in done.stderr
+    assert "failed trials run again with: aot run" in done.stderr
+
+
+def test_ctrl_c_gives_exit_code_130_and_keeps_the_study(tmp_path: Path, minilm: Any) -> None:
+    path = write_study(
+        tmp_path,
+        backbones=[{"source": minilm.source, "name": "minilm"}],
+        protocol={"max_length": 32, "epochs": 500, "patience": 500, "train_rows": 64, "dev_rows": 8},
+    )
+    command = [sys.executable, "-m", "search.cli", "run", str(path)]
+    environment = {**os.environ, "COLUMNS": "120"}
+    run = subprocess.Popen(
+        command, cwd=ROOT, stderr=subprocess.PIPE, text=True, start_new_session=True, env=environment
+    )
+    assert run.stderr is not None
+    try:
+        assert "12 trials in 2 cells" in run.stderr.readline()
+        assert any("running" in line for line in iter(run.stderr.readline, ""))
+        run.send_signal(signal.SIGINT)
+        rest = run.stderr.read()
+        assert run.wait(90) == 130, rest
+        assert "Go on with: aot run" in rest
+    finally:
+        run.kill()

@@ -1,0 +1,102 @@
+"""The journal: a file that a killed driver or a full disk does not break."""
+
+from __future__ import annotations
+
+import math
+import os
+import resource
+import signal
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from helpers.entries import entry
+
+from search.errors import StudyBusyError
+from search.tracking import journal
+from search.tracking.journal import Entry, Journal
+
+
+@pytest.fixture
+def said() -> list[str]:
+    return []
+
+
+def test_an_entry_is_read_as_it_was_written() -> None:
+    wild = replace(entry(), reason="no\nline · «é»\u2028", score=0.1 + 0.2, metrics={"f1": 1 / 3})
+    assert Entry.read(wild.line()) == wild
+    assert wild.line().count(b"\n") == 1
+    diverged = replace(entry(), history=((1, math.nan, math.inf, 1e-300),))
+    ((epoch, score, loss, seconds),) = Entry.read(diverged.line()).history
+    assert (epoch, math.isnan(score), loss, seconds) == (1, True, math.inf, 1e-300)
+    assert b"NaN" not in diverged.line(), "the journal is strict JSON"
+
+
+@pytest.mark.parametrize("missing", [1, 2, 50, 600])
+def test_a_last_line_that_was_cut_off(tmp_path: Path, said: list[str], missing: int) -> None:
+    book = Journal(tmp_path, said.append)
+    book.append([entry(0), entry(1)])
+    book.close()
+    os.truncate(book.path, book.path.stat().st_size - missing)
+    again = Journal(tmp_path, said.append)
+    again.append([entry(2)])
+    again.close()
+    read = [e.seed for _, _, e in journal.read(book.path, said.append)]
+    if missing == 1:  # only the end of the line was missing
+        assert read == [0, 1, 2]
+        assert said == []
+    else:
+        assert read == [0, 2]
+        assert len(said) == 1
+        assert "was cut off" in said[0]
+        assert "its trial runs again" in said[0]
+
+
+def test_one_writer_even_where_the_lock_was_deleted(tmp_path: Path) -> None:
+    book = Journal(tmp_path, pytest.fail)
+    with pytest.raises(StudyBusyError, match="is being written by another process"):
+        Journal(tmp_path, pytest.fail)
+    book.close()
+    Journal(tmp_path, pytest.fail).close()
+
+
+def test_a_damaged_line_in_the_middle(tmp_path: Path, said: list[str]) -> None:
+    path = tmp_path / "journal.jsonl"
+    path.write_bytes(entry(0).line() + b'{"time": 1}\n\xff\xfe\n' + entry(1).line())
+    assert [e.seed for _, _, e in journal.read(path, said.append)] == [0, 1]
+    assert len(said) == 2
+
+
+def test_a_line_that_is_still_being_written_is_not_read(tmp_path: Path) -> None:
+    path = tmp_path / "journal.jsonl"
+    path.write_bytes(entry(0).line() + entry(1).line()[:-10])
+    ((begin, end, first),) = journal.read(path, pytest.fail)
+    path.write_bytes(entry(0).line() + entry(1).line())
+    assert (begin, first.seed) == (0, 0)
+    assert [e.seed for _, _, e in journal.read(path, pytest.fail, end)] == [1]
+
+
+def test_a_disk_that_is_full(tmp_path: Path) -> None:
+    """Half a line was written when the disk was full: none of it is left, and the journal can be gone on with."""
+    book = Journal(tmp_path, pytest.fail)
+    book.append([entry(0)])
+    before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (book.path.stat().st_size + 50, limits[1]))
+    try:
+        with pytest.raises(OSError, match="too large"):
+            book.append([entry(1)])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, before)
+    book.append([entry(2)])
+    book.close()
+    assert [e.seed for _, _, e in journal.read(book.path, pytest.fail)] == [0, 2]
+
+
+@pytest.mark.parametrize(
+    ("folder", "local"),
+    [("runs/a", "runs/a"), ("/x/runs/a", "/x/runs/a"), ("file:///x/a", "/x/a"), ("s3://bucket/lab/a", "runs/a")],
+)
+def test_it_lies_where_files_can_grow(folder: str, local: str) -> None:
+    assert journal.local_folder(folder) == Path(local)

@@ -1,0 +1,31 @@
+"""What is shown of an MLflow URI, and of errors that name it."""
+
+from __future__ import annotations
+
+import pytest
+
+from common.uris import masked
+from search.tracking.mlflow_access import told
+
+
+@pytest.mark.parametrize(
+    ("uri", "shown"),
+    [
+        ("postgresql://lab:s3cret@db/mlflow", "postgresql://lab:***@db/mlflow"),
+        ("postgresql://lab:s3/cr?t@db/mlflow", "postgresql://lab:***@db/mlflow"),
+        ("http://lab:s3@cret@[::1]:5000", "http://lab:***@[::1]:5000"),
+        ("postgresql://db/mlflow?user=lab&password=s3cret", "postgresql://db/mlflow?user=lab&password=***"),
+        ("postgresql://db/mlflow?sslpassword=s3cret&a=b", "postgresql://db/mlflow?sslpassword=***&a=b"),
+        ("mysql+pymysql://db/mlflow?passwd=s3cret", "mysql+pymysql://db/mlflow?passwd=***"),
+        ("mssql+pyodbc:///?odbc_connect=UID%3Dlab%3BPWD%3Ds3cret", "mssql+pyodbc:///?odbc_connect=***"),
+    ],
+)
+def test_passwords_are_not_told(uri: str, shown: str) -> None:
+    assert masked(uri) == shown
+    assert told(ValueError(f"no route to {uri}\nmore"), uri) == f"no route to {shown}"
+
+
+def test_a_password_is_not_told_in_another_spelling_or_by_half() -> None:
+    uri = "postgresql://db/mlflow?user=lab&password=s3+cr%25t"
+    assert told(ValueError('no "s3 cr%t" and no "s3+cr%25t"'), uri) == 'no "***" and no "***"'
+    assert "s3" not in told(ValueError("x" * 298 + "s3 cr%t"), uri)

@@ -1,0 +1,306 @@
+"""Results on their way into real MLflow stores: SQLite, and a server that is away for a while."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from helpers.entries import HYPERPARAMETERS, result, trial
+from helpers.servers import free_port, until
+from helpers.stub_study import copy_database, logged
+from mlflow import MlflowClient
+
+from search._provenance import versions
+from search.errors import RefusedError, StudyBusyError
+from search.tracking import journal
+from search.tracking._summary import Score, Summary
+from search.tracking.journal import Entry, Journal
+from search.tracking.records import read
+from search.tracking.store import Store
+from trainables.trial import Epoch
+
+
+@pytest.fixture
+def said() -> list[str]:
+    return []
+
+
+@pytest.fixture
+def store(tmp_path: Path, said: list[str]) -> Callable[..., Store]:
+    """Stores of one study in ``tmp_path``, on SQLite unless another URI is given."""
+    copy_database(tmp_path)
+
+    def make(uri: str = f"sqlite:///{tmp_path}/runs/mlflow.db") -> Store:
+        return Store("stub", str(tmp_path / "runs" / "stub"), uri, said.append)
+
+    return make
+
+
+class TestStore:
+    def test_a_trial_in_mlflow(self, tmp_path: Path, store: Callable[..., Store], said: list[str]) -> None:
+        """Names and places of everything, as the reports read them; in step with docs and ``analysis/frame.py``."""
+        one, other = trial(), trial(1)
+        with store() as opened:
+            assert opened.records() == {}
+            opened.record([(one, result(one)), (other, result(other, None, "failed", "ValueError: why"))])
+        assert problems(said) == []
+        runs = logged(tmp_path)
+        (run,) = runs[one.id]
+        tags = run["tags"]
+        assert (run["run"], tags["aot.status"]) == ("FINISHED", "finished")
+        assert (tags["aot.kind"], tags["aot.study"]) == ("trial", "stub")
+        assert (tags["aot.benchmark"], tags["aot.task"], tags["aot.method"]) == ("glue", "glue/rte", "bitfit")
+        assert (tags["aot.backbone"], tags["aot.assignment_id"]) == ("tiny", one.assignment_id)
+        assert set(versions()) == {"python", "torch", "transformers", "ray", "aot-search"}
+        assert {"score": 60.0, "best_epoch": 3.0, "epochs": 3.0, "seconds": 6.0}.items() <= run["metrics"].items()
+        assert run["metrics"]["trainable_parameters"] == 100
+        assert run["metrics"]["dev_accuracy"] == 0.5
+        assert {k: run["params"][k] for k in ("seed", *HYPERPARAMETERS)} == {
+            "seed": "0", "learning_rate": "0.001", "batch_size": "16", "a": "null", "deep": "true", "kind": "x",
+        }  # fmt: skip
+        assert run["params"]["protocol.patience"] == "2"
+        history = MlflowClient(f"sqlite:///{tmp_path}/runs/mlflow.db").get_metric_history(run["id"], "dev_score")
+        assert [(point.step, point.value) for point in history] == [(1, 58.0), (2, 59.0), (3, 60.0)]
+        (failed,) = runs[other.id]
+        assert (failed["run"], failed["tags"]["aot.status"]) == ("FAILED", "failed")
+        assert failed["tags"]["aot.reason"] == "ValueError: why"
+        assert "score" not in failed["metrics"]
+
+    def test_what_is_known(self, tmp_path: Path, store: Callable[..., Store]) -> None:
+        """The journal and MLflow tell the same of each trial, down to the curve."""
+        trials = [trial(seed) for seed in range(4)]
+        ends = ("finished", "diverged", "pruned", "failed")
+        with store() as opened:
+            opened.record([(t, result(t, 50.0, status)) for t, status in zip(trials, ends, strict=True)])
+        uri = f"sqlite:///{tmp_path}/runs/mlflow.db"
+        folder = tmp_path / "runs" / "stub"
+        written = read("stub", str(folder), uri, pytest.fail)
+        assert [written[t.id].status for t in trials] == list(ends)
+        first = written[trials[0].id]
+        assert (first.cell, first.seed, first.score) == (("tiny", "glue/rte", "bitfit"), 0, 50.0)
+        assert first.hyperparameters == dict(HYPERPARAMETERS)
+        assert first.assignment_id == trials[0].assignment_id
+        (folder / "journal.jsonl").rename(tmp_path / "aside")
+        by_mlflow = read("stub", str(folder), uri, pytest.fail, curves=True)
+        assert {i: replace(k, history=()) for i, k in by_mlflow.items()} == {
+            i: replace(k, history=()) for i, k in written.items()
+        }, "MLflow alone knows it"
+        for i, k in by_mlflow.items():
+            assert k.history == tuple(pytest.approx(point, abs=2e-3) for point in written[i].history)
+        assert not read("stub", str(folder), uri, pytest.fail)[trials[0].id].history, "curves on request"
+        assert read("other", str(folder), uri, pytest.fail) == {}
+        (tmp_path / "aside").rename(folder / "journal.jsonl")
+        Path(tmp_path / "runs" / "mlflow.db").unlink()
+        assert read("stub", str(folder), uri, pytest.fail) == written, "the journal alone knows it"
+        assert not (tmp_path / "runs" / "mlflow.db").exists(), "asking creates nothing"
+
+    def test_curves_are_asked_for_where_the_journal_has_none(
+        self, tmp_path: Path, store: Callable[..., Store], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        trials = [trial(seed) for seed in range(3)]
+        with store() as opened:
+            opened.record([(t, result(t)) for t in trials])
+        asked: list[str] = []
+        ask = MlflowClient.get_metric_history
+
+        def counted(client: MlflowClient, run_id: str, name: str) -> Any:
+            asked.append(name)
+            return ask(client, run_id, name)
+
+        monkeypatch.setattr(MlflowClient, "get_metric_history", counted)
+        folder = tmp_path / "runs" / "stub"
+        lines = (folder / "journal.jsonl").read_bytes().splitlines(keepends=True)
+        for left, requests in ((3, 0), (2, 2), (0, 8)):
+            (folder / "journal.jsonl").write_bytes(b"".join(lines[:left]))
+            for uri in ("sqlite+pysqlite", "sqlite"):  # by MLflow, and from the database itself
+                found = read("stub", str(folder), f"{uri}:///{tmp_path}/runs/mlflow.db", pytest.fail, curves=True)
+                assert {i: len(k.history) for i, k in found.items()} == {t.id: 3 for t in trials}
+            assert len(asked) == requests
+
+    def test_the_curve_of_a_trial_that_was_trained_again_is_the_later_one(
+        self, tmp_path: Path, store: Callable[..., Store]
+    ) -> None:
+        one = trial()
+        early = replace(result(one, 50.0, "failed"), history=tuple(Epoch(n, 40.0, 1.0, 1.0) for n in (1, 2, 3, 4)))
+        with store() as opened:
+            opened.record([(one, early)])
+        with store() as opened:
+            opened.record([(one, result(one))])
+        (tmp_path / "runs" / "stub" / "journal.jsonl").unlink()
+        found = read(
+            "stub", str(tmp_path / "runs" / "stub"), f"sqlite:///{tmp_path}/runs/mlflow.db", pytest.fail, curves=True
+        )
+        assert [point[:2] for point in found[one.id].history] == [(1, 58.0), (2, 59.0), (3, 60.0)]
+
+    def test_where_nothing_is_there_nothing_is_made(self, tmp_path: Path) -> None:
+        assert read("s", str(tmp_path / "runs" / "s"), f"sqlite:///{tmp_path}/mlflow.db", pytest.fail) == {}
+        assert list(tmp_path.iterdir()) == []
+
+    def test_a_database_that_cannot_be_read(self, tmp_path: Path, said: list[str]) -> None:
+        (tmp_path / "mlflow.db").write_bytes(b"this is no database" * 100)
+        assert read("s", str(tmp_path), f"sqlite:///{tmp_path}/mlflow.db", said.append) == {}
+        assert "cannot be read" in said[0]
+
+    def test_the_origin_of_a_trial(self, tmp_path: Path, store: Callable[..., Store]) -> None:
+        one = trial()
+        with store() as opened:
+            opened.record([(one, result(one))], lambda _: {"strategy": "tpe", "promotion": "first"})
+        (run,) = logged(tmp_path)[one.id]
+        assert (run["tags"]["aot.strategy"], run["tags"]["aot.promotion"]) == ("tpe", "first")
+        assert b'"search":{' in (tmp_path / "runs" / "stub" / "journal.jsonl").read_bytes()
+        assert b"search" not in Entry.of("stub", one, result(one), {}, "").line(), "plain lines stay as they were"
+
+    def test_one_driver_at_a_time(self, store: Callable[..., Store]) -> None:
+        with store():
+            busy = f"study 'stub' is being run by process {os.getpid()} on {socket.gethostname()} since .*; wait until"
+            with pytest.raises(StudyBusyError, match=busy):
+                store().open()
+        store().open().close()
+
+    def test_a_folder_that_cannot_be_written(self, tmp_path: Path) -> None:
+        (tmp_path / "file").touch()
+        folder = tmp_path / "file" / "stub"
+        words = rf"study 'stub' cannot be kept in {folder} \(Not a directory\); .*`storage` in the study"
+        with pytest.raises(RefusedError, match=words):
+            Store("stub", str(folder), f"sqlite:///{tmp_path}/mlflow.db", pytest.fail).open()
+
+    def test_what_a_killed_run_left_behind(self, tmp_path: Path, store: Callable[..., Store], said: list[str]) -> None:
+        """In the journal but not in MLflow, in MLflow by half, and in MLflow but deleted since."""
+        trials = [trial(seed) for seed in range(3)]
+        folder = tmp_path / "runs" / "stub"
+        book = Journal(folder, pytest.fail)
+        book.append([Entry.of("stub", t, result(t), {}, "") for t in trials])
+        book.close()
+        client = MlflowClient(f"sqlite:///{tmp_path}/runs/mlflow.db")
+        experiment = client.create_experiment("stub")
+        half = client.create_run(experiment, tags={"aot.kind": "trial", "aot.trial_id": trials[0].id}).info.run_id
+        client.log_metric(half, "dev_score", 58.0, step=1)
+        with store() as opened:
+            assert opened.records().keys() == {t.id for t in trials}
+        runs = logged(tmp_path)
+        assert {t.id: 1 for t in trials} == {trial_id: len(found) for trial_id, found in runs.items()}
+        assert runs[trials[0].id][0]["id"] == half
+        assert {found[0]["run"] for found in runs.values()} == {"FINISHED"}
+
+        client.delete_run(runs[trials[1].id][0]["id"])
+        with store() as opened:
+            opened.records()
+        assert set(logged(tmp_path)) == {t.id for t in trials}
+        assert problems(said) == []
+
+    def test_a_summary_that_a_killed_writer_did_not_write(
+        self, tmp_path: Path, store: Callable[..., Store], said: list[str]
+    ) -> None:
+        """All trials are in MLflow, but not what the cell's run says of them: the next run sees to it."""
+        trials = [trial(seed) for seed in range(3)]
+        with store() as opened:
+            opened.record([(t, result(t)) for t in trials])
+        client = MlflowClient(f"sqlite:///{tmp_path}/runs/mlflow.db")
+        experiment = client.get_experiment_by_name("stub").experiment_id
+        (cell,) = client.search_runs([experiment], "tags.`aot.kind` = 'cell'")
+        client.log_metric(cell.info.run_id, "n_trials", 1.0, step=3)
+        marker = tmp_path / "runs" / "stub" / journal.UNSENT_NAME
+        assert not marker.exists(), "a writer that ends well leaves nothing to do"
+        with store() as opened:
+            opened.records()
+        assert client.get_run(cell.info.run_id).data.metrics["n_trials"] == 1, "nobody looks without a reason"
+        marker.touch()
+        with store() as opened:
+            opened.records()
+        assert client.get_run(cell.info.run_id).data.metrics["n_trials"] == 3
+        assert not marker.exists()
+
+    def test_a_writer_that_is_killed_is_started_again(
+        self, tmp_path: Path, store: Callable[..., Store], said: list[str]
+    ) -> None:
+        trials = [trial(seed) for seed in range(30)]
+        with store() as opened:
+            opened.record([(t, result(t)) for t in trials[:-1]])
+            process = opened._writer._process
+            until(lambda: 3 < len(logged(tmp_path, missing_ok=True)) < 29)
+            process.kill()
+            process.wait()
+            opened.record([(trials[-1], result(trials[-1]))])
+        runs = logged(tmp_path)
+        assert {trial_id: len(found) for trial_id, found in runs.items()} == {t.id: 1 for t in trials}
+        assert {(found[0]["run"], found[0]["metrics"]["score"]) for found in runs.values()} == {("FINISHED", 60.0)}
+        assert ["is started again" in line for line in problems(said)] == [True]
+
+    def test_a_server_that_is_away_for_a_while(
+        self, tmp_path: Path, store: Callable[..., Store], said: list[str]
+    ) -> None:
+        uri = f"http://user:geheim@127.0.0.1:{free_port()}"
+        trials = [trial(seed) for seed in range(3)]
+        with store(uri) as opened:
+            assert opened.records() == {}
+            opened.record([(trials[0], result(trials[0]))])
+        assert "cannot be read" in said[0]
+        assert ["cannot be written" in line for line in problems(said)] == [False, True, False], "it is said once"
+        assert "the next aot run of this study sends them" in said[-1]
+        assert not any("geheim" in line for line in said)
+
+        said.clear()
+        with store(uri) as opened:
+            opened.record([(trials[1], result(trials[1]))])
+            until(lambda: any("cannot be written" in line for line in said))
+            with server(uri, tmp_path):
+                until(lambda: any("is back" in line for line in said))
+                opened.record([(trials[2], result(trials[2]))])
+                assert opened.records().keys() == {t.id for t in trials}
+                opened.close()
+        assert [t.id for t in trials if len(logged(tmp_path)[t.id]) == 1] == [t.id for t in trials]
+
+
+def problems(said: list[str]) -> list[str]:
+    """What was said, but for a slow machine's word of patience."""
+    return [line for line in said if "is taking in the last results" not in line]
+
+
+@contextmanager
+def server(uri: str, folder: Path) -> Iterator[None]:
+    """A real MLflow server at the URI, on the SQLite file that the other tests use directly."""
+    port = uri.rsplit(":", 1)[1]
+    command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", port, "--workers", "1"]
+    command += ["--backend-store-uri", f"sqlite:///{folder}/runs/mlflow.db"]
+    with open(folder / "server.log", "wb") as log:
+        process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
+    try:
+        yield
+    finally:
+        os.killpg(process.pid, signal.SIGTERM)
+        process.wait()
+
+
+class TestSummary:
+    def test_medians_and_ties(self) -> None:
+        def scores(assignment: str, values: list[float | None], parameters: float = 1) -> dict[str, Score]:
+            status = "finished"
+            return {f"{assignment}{i}": Score(assignment, status, v, parameters) for i, v in enumerate(values)}
+
+        cell = Summary({**scores("low", [1, 2, 90]), **scores("wide", [10, 50, 90]), **scores("tight", [49, 50, 51])})
+        assert cell.best() == "tight"
+        assert cell.metrics()["best_median"] == 50
+        assert cell.metrics()["best_std"] == 1
+        small = Summary({**scores("large", [50, 50], 9), **scores("small", [50, 50], 3)})
+        assert small.best() == "small"
+
+    def test_only_finished_and_diverged_trials_with_a_score_count(self) -> None:
+        values = {
+            "a": Score("x", "failed", 99.0, None),
+            "b": Score("x", "pruned", 98.0, 1),
+            "c": Score("x", "diverged", 40.0, 1),
+            "d": Score("x", "diverged", None, 1),
+        }
+        numbers = Summary(values).metrics()
+        assert (numbers["best_median"], numbers["best_seeds"], "best_std" in numbers) == (40.0, 1, False)
+        assert (numbers["n_trials"], numbers["n_failed"], numbers["n_pruned"], numbers["n_diverged"]) == (4, 1, 1, 2)
+        assert Summary().best() is None
