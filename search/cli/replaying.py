@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from search.study import Study
 
 
-class Strategy(StrEnum):
+class StrategyName(StrEnum):
     """``search.strategy``."""
 
     grid = "grid"
@@ -28,7 +28,7 @@ class Strategy(StrEnum):
     tpe = "tpe"
 
 
-class Rule(StrEnum):
+class RuleName(StrEnum):
     """``search.early_stopping``."""
 
     asha = "asha"
@@ -45,13 +45,13 @@ def register(app: typer.Typer) -> None:
 
 def replay(
     study_file: StudyFile,
-    strategy: Annotated[Strategy | None, typer.Option(help="How assignments are chosen.")] = None,
+    strategy: Annotated[StrategyName | None, typer.Option(help="How assignments are chosen.")] = None,
     n: Annotated[int | None, typer.Option(min=1, help="Assignments per cell, for random and tpe.")] = None,
     promote: Annotated[
         float | None, typer.Option(help="The part of the assignments that gets all seeds, such as 0.25.")
     ] = None,
     early_stopping: Annotated[
-        Rule | None, typer.Option(help="Cut trials short that fall behind in their cell.")
+        RuleName | None, typer.Option(help="Cut trials short that fall behind in their cell.")
     ] = None,
     grace_epochs: Annotated[
         int | None, typer.Option(min=1, help="None is cut short before this epoch; default: 1.", show_default=False)
@@ -97,16 +97,16 @@ def replay(
         console.print(_choices(study, found["grid"][0], list(found.values())[-1][0]))
 
 
-def _check(strategy: Strategy | None, everything: bool, options: Mapping[str, Any]) -> None:
+def _check(strategy: StrategyName | None, everything: bool, options: Mapping[str, Any]) -> None:
     """Options that say nothing beside the others are a mistake, as in a study."""
     given = [_option(name) for name, value in options.items() if value is not None]
     if everything == (strategy is not None):
         fail("give --strategy grid, random or tpe, or --all")
     if everything and given:
         fail(f"--all compares the usual strategies; leave out {', '.join(given)}, or give --strategy")
-    if strategy in (Strategy.random, Strategy.tpe) and options["n"] is None:
+    if strategy in (StrategyName.random, StrategyName.tpe) and options["n"] is None:
         fail(f"--strategy {strategy} needs --n, the assignments to try per cell")
-    if strategy is Strategy.grid and options["n"] is not None:
+    if strategy is StrategyName.grid and options["n"] is not None:
         fail("--n means nothing with --strategy grid, which takes all; leave it out, or use random or tpe")
     details = [name for name in given if name in ("--grace-epochs", "--reduction-factor")]
     if details and options["early_stopping"] is None:

@@ -17,7 +17,7 @@ ENDINGS = (".csv", ".tsv", ".jsonl", ".ndjson", ".json", ".parquet")
 
 
 @dataclass(frozen=True)
-class Table:
+class RawSplit:
     """The columns of one split that were asked for.
 
     ``place`` says where it was read; ``names`` holds the label names of columns of class ids.
@@ -35,7 +35,7 @@ class Table:
         return f"{self.place}, row {row} (data rows counted from 1), column {column!r}: {problem}; {step}"
 
 
-def read(source: Hub | Files | Generated, split: Split, columns: Sequence[str]) -> Table:
+def read(source: Hub | Files | Generated, split: Split, columns: Sequence[str]) -> RawSplit:
     """Some columns of one split.
 
     Raises:
@@ -52,10 +52,10 @@ def read(source: Hub | Files | Generated, split: Split, columns: Sequence[str]) 
     if len(tables) == 1:
         return tables[0]
     place = f"{tables[0].place} and {len(tables) - 1} more"
-    return Table(place, {c: [v for t in tables for v in t.columns[c]] for c in columns}, tables[0].names)
+    return RawSplit(place, {c: [v for t in tables for v in t.columns[c]] for c in columns}, tables[0].names)
 
 
-def _read_file(path: Path, columns: tuple[str, ...]) -> Table:
+def _read_file(path: Path, columns: tuple[str, ...]) -> RawSplit:
     ending = path.suffix.lower()
     if ending not in ENDINGS:
         raise DataError(f"a data file must end in one of {', '.join(ENDINGS)}, but got {path}; rename or convert it")
@@ -108,7 +108,7 @@ def _read_json_lines(path: Path) -> Iterable[dict[str, Any]]:
             yield row
 
 
-def _pick(place: str, rows: Iterable[dict[str, Any]], columns: tuple[str, ...]) -> Table:
+def _pick(place: str, rows: Iterable[dict[str, Any]], columns: tuple[str, ...]) -> RawSplit:
     picked: dict[str, list[Any]] = {c: [] for c in columns}
     known: dict[str, None] = {}
     for row in rows:
@@ -116,7 +116,7 @@ def _pick(place: str, rows: Iterable[dict[str, Any]], columns: tuple[str, ...]) 
         for column, values in picked.items():
             values.append(row.get(column))
     _check_columns(place, columns, tuple(known), empty=not known)
-    return Table(place, picked)
+    return RawSplit(place, picked)
 
 
 def _check_columns(place: str, columns: tuple[str, ...], known: Sequence[str], *, empty: bool) -> None:
@@ -129,7 +129,7 @@ def _check_columns(place: str, columns: tuple[str, ...], known: Sequence[str], *
         )
 
 
-def _read_parquet(path: Path, columns: tuple[str, ...]) -> Table:
+def _read_parquet(path: Path, columns: tuple[str, ...]) -> RawSplit:
     import pyarrow
     from datasets import Features
     from pyarrow import parquet
@@ -146,7 +146,7 @@ def _read_parquet(path: Path, columns: tuple[str, ...]) -> Table:
     return _from_arrow(str(path), table, Features.from_arrow_schema(schema), columns)
 
 
-def _read_hub(source: Hub, split: Split, columns: tuple[str, ...]) -> Table:
+def _read_hub(source: Hub, split: Split, columns: tuple[str, ...]) -> RawSplit:
     from datasets import load_dataset
 
     wanted = getattr(source, split)
@@ -163,10 +163,10 @@ def _read_hub(source: Hub, split: Split, columns: tuple[str, ...]) -> Table:
     return _from_arrow(place, table, data.features, columns)
 
 
-def _from_arrow(place: str, table: Any, features: Any, columns: tuple[str, ...]) -> Table:
+def _from_arrow(place: str, table: Any, features: Any, columns: tuple[str, ...]) -> RawSplit:
     from datasets import ClassLabel
 
     if table.num_rows == 0:
         raise DataError(f"{place} has no rows; give it at least one")
     names = {c: tuple(features[c].names) for c in columns if isinstance(features[c], ClassLabel)}
-    return Table(place, {c: table.column(c).to_pylist() for c in columns}, names)
+    return RawSplit(place, {c: table.column(c).to_pylist() for c in columns}, names)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from trainables.metrics import METRICS
-from trainables.tasks._read import Table, read
+from trainables.tasks._read import RawSplit, read
 from trainables.tasks._source import DataError, Split
 from trainables.tasks._task import CHOICE, PLACEHOLDER, Task
 
@@ -61,7 +61,7 @@ def _is_missing(value: Any) -> bool:
     return value is None or (isinstance(value, float) and math.isnan(value))
 
 
-def _check_texts(table: Table, column: str, *, blanks: bool) -> None:
+def _check_texts(table: RawSplit, column: str, *, blanks: bool) -> None:
     for number, value in enumerate(table.columns[column], start=1):
         if _is_missing(value):
             raise DataError(table.at(number, column, "the text is missing", "fill the cell or remove the row"))
@@ -72,7 +72,7 @@ def _check_texts(table: Table, column: str, *, blanks: bool) -> None:
             raise DataError(table.at(number, column, "the text is empty", "fill the cell or remove the row"))
 
 
-def _labels(task: Task, table: Table) -> np.ndarray:
+def _labels(task: Task, table: RawSplit) -> np.ndarray:
     values = table.columns[task.label]
     if task.labels is None:
         return np.array([_number(table, task, n, v) for n, v in enumerate(values, start=1)], dtype=np.float32)
@@ -88,7 +88,7 @@ def _labels(task: Task, table: Table) -> np.ndarray:
     return found
 
 
-def _number(table: Table, task: Task, row: int, value: Any) -> float:
+def _number(table: RawSplit, task: Task, row: int, value: Any) -> float:
     try:
         number = float(value)
     except (TypeError, ValueError):
@@ -104,7 +104,7 @@ def label_text(value: Any) -> str:
     return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
 
 
-def _label_ids(task: Task, table: Table) -> dict[str, int]:
+def _label_ids(task: Task, table: RawSplit) -> dict[str, int]:
     """From the text of a label cell to the label's id in the task."""
     labels = task.labels or ()
     by_name = {name: i for i, name in enumerate(labels)}
@@ -140,7 +140,7 @@ def infer_labels(task: Task) -> tuple[str, ...]:
     return labels
 
 
-def _distinct_labels(task: Task, table: Table) -> tuple[str, ...]:
+def _distinct_labels(task: Task, table: RawSplit) -> tuple[str, ...]:
     distinct: set[str] = set()
     for number, value in enumerate(table.columns[task.label], start=1):
         if _is_missing(value) or value == "":
