@@ -3,21 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 import torch
 from pydantic import BaseModel, Field
 from torch import Tensor
 from torch.nn import functional
 
-from trainables.backbones._seams import Seams, Spec
-from trainables.batch import Batch
-from trainables.methods import Fused
-from trainables.methods._config import SETTINGS
-from trainables.methods._members import affine, by_layer, grouped
-
-if TYPE_CHECKING:
-    from trainables.backbones import Backbone
+from trainables.methods import SETTINGS, Backbone, Batch, Fused, Seams, Spec, affine, by_layer, grouped
 
 SITES = ("attention", "feed_forward")
 DOWN_STD = 1e-2  # Houlsby et al. find the start insensitive to it up to 1e-2 and unstable above

@@ -4,22 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 import torch
 from pydantic import BaseModel, Field
 from torch import Tensor
 from torch.nn import functional
 
-from trainables.backbones._seams import Seams, Spec
-from trainables.batch import Batch
-from trainables.methods import Fused
-from trainables.methods._config import SETTINGS
-from trainables.methods._members import affine, by_layer
-from trainables.methods._rows import add_rows, all_rows
-
-if TYPE_CHECKING:
-    from trainables.backbones import Backbone
+from trainables.methods import SETTINGS, Backbone, Batch, Fused, Seams, Spec, add_rows, affine, all_rows, by_layer
 
 
 class FullyConnectedAoT:

@@ -3,20 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 import torch
 from pydantic import BaseModel, Field
 from torch import Tensor
 
-from trainables.backbones._seams import Seams, Spec
-from trainables.batch import Batch
-from trainables.methods import Fused
-from trainables.methods._config import SETTINGS
-from trainables.methods._members import by_layer
-
-if TYPE_CHECKING:
-    from trainables.backbones import Backbone
+from trainables.methods import SETTINGS, Backbone, Batch, Fused, Seams, Spec, by_layer
 
 STD = 0.02  # what encoders are themselves initialised with
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import inspect
 from pathlib import Path
 
 import pytest
@@ -46,6 +48,13 @@ def test_the_folder_is_the_registry() -> None:
     assert len({methods.get(name).label for name in NAMES}) == len(NAMES)
     with pytest.raises(ValueError, match=r"unknown method 'prompt'; known: adapters, .*p_tuning_v2"):
         methods.get("prompt")
+
+
+@every_method
+def test_what_a_method_needs_of_ours_comes_from_one_place(name: str) -> None:
+    source = Path(inspect.getsourcefile(methods.get(name))).read_text(encoding="utf-8")
+    modules = {node.module or "" for node in ast.walk(ast.parse(source)) if isinstance(node, ast.ImportFrom)}
+    assert {module for module in modules if module.startswith("trainables")} <= {"trainables.methods"}
 
 
 @every_method

@@ -1,0 +1,54 @@
+"""What a method offers, and a trained member as plain data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Protocol
+
+import torch
+from pydantic import BaseModel
+from torch import Tensor
+
+from trainables.backbones import Backbone, Seams, Spec
+from trainables.batch import Batch
+
+
+@dataclass(frozen=True)
+class Fused:
+    """A trained member as plain data, with nothing of its method's factorisation left.
+
+    ``rows``: ``(v, l, d)`` rows of P, added to the hidden states before each layer by token id (AoT).
+    ``weights``: values that take the place of the backbone's parameters (fine-tuning, LoRA, BitFit), by their names;
+        also ``….bias`` of a linear that was pretrained without one.
+    """
+
+    rows: Tensor | None = None
+    weights: Mapping[str, Tensor] = field(default_factory=dict)
+
+
+class Method(Protocol):
+    """What every method offers. Tensors of one member have no member axis; stacked ones are ``(k, …)``."""
+
+    Config: ClassVar[type[BaseModel]]  # hyperparameters with ranges and defaults; frozen, unknown keys refused
+    label: ClassVar[str]  # the name printed in tables
+    fusable: ClassVar[bool]
+    max_members: ClassVar[int | None]  # 1 for fine-tuning, None for no limit
+
+    def __init__(self, config: Any, spec: Spec) -> None: ...
+
+    def count(self) -> int:
+        """Trainable parameters of one member without its head, in closed form."""
+        ...
+
+    def initial(self, backbone: Backbone, generator: torch.Generator) -> dict[str, Tensor]:
+        """Fresh tensors of one member, by name, drawn from ``generator`` on the CPU."""
+        ...
+
+    def seams(self, params: Mapping[str, Tensor], backbone: Backbone, batch: Batch, training: bool) -> Seams:
+        """How stacked ``params`` ``(k, …)`` change the forward pass of ``batch``; dropout only when ``training``."""
+        ...
+
+    def fuse(self, params: Mapping[str, Tensor], backbone: Backbone) -> Fused:
+        """The fused form of one member's ``params``; TypeError where ``fusable`` is false."""
+        ...
