@@ -146,3 +146,15 @@ def test_the_examples_of_the_documentation_are_valid(tmp_path: Path) -> None:
         ("classification", "accuracy_f1"), ("regression", "pearson_spearman"), ("multiple_choice", "accuracy"),
     ]  # fmt: skip
     assert load(write(tmp_path, frame + "tasks: [glue/rte]\n" + search), bind=False).search.n == 40
+
+
+def test_readmes_task_of_ones_own_is_valid(tmp_path: Path) -> None:
+    readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    (tasks,) = [block.split("```")[0] for block in readme.split("```yaml\n")[1:] if "mine/reviews" in block]
+    (tmp_path / "data").mkdir()
+    for split in ("train", "dev"):
+        rows = "title,body,stars\nfine,all of it,5\nbad,none of it,1\n"
+        (tmp_path / "data" / f"{split}.csv").write_text(rows, encoding="utf-8")
+    text = changed(tasks=None, overrides=None) + tasks
+    (task,) = load(write(tmp_path, text)).tasks
+    assert (task.name, task.labels, len(task.text), task.metric) == ("mine/reviews", ("1", "5"), 2, "accuracy")

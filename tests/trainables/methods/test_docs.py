@@ -1,4 +1,4 @@
-"""The page of the methods says what the code does, and its example works."""
+"""The page of the methods says what the code does."""
 
 from __future__ import annotations
 
@@ -6,9 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
-import torch
-from helpers.families import tiny_batch
-from helpers.members import hidden, moved_member, plain, shared_backbone, stacked
+from helpers.members import shared_backbone
 
 from trainables import methods
 
@@ -49,19 +47,3 @@ def test_the_formulas_of_the_counts() -> None:
         (formula,) = re.findall(rf"\| `{name}` \| [^|`]*`([^|]*)` \|", PAGE)
         product = re.sub(r"(?<=[\w)]) (?=[\w(])", " * ", formula.replace("²", "**2"))
         assert kind(kind.Config(**small), spec).count() == eval(product, {}, values)  # a formula of our own page
-
-
-def test_the_ninth_method(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (example,) = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
-    (tmp_path / "layer_bias.py").write_text(example, encoding="utf-8")
-    monkeypatch.setattr(methods, "__path__", [*methods.__path__, str(tmp_path)])
-    assert "layer_bias" in methods.names()
-
-    backbone = shared_backbone("bert")
-    kind = methods.get("layer_bias")
-    method = kind(kind.Config(), backbone.spec)
-    params = stacked([moved_member(method, backbone, seed) for seed in range(2)])
-    batch = tiny_batch(backbone, members=2)
-    states = hidden(backbone, method, params, batch)
-    assert method.count() == sum(value[0].numel() for value in params.values())
-    assert not torch.allclose(states, plain(backbone, batch), atol=1e-2)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,8 @@ import pytest
 from trainables.metrics import METRICS
 from trainables.tasks import Hub, get, names
 
-PAGE = (Path(__file__).parents[3] / "docs" / "tasks.md").read_text(encoding="utf-8")
+ROOT = Path(__file__).parents[3]
+PAGE = (ROOT / "docs" / "tasks.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("name", names())
@@ -30,8 +32,10 @@ def test_every_metric_is_explained(metric: str) -> None:
     assert f"`{metric}`" in PAGE.split("## Metrics")[1].split("## Where")[0]
 
 
-def test_the_ten_lines_work() -> None:
-    code = PAGE.split("## A built-in task in ten lines")[1].split("```python\n")[1].split("```")[0]
+@pytest.mark.parametrize("page", ["docs/tasks.md", "README.md"])
+def test_the_ten_lines_work(page: str) -> None:
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / page).read_text(encoding="utf-8"), re.DOTALL)
+    (code,) = [block for block in blocks if "TASKS = (" in block]
     found: dict = {}
     exec(code, found)
     (task,) = found["TASKS"]

@@ -1,0 +1,38 @@
+"""Methods that are not in the folder, added to it as anybody adds one: a file each."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from trainables import methods
+
+README = Path(__file__).parents[2] / "README.md"
+
+#: The names under which ``added`` makes them known.
+ADDED = ("layer_bias",)
+
+
+def python_of_readme(definition: str) -> str:
+    """The one example of README that has this definition in it."""
+    blocks = re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
+    (found,) = [block for block in blocks if definition in block]
+    return found
+
+
+@contextmanager
+def added(folder: Path) -> Iterator[None]:
+    """README's example of a method among the others, as a file of ``folder``; taken out again afterwards."""
+    (folder / "layer_bias.py").write_text(python_of_readme("class LayerBias:"), encoding="utf-8")
+    before = methods.__path__
+    methods.__path__ = [*before, str(folder)]
+    try:
+        yield
+    finally:
+        methods.__path__ = before
+        methods.get.cache_clear()
+        for name in ADDED:
+            sys.modules.pop(f"{methods.__name__}.{name}", None)
