@@ -1,4 +1,4 @@
-"""Adam for the members of a pack: one stacked tensor per parameter, one learning rate per member."""
+"""Adam for the members of a pack: one stacked tensor per name, one learning rate per member."""
 
 from __future__ import annotations
 
@@ -7,22 +7,27 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
+from trainables.methods import trainable
+
 _ADAM_STATE = ("step", "exp_avg", "exp_avg_sq")
 
 
 class Members:
-    """The trainable tensors of ``k`` members and their optimiser.
+    """The tensors of ``k`` members and their optimiser.
 
-    ``stacked[name]`` is ``(k, …)`` and takes the gradient. The library's Adam (Kingma and Ba, 2015) sees ``k``
-    parameter groups of views into it, so that each member has its own constant rate and its own moments, and a
-    member can leave without touching the others.
+    ``stacked[name]`` is ``(k, …)`` and takes the gradient, unless the method has frozen it. The library's Adam (Kingma
+    and Ba, 2015) sees ``k`` parameter groups of views into it, so that each member has its own constant rate and its
+    own moments, and a member can leave without touching the others.
     """
 
     def __init__(self, tensors: Sequence[Mapping[str, Tensor]], rates: Sequence[float], device: torch.device) -> None:
         names = list(tensors[0])
-        self.stacked = {n: torch.stack([t[n] for t in tensors]).to(device).requires_grad_() for n in names}
+        self.stacked = {n: torch.stack([t[n] for t in tensors]).to(device) for n in names}
+        for tensor in trainable(self.stacked).values():
+            tensor.requires_grad_()
         self._views = [{n: self.stacked[n].detach()[i] for n in names} for i in range(len(tensors))]
-        groups = [{"params": list(v.values()), "lr": rate} for v, rate in zip(self._views, rates, strict=True)]
+        trained = [list(trainable(views).values()) for views in self._views]
+        groups = [{"params": views, "lr": rate} for views, rate in zip(trained, rates, strict=True)]
         self._adam = torch.optim.Adam(groups)
 
     def __len__(self) -> int:
@@ -42,7 +47,7 @@ class Members:
     def keep(self, members: Sequence[int]) -> None:
         """Let all but these members (by position) leave."""
         for name, tensor in self.stacked.items():
-            self.stacked[name] = tensor.detach()[list(members)].clone().requires_grad_()
+            self.stacked[name] = tensor.detach()[list(members)].clone().requires_grad_(tensor.requires_grad)
         gone = [views for i, views in enumerate(self._views) if i not in members]
         for views in gone:
             for view in views.values():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,7 +14,7 @@ from trainables import methods
 README = Path(__file__).parents[2] / "README.md"
 
 #: The names under which ``added`` makes them known.
-ADDED = ("layer_bias",)
+ADDED = ("layer_bias", "vera")
 
 
 def python_of_readme(definition: str) -> str:
@@ -25,8 +26,9 @@ def python_of_readme(definition: str) -> str:
 
 @contextmanager
 def added(folder: Path) -> Iterator[None]:
-    """README's example of a method among the others, as a file of ``folder``; taken out again afterwards."""
+    """README's example and VeRA among the others, as files of ``folder``; taken out again afterwards."""
     (folder / "layer_bias.py").write_text(python_of_readme("class LayerBias:"), encoding="utf-8")
+    shutil.copy(Path(__file__).with_name("vera.py"), folder)
     before = methods.__path__
     methods.__path__ = [*before, str(folder)]
     try:

@@ -14,7 +14,7 @@ from torch import Tensor
 from trainables import methods
 from trainables.backbones import Backbone, Seams
 from trainables.batch import Batch
-from trainables.methods import Method
+from trainables.methods import FROZEN, Method, trainable
 
 #: Small values for whichever of these hyperparameters a method has.
 SMALL = {"rank": 3, "prompt_length": 4}
@@ -34,15 +34,16 @@ def small_method(name: str, backbone: Backbone, **values: Any) -> Method:
 
 
 def moved_member(method: Method, backbone: Backbone, seed: int = 0, scale: float = 0.1) -> dict[str, Tensor]:
-    """A fresh member, each of its tensors moved at random, so that none is zero."""
+    """A fresh member, each of its trained tensors moved at random, so that none is zero."""
     generator = torch.Generator().manual_seed(seed)
     fresh = method.initial(backbone, generator)
-    return {name: value + scale * torch.randn(value.shape, generator=generator) for name, value in fresh.items()}
+    moved = {n: v + scale * torch.randn(v.shape, generator=generator) for n, v in trainable(fresh).items()}
+    return {**fresh, **moved}
 
 
 def stacked(members: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
     """Members side by side, ``(k, …)``, ready to be trained."""
-    return {name: torch.stack([m[name] for m in members]).requires_grad_() for name in members[0]}
+    return {n: torch.stack([m[n] for m in members]).requires_grad_(not n.startswith(FROZEN)) for n in members[0]}
 
 
 def alone(batch: Batch, member: int) -> Batch:
@@ -85,5 +86,6 @@ def loss_of(states: Tensor) -> Tensor:
 
 
 def gradients(states: Tensor, params: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The gradient of ``loss_of(states)`` for each parameter."""
-    return dict(zip(params, torch.autograd.grad(loss_of(states), list(params.values())), strict=True))
+    """The gradient of ``loss_of(states)`` for each trained parameter."""
+    trained = trainable(params)
+    return dict(zip(trained, torch.autograd.grad(loss_of(states), list(trained.values())), strict=True))

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from helpers.added import ADDED
 from helpers.families import save_tiny
 
 from trainables import backbones, methods, training
@@ -88,7 +89,9 @@ def curves(results: dict[str, Result]) -> dict[str, list[tuple[float, float]]]:
     return {i: [(e.score, e.train_loss) for e in r.history] for i, r in results.items()}
 
 
-PACKED = [name for name in methods.names() if methods.get(name).max_members is None]
+pytestmark = pytest.mark.usefixtures("added_methods")
+NAMES = [*methods.names(), *ADDED]
+PACKED = [*(name for name in methods.names() if methods.get(name).max_members is None), *ADDED]
 
 
 @pytest.mark.parametrize("method", PACKED)
@@ -115,7 +118,7 @@ def test_a_pack_of_three_equals_three_solo_runs(method: str, backbone, task, tmp
     assert len(lengths) > 1, "all members stopped together: the test shows nothing of a member that leaves early"
 
 
-@pytest.mark.parametrize("method", methods.names())
+@pytest.mark.parametrize("method", NAMES)
 def test_a_killed_run_continues_bit_for_bit(method: str, backbone, task, tmp_path: Path) -> None:
     """With dropout on, killed after two epochs, in a pack of two where the method allows one."""
     count = methods.get(method).max_members or 2

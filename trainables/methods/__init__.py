@@ -13,11 +13,12 @@ from functools import cache
 from trainables.backbones import Backbone, Seams, Site, Spec
 from trainables.batch import Batch
 from trainables.methods._config import SETTINGS
-from trainables.methods._members import affine, by_layer, grouped
+from trainables.methods._members import FROZEN, affine, by_layer, grouped, trainable
 from trainables.methods._method import Fused, Method
 from trainables.methods._rows import add_rows, all_rows, take
 
 __all__ = [
+    "FROZEN",
     "SETTINGS",
     "Backbone",
     "Batch",
@@ -34,6 +35,7 @@ __all__ = [
     "grouped",
     "names",
     "take",
+    "trainable",
 ]
 
 

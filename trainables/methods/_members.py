@@ -7,6 +7,14 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
+#: How the names of tensors begin that a member draws once and never trains.
+FROZEN = "frozen."
+
+
+def trainable(params: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Those of a member's tensors that are trained: all but the frozen ones."""
+    return {name: value for name, value in params.items() if not name.startswith(FROZEN)}
+
 
 def by_layer(params: Mapping[str, Tensor]) -> list[dict[str, Tensor]]:
     """Stacked per-layer parameters ``(k, l, …)`` as one dictionary of ``(k, …)`` for each layer.

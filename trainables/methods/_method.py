@@ -28,7 +28,11 @@ class Fused:
 
 
 class Method(Protocol):
-    """What every method offers. Tensors of one member have no member axis; stacked ones are ``(k, …)``."""
+    """What every method offers. Tensors of one member have no member axis; stacked ones are ``(k, …)``.
+
+    A tensor whose name begins with ``FROZEN`` is drawn once and never trained, such as VeRA's random projections: it
+    takes no gradient, has no optimiser state, and is kept with the others in checkpoints and among the best weights.
+    """
 
     Config: ClassVar[type[BaseModel]]  # hyperparameters with ranges and defaults; frozen, unknown keys refused
     label: ClassVar[str]  # the name printed in tables
@@ -38,11 +42,11 @@ class Method(Protocol):
     def __init__(self, config: Any, spec: Spec) -> None: ...
 
     def count(self) -> int:
-        """Trainable parameters of one member without its head, in closed form."""
+        """Trainable parameters of one member without its head and without what is frozen, in closed form."""
         ...
 
     def initial(self, backbone: Backbone, generator: torch.Generator) -> dict[str, Tensor]:
-        """Fresh tensors of one member, by name, drawn from ``generator`` on the CPU."""
+        """Fresh tensors of one member, trained and frozen, by name, drawn from ``generator`` on the CPU."""
         ...
 
     def seams(self, params: Mapping[str, Tensor], backbone: Backbone, batch: Batch, training: bool) -> Seams:

@@ -1,6 +1,7 @@
 """What every method promises, for every method and every family found in the folders.
 
-README's example of a method keeps the same promises: it is added to the folder for these tests.
+README's example of a method keeps the same promises, and so does one with frozen tensors (``helpers/vera.py``): both
+are added to the folder for these tests.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ from torch import Tensor
 from trainables import methods
 from trainables.backbones import Backbone, Seams
 from trainables.batch import Batch
-from trainables.methods import Fused, Method
+from trainables.methods import FROZEN, Fused, Method, trainable
 
 pytestmark = pytest.mark.usefixtures("added_methods")
 
@@ -50,7 +51,7 @@ def members_of(method: Method) -> int:
 
 def test_the_folder_is_the_registry() -> None:
     reparametrised = {"adapters", "aot_fc", "aot_kronecker", "bitfit", "lora", "p_tuning_v1", "p_tuning_v2"}
-    assert set(methods.names()) >= {*reparametrised, "fine_tuning", "layer_bias"}
+    assert set(methods.names()) >= {*reparametrised, "fine_tuning", *ADDED}
     assert len({methods.get(name).label for name in NAMES}) == len(NAMES)
     with pytest.raises(ValueError, match=r"unknown method 'prompt'; known: adapters, .*p_tuning_v2"):
         methods.get("prompt")
@@ -86,7 +87,7 @@ def test_count_equals_the_tensors(name: str, family: str) -> None:
     backbone = shared_backbone(family)
     method = small_method(name, backbone)
     tensors = method.initial(backbone, generator())
-    assert method.count() == sum(tensor.numel() for tensor in tensors.values())
+    assert method.count() == sum(tensor.numel() for tensor in trainable(tensors).values())
     assert {tensor.dtype for tensor in tensors.values()} == {torch.float32}
     assert not any(tensor.requires_grad for tensor in tensors.values())
 
@@ -131,10 +132,25 @@ def test_gradients_reach_what_is_trained_and_nothing_else(name: str, family: str
 
     assert all(value.grad is None and not value.requires_grad for value in backbone.parameters())
     assert all(torch.equal(value, before[key]) for key, value in backbone.named_parameters())
-    for key, value in params.items():
+    assert all(value.grad is None for key, value in params.items() if key.startswith(FROZEN))
+    for key, value in trainable(params).items():
         assert value.grad is not None
         for member, gradient in enumerate(value.grad):
             assert gradient.abs().max() > 1e-4 or has_no_effect(backbone, method, params, key, batch), (key, member)
+
+
+@every_method
+@every_family
+def test_what_is_frozen_has_an_effect(name: str, family: str) -> None:
+    """A frozen tensor that changes nothing would be kept for nothing."""
+    backbone = shared_backbone(family)
+    method, batch = small_method(name, backbone), tiny_batch(backbone)
+    member = moved_member(method, backbone)
+    with torch.no_grad():
+        states = hidden(backbone, method, stacked([member]), batch)
+        for key in member.keys() - trainable(member).keys():
+            other = hidden(backbone, method, stacked([{**member, key: 2 * member[key]}]), batch)
+            assert not torch.allclose(other, states, atol=1e-3), key
 
 
 KEY_BIASES = ("key", "position_key", "key.bias", "key_proj.bias", "pos_key_proj.bias", "k.bias")
@@ -229,7 +245,7 @@ def test_bfloat16(name: str, family: str) -> None:
         states = hidden(backbone, method, params, batch, training=True)
         loss_of(states.float()).backward()
     assert (states.float() - exact).abs().mean() < 0.2 * exact.abs().mean()
-    assert all(value.grad is not None and value.grad.isfinite().all() for value in params.values())
+    assert all(value.grad is not None and value.grad.isfinite().all() for value in trainable(params).values())
 
 
 @every_method
