@@ -36,6 +36,7 @@ class Method(Protocol):
 
     Config: ClassVar[type[BaseModel]]  # hyperparameters with ranges and defaults; frozen, unknown keys refused
     label: ClassVar[str]  # the name printed in tables
+    sizes: ClassVar[tuple[str, ...]]  # the hyperparameters that ``count`` depends on: a rank, a prompt's length
     fusable: ClassVar[bool]
     max_members: ClassVar[int | None]  # 1 for fine-tuning, None for no limit
 

@@ -31,6 +31,7 @@ class Adapters:
         rank: int = Field(64, ge=1, description="r, the width of the bottleneck")
 
     label: ClassVar[str] = "Adapters"
+    sizes: ClassVar[tuple[str, ...]] = ("rank",)
     fusable: ClassVar[bool] = False
     max_members: ClassVar[int | None] = None
 

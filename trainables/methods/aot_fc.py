@@ -30,6 +30,7 @@ class FullyConnectedAoT:
         dropout: float = Field(0.1, ge=0, lt=1, description="probability of dropout on E")
 
     label: ClassVar[str] = "FC AoT P-Tuning"
+    sizes: ClassVar[tuple[str, ...]] = ("rank",)
     fusable: ClassVar[bool] = True
     max_members: ClassVar[int | None] = None
 

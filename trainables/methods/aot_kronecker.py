@@ -32,6 +32,7 @@ class KroneckerAoT:
         dropout: float = Field(0.1, ge=0, lt=1, description="probability of dropout on the looked-up rows of P")
 
     label: ClassVar[str] = "Kron. AoT P-Tuning"
+    sizes: ClassVar[tuple[str, ...]] = ("rank", "a", "b")
     fusable: ClassVar[bool] = True
     max_members: ClassVar[int | None] = None
 

@@ -26,6 +26,7 @@ class BitFit:
         model_config = SETTINGS
 
     label: ClassVar[str] = "BitFit"
+    sizes: ClassVar[tuple[str, ...]] = ()
     fusable: ClassVar[bool] = True
     max_members: ClassVar[int | None] = None
 

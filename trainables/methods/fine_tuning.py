@@ -21,6 +21,7 @@ class FineTuning:
         model_config = SETTINGS
 
     label: ClassVar[str] = "Fine-Tuning"
+    sizes: ClassVar[tuple[str, ...]] = ()
     fusable: ClassVar[bool] = True
     max_members: ClassVar[int | None] = 1
 

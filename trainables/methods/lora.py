@@ -31,6 +31,7 @@ class LoRA:
         alpha: float = Field(16.0, gt=0, allow_inf_nan=False, description="α; the change is scaled by α/r")
 
     label: ClassVar[str] = "LoRA"
+    sizes: ClassVar[tuple[str, ...]] = ("rank",)
     fusable: ClassVar[bool] = True
     max_members: ClassVar[int | None] = None
 

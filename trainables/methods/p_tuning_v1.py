@@ -27,6 +27,7 @@ class PTuningV1:
         prompt_length: int = Field(20, ge=1, description="p, the number of trained embeddings before the text")
 
     label: ClassVar[str] = "P-Tuning v1"
+    sizes: ClassVar[tuple[str, ...]] = ("prompt_length",)
     fusable: ClassVar[bool] = False
     max_members: ClassVar[int | None] = None
 

@@ -29,6 +29,7 @@ class PTuningV2:
         prompt_length: int = Field(20, ge=1, description="p, the number of trained keys and values in each layer")
 
     label: ClassVar[str] = "P-Tuning v2"
+    sizes: ClassVar[tuple[str, ...]] = ("prompt_length",)
     fusable: ClassVar[bool] = False
     max_members: ClassVar[int | None] = None
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import inspect
 from pathlib import Path
+from typing import get_args
 
 import pytest
 import torch
@@ -25,7 +26,7 @@ from helpers.members import (
     small_method,
     stacked,
 )
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -90,6 +91,27 @@ def test_count_equals_the_tensors(name: str, family: str) -> None:
     assert method.count() == sum(tensor.numel() for tensor in trainable(tensors).values())
     assert {tensor.dtype for tensor in tensors.values()} == {torch.float32}
     assert not any(tensor.requires_grad for tensor in tensors.values())
+
+
+@every_method
+def test_sizes_are_the_hyperparameters_that_change_the_count(name: str) -> None:
+    spec = shared_backbone("bert").spec
+    kind = methods.get(name)
+    assert set(kind.sizes) <= set(kind.Config.model_fields)
+    for field, info in kind.Config.model_fields.items():
+        values = (2, 7, 50, 0.25, 0.5, True, False, "", None, *get_args(info.annotation))
+        configs = [config for value in values if (config := accepted(kind.Config, field, value))]
+        assert len(set(configs)) > 1, f"values of {field} to compare are missing here"
+        counts = {kind(config, spec).count() for config in configs}
+        assert (len(counts) > 1) == (field in kind.sizes), (field, counts)
+
+
+def accepted(config: type[BaseModel], field: str, value: object) -> BaseModel | None:
+    """The config with this one value set, or None where the field takes no such value."""
+    try:
+        return config(**{field: value})
+    except ValidationError:
+        return None
 
 
 @every_method
