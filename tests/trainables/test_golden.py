@@ -10,7 +10,7 @@ import json
 from pathlib import Path
 
 import pytest
-from helpers import golden
+from helpers import golden, paper
 from helpers.families import save_tiny
 
 from trainables import backbones
@@ -30,8 +30,7 @@ def sources(tmp_path_factory: pytest.TempPathFactory) -> dict[str, backbones.Bac
 
 def test_the_methods_of_the_paper_have_golden_losses() -> None:
     assert KEPT["result_version"] == RESULT_VERSION
-    paper = {"adapters", "aot_fc", "aot_kronecker", "bitfit", "fine_tuning", "lora", "p_tuning_v1", "p_tuning_v2"}
-    assert set(KEPT["losses"]) >= paper
+    assert set(KEPT["losses"]) >= paper.METHODS
 
 
 @pytest.mark.parametrize("method", KEPT["losses"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from helpers import paper
 from helpers.studies import OWN, VALID, changed, problems, write
 
 from search.study import Range, load
@@ -127,10 +128,10 @@ def test_the_documentation_names_every_key() -> None:
     from search.study._tasks import HubEntry, TaskEntry
     from trainables.metrics import METRICS
 
-    names = {*SECTIONS, *methods.names(), *METRICS}
+    names = {*SECTIONS, *paper.METHODS, *METRICS}
     for model in (Override, ProtocolSettings, Resources, Search, TaskEntry, HubEntry):
         names |= set(model.model_fields)
-    for method in methods.names():
+    for method in paper.METHODS:
         names |= set(methods.get(method).Config.model_fields)
     ways = ("`{}`", "{{{}", ", {}")  # a key of a table, or in a mapping
     assert {name for name in names if not any(way.format(name) in DOCS for way in ways)} == set()

@@ -13,6 +13,7 @@ from typing import get_args
 
 import pytest
 import torch
+from helpers import paper
 from helpers.added import ADDED
 from helpers.families import FAMILIES, VARIANTS, tiny_batch
 from helpers.members import (
@@ -51,8 +52,7 @@ def members_of(method: Method) -> int:
 
 
 def test_the_folder_is_the_registry() -> None:
-    reparametrised = {"adapters", "aot_fc", "aot_kronecker", "bitfit", "lora", "p_tuning_v1", "p_tuning_v2"}
-    assert set(methods.names()) >= {*reparametrised, "fine_tuning", *ADDED}
+    assert set(methods.names()) >= {*paper.METHODS, *ADDED}
     assert len({methods.get(name).label for name in NAMES}) == len(NAMES)
     with pytest.raises(ValueError, match=r"unknown method 'prompt'; known: adapters, .*p_tuning_v2"):
         methods.get("prompt")

@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
+from helpers import paper
 from helpers.members import shared_backbone
 
 from trainables import methods
@@ -14,6 +15,10 @@ PAGE = (Path(__file__).parents[3] / "docs" / "methods.md").read_text(encoding="u
 
 
 DESCRIBED = re.findall(r"^\| [^|]* \| `(\w+)` \|", PAGE, re.MULTILINE)
+
+
+def test_every_method_of_the_paper_is_described() -> None:
+    assert set(DESCRIBED) >= paper.METHODS
 
 
 @pytest.mark.parametrize("name", DESCRIBED)
