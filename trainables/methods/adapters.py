@@ -1,4 +1,4 @@
-"""Adapters (Houlsby et al., 2019): a small bottleneck network after each sublayer."""
+"""Adapters (Houlsby et al., 2019, https://arxiv.org/abs/1902.00751): a small bottleneck after each sublayer."""
 
 from __future__ import annotations
 
@@ -21,6 +21,10 @@ class Adapters:
 
     Parameters of one member, for each of the two sites: ``SITE.down`` (l, d, r), ``SITE.down_bias`` (l, r),
     ``SITE.up`` (l, r, d) and ``SITE.up_bias`` (l, d); all zero at the start but ``down``.
+
+    Args:
+        config: ``rank``, the width of the bottleneck.
+        spec: the sizes of the backbone; here its number of layers and their width.
     """
 
     class Config(BaseModel):

@@ -1,4 +1,7 @@
-"""FC AoT P-Tuning (section 3.3 of the paper, equation 3): P as a small network of the word embeddings."""
+"""FC AoT P-Tuning (section 3.3 of the paper, equation 3): P as a small network of the word embeddings.
+
+The paper is Ahead-of-Time P-Tuning (Gavrilov and Balagansky, 2023, https://arxiv.org/abs/2305.10835).
+"""
 
 from __future__ import annotations
 
@@ -19,6 +22,10 @@ class FullyConnectedAoT:
 
     ``E`` are the backbone's word embeddings, frozen; ``f`` is GELU. Parameters of one member: ``w_1`` (l, d, r),
     ``b_1`` (l, r), ``w_2`` (l, r, d) and ``b_2`` (l, d); all zero at the start but ``w_1``.
+
+    Args:
+        config: ``rank``, the hidden width of the network, and the probability of ``dropout`` on ``E``.
+        spec: the sizes of the backbone; here its layers, their width, and the vocabulary when P is written out.
     """
 
     class Config(BaseModel):

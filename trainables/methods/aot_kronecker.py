@@ -1,4 +1,7 @@
-"""Kronecker AoT P-Tuning (section 3.3 of the paper, equation 2): P as a product of three small matrices."""
+"""Kronecker AoT P-Tuning (section 3.3 of the paper, equation 2): P as a product of three small matrices.
+
+The paper is Ahead-of-Time P-Tuning (Gavrilov and Balagansky, 2023, https://arxiv.org/abs/2305.10835).
+"""
 
 from __future__ import annotations
 
@@ -19,6 +22,14 @@ class KroneckerAoT:
     Row ``x`` of the Kronecker product is that of row ``x div b`` of ``W_L`` and row ``x mod b`` of ``W_M``, so no more
     than the rows in the batch are ever formed. Parameters of one member: ``w_l`` (l, a, r), ``w_m`` (l, b, r) and
     ``w_r`` (l, r², d), zero at the start.
+
+    Args:
+        config: ``rank``, the columns of ``W_L`` and ``W_M``; ``a`` and ``b``, their rows, chosen near-square where they
+            are left out; and the probability of ``dropout`` on the looked-up rows.
+        spec: the sizes of the backbone; here its layers, their width, and the vocabulary that ``a·b`` must cover.
+
+    Raises:
+        ValueError: ``a·b`` is smaller than the vocabulary.
     """
 
     class Config(BaseModel):

@@ -1,4 +1,4 @@
-"""BitFit (Ben Zaken et al., 2022): a trained bias at every linear and every norm of the encoder."""
+"""BitFit (Ben Zaken et al., 2022, https://arxiv.org/abs/2106.10199): a trained bias at every linear and norm."""
 
 from __future__ import annotations
 
@@ -18,6 +18,10 @@ class BitFit:
     Trained apart from the pretrained bias and added to it, which is the same as training that bias itself, and gives
     every site a bias, also one whose linear was pretrained without (DeBERTa v1's key).
     Parameters of one member, by the name of the site: ``(l, outputs)``, or ``(outputs)`` for a site outside the layers.
+
+    Args:
+        config: nothing; BitFit has no hyperparameter of its own.
+        spec: the sizes of the backbone; here its layers and its sites, the linears and norms.
     """
 
     class Config(BaseModel):

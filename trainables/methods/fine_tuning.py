@@ -1,4 +1,7 @@
-"""Fine-tuning: every parameter of the backbone is trained; what the other methods are measured against."""
+"""Fine-tuning (Devlin et al., 2019, https://arxiv.org/abs/1810.04805): every parameter of the backbone is trained.
+
+It is what the other methods are measured against.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,12 @@ from trainables.methods import SETTINGS, Backbone, Batch, Fused, Seams, Spec
 
 
 class FineTuning:
-    """A copy of every parameter that the backbone's forward pass uses, by the backbone's own names."""
+    """A copy of every parameter that the backbone's forward pass uses, by the backbone's own names.
+
+    Args:
+        config: nothing; fine-tuning has no hyperparameter of its own.
+        spec: the sizes of the backbone; here the number of all its parameters.
+    """
 
     class Config(BaseModel):
         """Fine-tuning has no hyperparameter of its own."""

@@ -1,4 +1,4 @@
-"""LoRA (Hu et al., 2022): a low-rank change of the weights of query and value."""
+"""LoRA (Hu et al., 2022, https://arxiv.org/abs/2106.09685): a low-rank change of the weights of query and value."""
 
 from __future__ import annotations
 
@@ -20,6 +20,10 @@ class LoRA:
 
     Parameters of one member, for each of the two sites: ``SITE.a`` (l, r, inputs), random, and ``SITE.b``
     (l, outputs, r), zero at the start.
+
+    Args:
+        config: ``rank``, of the change of each weight, and ``alpha``; the change is scaled by ``alpha / rank``.
+        spec: the sizes of the backbone; here its layers, and inputs and outputs of query and value.
     """
 
     class Config(BaseModel):

@@ -1,4 +1,8 @@
-"""P-Tuning v1 (Liu et al., 2021b; Lester et al., 2021): trained embeddings in front of the text."""
+"""P-Tuning v1: trained embeddings in front of the text.
+
+Liu et al., 2021b, https://arxiv.org/abs/2103.10385; without a network that makes the embeddings, as in prompt tuning
+(Lester et al., 2021, https://arxiv.org/abs/2104.08691).
+"""
 
 from __future__ import annotations
 
@@ -17,6 +21,13 @@ class PTuningV1:
 
     Parameter of one member: ``prompt`` (p, d_embedding), with the width of the word embeddings (below ``d`` for
     ELECTRA's small models).
+
+    Args:
+        config: ``prompt_length``, the number of embeddings.
+        spec: the sizes of the backbone; here the width of its word embeddings and the most tokens that it takes.
+
+    Raises:
+        ValueError: the prompt leaves no room for text.
     """
 
     class Config(BaseModel):

@@ -1,4 +1,8 @@
-"""P-Tuning v2 (Liu et al., 2021a; Li & Liang, 2021): trained keys and values in every layer."""
+"""P-Tuning v2: trained keys and values in every layer.
+
+Liu et al., 2021a, https://arxiv.org/abs/2110.07602; for text generation as prefix tuning (Li and Liang, 2021,
+https://arxiv.org/abs/2101.00190).
+"""
 
 from __future__ import annotations
 
@@ -19,6 +23,10 @@ class PTuningV2:
 
     They are trained directly, without a network that produces them. Parameters of one member: ``keys`` and ``values``,
     (l, p, d) each.
+
+    Args:
+        config: ``prompt_length``, the number of keys and of values in each layer.
+        spec: the sizes of the backbone; here its number of layers and their width.
     """
 
     class Config(BaseModel):

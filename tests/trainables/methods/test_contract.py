@@ -255,18 +255,25 @@ def test_saved_and_loaded(name: str, tmp_path: Path) -> None:
     assert torch.equal(states[0], states[1])
 
 
+#: bfloat16 keeps 8 bits: a rounding is off by up to 2⁻⁸ of the value. Each element of the last hidden states may be off
+#: by ten roundings of the largest one. Measured, over all methods and families, it is 6.4 for fine-tuning, whose moved
+#: weights make larger states in between, and at most 5.1 for the others; the backbone alone is off by up to 4.9.
+BFLOAT16 = 10 * 2**-8
+
+
 @every_method
 @every_family
 def test_bfloat16(name: str, family: str) -> None:
     backbone = shared_backbone(family)
-    method = small_method(name, backbone)
+    without = {"dropout": 0.0} if "dropout" in methods.get(name).Config.model_fields else {}
+    method = small_method(name, backbone, **without)
     params = stacked([moved_member(method, backbone, seed) for seed in range(members_of(method))])
     batch = tiny_batch(backbone, members=members_of(method))
     exact = hidden(backbone, method, params, batch).detach()
     with torch.autocast("cpu", torch.bfloat16):
         states = hidden(backbone, method, params, batch, training=True)
         loss_of(states.float()).backward()
-    assert (states.float() - exact).abs().mean() < 0.2 * exact.abs().mean()
+    torch.testing.assert_close(states.float(), exact, rtol=0, atol=BFLOAT16 * float(exact.abs().max()))
     assert all(value.grad is not None and value.grad.isfinite().all() for value in trainable(params).values())
 
 
