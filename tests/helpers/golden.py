@@ -26,21 +26,25 @@ SMALL = {"rank": 2, "prompt_length": 3, "dropout": 0.0}
 PROTOCOL = Protocol(epochs=3, patience=3, max_length=64, dropout=0.0, train_rows=16, dev_rows=8)
 
 
-def losses(method: str, backbone: backbones.BackboneSource, folder: Path) -> list[list[float]]:
-    """Mean loss of each epoch, for each member of a pack of two, or of one where the method trains one at a time.
-
-    By ``train`` itself, from texts: tokeniser, batches, initialisation, backbone, seams, head and Adam.
-    """
+def pack(method: str, backbone: backbones.BackboneSource, protocol: Protocol = PROTOCOL, batch_size: int = 8) -> Pack:
+    """Two members, or one where the method trains one at a time."""
     kind = methods.get(method)
     own = kind.Config(**{name: value for name, value in SMALL.items() if name in kind.Config.model_fields})
     task = tasks.resolve(tasks.get("demo/entailment"))
-    trials = tuple(
-        Trial(backbone, task, method, {"learning_rate": rate, "batch_size": 8, **own.model_dump()}, seed, PROTOCOL)
-        for seed, rate in enumerate(RATES[: kind.max_members])
+    values = [{"learning_rate": rate, "batch_size": batch_size, **own.model_dump()} for rate in RATES]
+    return Pack(
+        tuple(Trial(backbone, task, method, v, seed, protocol) for seed, v in enumerate(values[: kind.max_members]))
     )
-    where = training.Workspace(str(folder / method), str(folder / "cache"), device="cpu", threads=1)
-    results = {r.trial_id: r for progress in training.train(Pack(trials), where) for r in progress.results}
-    return [[epoch.train_loss for epoch in results[trial.id].history] for trial in trials]
+
+
+def losses(pack: Pack, folder: Path, device: str = "cpu") -> list[list[float]]:
+    """Mean loss of each epoch, for each member of a pack.
+
+    By ``train`` itself, from texts: tokeniser, batches, initialisation, backbone, seams, head and Adam.
+    """
+    where = training.Workspace(str(folder / "study"), str(folder / "cache"), device=device, threads=1)
+    results = {r.trial_id: r for progress in training.train(pack, where) for r in progress.results}
+    return [[epoch.train_loss for epoch in results[trial.id].history] for trial in pack.trials]
 
 
 def write() -> None:
@@ -53,7 +57,9 @@ def write() -> None:
             source = backbones.resolve(str(save_tiny(family, Path(folder, family))))
             for method in methods.names():
                 known = kept.get(method, {}).get(family)
-                numbers.setdefault(method, {})[family] = known or losses(method, source, Path(folder, "of", family))
+                numbers.setdefault(method, {})[family] = known or losses(
+                    pack(method, source), Path(folder, "of", family)
+                )
     FILE.write_text(
         json.dumps({"result_version": RESULT_VERSION, "losses": numbers}, indent=1) + "\n", encoding="utf-8"
     )

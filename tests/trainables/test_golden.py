@@ -38,5 +38,5 @@ def test_the_methods_of_the_paper_have_golden_losses() -> None:
 def test_the_losses_are_the_golden_ones(method: str, family: str, sources, tmp_path: Path) -> None:
     expected = KEPT["losses"][method][family]
     assert all(abs(member[0] - member[-1]) > 1e-3 for member in expected), "nothing was learnt"
-    got = golden.losses(method, sources[family], tmp_path)
+    got = golden.losses(golden.pack(method, sources[family]), tmp_path)
     assert got == [pytest.approx(member, rel=0, abs=TOLERANCE) for member in expected]

@@ -1,0 +1,67 @@
+"""Training on a GPU, where there is one: the same numbers as on the CPU, bfloat16, and a pack that does not fit."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from helpers import golden
+from helpers.families import save_tiny
+
+from trainables import backbones, methods
+from trainables.backbones import resolve
+from trainables.trial import BackboneSource
+
+pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+
+every_method = pytest.mark.parametrize("method", methods.names())
+
+
+@pytest.fixture(autouse=True)
+def _nothing_left_on_the_device() -> Iterator[None]:
+    """The backbones that ``load`` keeps are made anew for the tests of other files, which expect them on the CPU."""
+    yield
+    backbones.load.cache_clear()
+    torch.cuda.empty_cache()
+
+
+@pytest.fixture(scope="module", params=golden.FAMILIES)
+def source(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> BackboneSource:
+    return resolve(str(save_tiny(request.param, tmp_path_factory.mktemp(request.param))))
+
+
+@every_method
+def test_a_pack_on_the_gpu_equals_the_cpu(method: str, source: BackboneSource, tmp_path: Path) -> None:
+    """In float32 (no TF32): six steps of the same arithmetic in another order. On CPUs that moves a loss by 1e-7."""
+    assert not torch.backends.cuda.matmul.allow_tf32
+    pack = golden.pack(method, source)
+    ours, cpu = (golden.losses(pack, tmp_path / device, device) for device in ("cuda", "cpu"))
+    assert ours == [pytest.approx(member, rel=0, abs=1e-4) for member in cpu]
+
+
+@every_method
+def test_bfloat16_on_the_gpu_is_near_float32(method: str, source: BackboneSource, tmp_path: Path) -> None:
+    """Losses near 1 of states that are off by a few of bfloat16's roundings, 0.004 each; not the same numbers, though.
+
+    Of the first epoch: later ones have followed gradients that differ.
+    """
+    half = golden.pack(method, source, replace(golden.PROTOCOL, epochs=1, precision="bfloat16"))
+    full = golden.pack(method, source, replace(golden.PROTOCOL, epochs=1))
+    ours, exact = (golden.losses(pack, tmp_path / str(i), "cuda") for i, pack in enumerate((half, full)))
+    assert ours == [pytest.approx(member, rel=0, abs=0.05) for member in exact]
+    assert ours != exact
+
+
+def test_a_pack_that_does_not_fit_says_so(source: BackboneSource, tmp_path: Path) -> None:
+    """By the error that the search answers with two smaller packs."""
+    pack = golden.pack("lora", source, replace(golden.PROTOCOL, train_rows=None), batch_size=128)
+    torch.cuda.empty_cache()
+    torch.cuda.set_per_process_memory_fraction(0.0)  # nothing beyond what the process holds already
+    try:
+        with pytest.raises(torch.OutOfMemoryError):
+            golden.losses(pack, tmp_path, "cuda")
+    finally:
+        torch.cuda.set_per_process_memory_fraction(1.0)
