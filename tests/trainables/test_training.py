@@ -111,7 +111,7 @@ def test_a_pack_of_three_equals_three_solo_runs(method: str, backbone, task, tmp
         assert [e.score for e in together.history] == pytest.approx([e.score for e in solo.history])
         assert [e.train_loss for e in together.history] == pytest.approx([e.train_loss for e in solo.history], rel=1e-3)
         for name, value in weights(together, workspace(tmp_path / "pack")).items():
-            if name == "key":  # BitFit's: softmax takes no notice of it, and Adam makes rounding errors of it large
+            if (method, name) == ("bitfit", "key"):  # softmax takes no notice, and Adam makes rounding errors large
                 continue
             torch.testing.assert_close(value, weights(solo, where)[name], rtol=1e-3, atol=1e-3)
         lengths.add(solo.epochs)

@@ -1,10 +1,12 @@
-"""LoRA, P-Tuning v1 and P-Tuning v2 against PEFT, given the same weights: hidden states and gradients."""
+"""Our methods against PEFT's, given the same weights: hidden states, gradients, and steps of Adam."""
 
 from __future__ import annotations
 
+import re
 import warnings
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import peft
 import pytest
@@ -12,12 +14,16 @@ import torch
 from helpers.families import FAMILIES, tiny_batch, tiny_model
 from helpers.members import gradients, hidden, loss_of, moved_member, of_text, shared_backbone, small_method, stacked
 from torch import Tensor, nn
+from torch.nn import functional
 
+from trainables import head, methods
 from trainables.backbones import Backbone
 from trainables.batch import Batch
 from trainables.methods import Method
+from trainables.optim import Members
 
 TOLERANCE = {"atol": 2e-5, "rtol": 1e-4}
+RATE = 1e-2
 
 
 @pytest.fixture(autouse=True)
@@ -50,32 +56,129 @@ def set_weight(module: nn.Module, value: Tensor) -> nn.Parameter:
     return module.weight.requires_grad_()
 
 
-@pytest.mark.parametrize("family", [family for family in FAMILIES if family != "deberta_v1"])
-def test_lora(family: str) -> None:
-    """DeBERTa v1 is left out: its query, key and value are one linear, of which PEFT cannot adapt two thirds.
+@dataclass(frozen=True)
+class Counterpart:
+    """What PEFT has for a method of ours that changes linears.
 
-    On DeBERTa v2 the query's linear is applied to relative positions as well, by PEFT and by us.
+    ``config(targets)`` is PEFT's config, ``targets(site, …)`` being the pattern of these sites' modules; ``values`` are
+    our hyperparameters to it. ``places``: for each of our tensors its site, and the parameter in PEFT's module there.
     """
+
+    config: Callable[[Callable[..., str]], peft.PeftConfig]
+    places: Mapping[str, tuple[str, Callable[[nn.Module], nn.Parameter]]]
+    values: Mapping[str, Any] = field(default_factory=dict)
+
+
+def lora_a(module: nn.Module) -> nn.Parameter:
+    return module.lora_A["default"].weight
+
+
+def lora_b(module: nn.Module) -> nn.Parameter:
+    return module.lora_B["default"].weight
+
+
+def ia3_vector(module: nn.Module) -> nn.Parameter:
+    return module.ia3_l["default"]
+
+
+#: Methods that PEFT has too; of a method that is not in the folder yet, the line waits for its file.
+COUNTERPARTS = {
+    "lora": Counterpart(
+        config=lambda targets: peft.LoraConfig(r=3, lora_alpha=5.0, target_modules=targets("query", "value")),
+        places={
+            "query.a": ("query", lora_a),
+            "query.b": ("query", lora_b),
+            "value.a": ("value", lora_a),
+            "value.b": ("value", lora_b),
+        },
+        values={"alpha": 5.0},
+    ),
+    # The paper's places. PEFT's defaults for BERT name "output.dense", which takes in attention.output.dense as well.
+    "ia3": Counterpart(
+        config=lambda targets: peft.IA3Config(
+            target_modules=targets("key", "value", "feed_forward_output"),
+            feedforward_modules=targets("feed_forward_output"),
+        ),
+        places={site: (site, ia3_vector) for site in ("key", "value", "feed_forward_output")},
+    ),
+}
+with_a_counterpart = pytest.mark.parametrize("name", [name for name in COUNTERPARTS if name in methods.names()])
+#: DeBERTa v1 is left out: its query, key and value are one linear, of which PEFT cannot adapt two thirds. DeBERTa v2
+#: applies those of query and key to relative positions as well, changed by PEFT and by us.
+in_families = pytest.mark.parametrize("family", [family for family in FAMILIES if family != "deberta_v1"])
+
+Parameters = dict[tuple[str, int], nn.Parameter]  # by our tensor's name and the layer
+
+
+def counterpart(name: str, family: str, values: Mapping[str, Tensor]) -> tuple[nn.Module, Parameters]:
+    """PEFT's model with our values ``(l, …)``, and its parameters, which are to be trained."""
     backbone = shared_backbone(family)
-    method = small_method("lora", backbone, alpha=5.0)
-    batch = tiny_batch(backbone)
+    paths = {site.name: site.path.removeprefix("model.") for site in backbone.spec.sites}
+
+    def targets(*sites: str) -> str:
+        return "|".join(re.escape(paths[site]).replace(r"\{i\}", r"\d+") for site in sites)
+
+    kind = COUNTERPARTS[name]
+    model = peft.get_peft_model(tiny_model(family), kind.config(targets))
+    parameters: Parameters = {}
+    for key, (site, parameter_of) in kind.places.items():
+        for layer in range(backbone.spec.layers):
+            parameter = parameter_of(model.base_model.model.get_submodule(paths[site].format(i=layer)))
+            with torch.no_grad():
+                parameter.copy_(values[key][layer].view(parameter.shape))
+            parameters[key, layer] = parameter.requires_grad_()
+    trained = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
+    assert trained == sum(value.numel() for value in values.values()), "PEFT trains something else"
+    return model, parameters
+
+
+@with_a_counterpart
+@in_families
+def test_states_and_gradients_of_changed_linears(name: str, family: str) -> None:
+    backbone = shared_backbone(family)
+    method, batch = small_method(name, backbone, **COUNTERPARTS[name].values), tiny_batch(backbone)
     states, own_gradients, values = ours(method, backbone, batch)
 
-    sites = {name: backbone.spec.site(name).path.removeprefix("model.") for name in ("query", "value")}
-    config = peft.LoraConfig(r=3, lora_alpha=5.0, target_modules=[path.split(".")[-1] for path in sites.values()])
-    model = peft.get_peft_model(tiny_model(family), config)
-    weights = {}
-    for layer in range(backbone.spec.layers):
-        for name, path in sites.items():
-            module = model.base_model.model.get_submodule(path.format(i=layer))
-            weights[f"{name}.a", layer] = set_weight(module.lora_A["default"], values[f"{name}.a"][layer])
-            weights[f"{name}.b", layer] = set_weight(module.lora_B["default"], values[f"{name}.b"][layer])
+    model, parameters = counterpart(name, family, values)
     reference = of_text(library_states(model, batch), batch)
     loss_of(reference).backward()
 
     torch.testing.assert_close(states, reference.detach(), **TOLERANCE)
-    for (name, layer), weight in weights.items():
-        torch.testing.assert_close(own_gradients[name][layer], weight.grad, **TOLERANCE)
+    for (key, layer), parameter in parameters.items():
+        gradient = own_gradients[key][layer]
+        torch.testing.assert_close(gradient, parameter.grad.view(gradient.shape), **TOLERANCE)
+
+
+@with_a_counterpart
+@pytest.mark.parametrize("family", ["bert", "roberta"])
+def test_steps_of_adam_give_the_same_logits(name: str, family: str) -> None:
+    """From the method's own start, with a head that is trained too: the logits before each of six steps."""
+    backbone = shared_backbone(family)
+    method, batch = small_method(name, backbone, **COUNTERPARTS[name].values), tiny_batch(backbone)
+    generator = torch.Generator().manual_seed(0)
+    start = method.initial(backbone, generator)
+    fresh_head = head.initial(2, backbone.spec.width, generator)
+
+    members = Members([{**start, **fresh_head}], [RATE], torch.device("cpu"))
+    model, parameters = counterpart(name, family, start)
+    weight, bias = (nn.Parameter(fresh_head[part].clone()) for part in (head.WEIGHT, head.BIAS))
+    adam = torch.optim.Adam([*parameters.values(), weight, bias], lr=RATE)
+
+    moved = []
+    for _ in range(6):
+        own = {key: value for key, value in members.stacked.items() if key in start}
+        states = hidden(backbone, method, own, batch)
+        tokens = batch.input_ids.shape[1]
+        logits = head.logits(states, tokens, members.stacked[head.WEIGHT], members.stacked[head.BIAS], 0.0)[0]
+        reference = library_states(model, batch)[:, 0] @ weight.T + bias
+        torch.testing.assert_close(logits, reference, **TOLERANCE)
+        moved.append(logits.detach())
+
+        members.step(functional.cross_entropy(logits, batch.labels[0]))
+        adam.zero_grad()
+        functional.cross_entropy(reference, batch.labels[0]).backward()
+        adam.step()
+    assert (moved[-1] - moved[0]).abs().max() > 0.1, "nothing was learnt"
 
 
 @pytest.mark.parametrize("family", FAMILIES)
