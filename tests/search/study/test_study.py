@@ -150,7 +150,7 @@ def test_the_examples_of_the_documentation_are_valid(tmp_path: Path) -> None:
 
 
 def test_readmes_task_of_ones_own_is_valid(tmp_path: Path) -> None:
-    readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    readme = (Path(__file__).parents[3] / "README.md").read_text(encoding="utf-8")
     (tasks,) = [block.split("```")[0] for block in readme.split("```yaml\n")[1:] if "mine/reviews" in block]
     (tmp_path / "data").mkdir()
     for split in ("train", "dev"):
