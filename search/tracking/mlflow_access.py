@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from common.uris import masked, passwords
 from search.errors import RefusedError
+from trainables.trial import CellKey
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # importing it takes seconds
     from mlflow import MlflowClient
 
 #: A server that is away is to be noticed within seconds; whoever writes keeps trying by itself.
@@ -78,6 +79,11 @@ def check_readable(study: str, tracking: str) -> None:
     if not tracking.startswith("sqlite:"):  # asking would make the file
         with translated(study, tracking, "READ"):
             client(tracking).get_experiment_by_name(study)
+
+
+def cell_of(tags: Mapping[str, str]) -> CellKey:
+    """The cell that a run belongs to, by its tags."""
+    return CellKey(tags["aot.backbone"], tags["aot.task"], tags["aot.method"])
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from search._words import Say
 from search.tracking import journal
 from search.tracking._summary import Score, Summary
 from search.tracking.journal import Entry
-from search.tracking.mlflow_access import client, open_experiment
+from search.tracking.mlflow_access import cell_of, client, open_experiment
 from trainables.trial import CellKey
 
 PAGE = 1_000  # runs per request
@@ -63,7 +63,7 @@ class Writer:
         for run in self._search("tags.`aot.kind` = 'trial'"):
             self._learn(run)
         for run in parents:
-            summary = self._cell(_cell_of(run.data.tags))
+            summary = self._cell(cell_of(run.data.tags))
             summary.run_id = run.info.run_id
             summary.changed = any(run.data.metrics.get(name) != value for name, value in summary.metrics().items())
 
@@ -75,7 +75,7 @@ class Writer:
         ended = run.info.status in ("FINISHED", "FAILED") and "aot.status" in tags
         self.runs[tags["aot.trial_id"]] = LoggedRun(run.info.run_id, tags.get("aot.record") if ended else None)
         if ended:
-            self._cell(_cell_of(tags)).scores[tags["aot.trial_id"]] = Score(
+            self._cell(cell_of(tags)).scores[tags["aot.trial_id"]] = Score(
                 tags["aot.assignment_id"],
                 tags["aot.status"],
                 metrics.get("score"),
@@ -186,10 +186,6 @@ def search_runs(client: Any, experiment_id: str, condition: str) -> Iterator[Any
         token = page.token
         if not token:
             return
-
-
-def _cell_of(tags: Mapping[str, str]) -> CellKey:
-    return CellKey(tags["aot.backbone"], tags["aot.task"], tags["aot.method"])
 
 
 def _cell_tags(entry: Entry, kind: str) -> dict[str, str]:

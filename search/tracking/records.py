@@ -19,7 +19,7 @@ from common.uris import masked
 from search._words import Say
 from search.tracking import journal
 from search.tracking.journal import Entry, local_folder
-from search.tracking.mlflow_access import AwayError, client, translated
+from search.tracking.mlflow_access import AwayError, cell_of, client, translated
 from trainables.trial import CellKey
 
 Curve = tuple[tuple[int, float, float, float], ...]  # epoch, score, train_loss, seconds
@@ -179,7 +179,7 @@ def _of_run(
     return tags["aot.trial_id"], TrialRecord(
         status=tags["aot.status"],
         entry_digest=tags["aot.record"],
-        cell=CellKey(tags["aot.backbone"], tags["aot.task"], tags["aot.method"]),
+        cell=cell_of(tags),
         assignment_id=tags["aot.assignment_id"],
         seed=int(params["seed"]),
         hyperparameters={name: _value(text) for name, text in own.items()},
