@@ -2,9 +2,6 @@
 
 Pure functions of a frame. Statistics use every trial with a score that is ``finished`` or ``diverged`` (a diverged
 trial keeps the best score it reached); ``failed`` and ``pruned`` trials give no number and are counted beside it.
-
-An adaptive search gives assignments unequal chances. Where some were promoted, the best is chosen among those that got
-all seeds; an assignment of which a seed was cut short is chosen only where there is no other.
 """
 
 from __future__ import annotations
@@ -14,11 +11,11 @@ import math
 import pandas as pd
 
 from analysis.frame import ADAPTIVE, STATUSES, hyperparameters
+from common.selection import Candidate, best_assignment
 
 CELL = ["benchmark", "backbone", "task", "method"]
 SCORED = ("finished", "diverged")
 APART = "fine_tuning"  # ranked nowhere: as in the paper, the other methods are compared with one another
-_DIGITS = 9  # two medians or deviations that agree this far are tied; floating-point noise lies below
 
 
 def counts(frame: pd.DataFrame) -> pd.Series:
@@ -59,21 +56,20 @@ def assignments(frame: pd.DataFrame) -> pd.DataFrame:
 def best(table: pd.DataFrame) -> pd.DataFrame:
     """The best assignment of every cell of an :func:`assignments` table, with what the whole cell counts.
 
-    Highest median; ties go to the smaller deviation (an assignment with one seed has none and loses to one that has),
-    then to fewer trainable parameters, then to the smaller ``assignment_id``. The number of seeds behind a median takes
-    no part in the choice; ``fewer_seeds`` says where the winner has fewer than some assignment of its cell was given.
+    Which one that is says :func:`common.selection.best_assignment`; ``fewer_seeds`` says where the winner has fewer
+    seeds than some assignment of its cell was given.
 
     ``n_promoted`` counts the assignments that were promoted, zero where none was.
     ``n_assignments``, ``n_trials`` and ``n_failed``, ``n_diverged``, ``n_pruned`` count the whole cell. A cell without
     a score keeps its row, with an empty median and no ``assignment_id``.
     """
-    order = table.assign(_median=-table["median"].round(_DIGITS), _std=table["std"].round(_DIGITS))
-    order["_rank"] = _rank(table)
-    keys = [*CELL, "_rank", "_median", "_std", "trainable_parameters", "assignment_id"]
-    winners = order.sort_values(keys, na_position="last").drop_duplicates(CELL)
-    winners = winners.drop(columns=["_rank", "_median", "_std"])
-    empty = winners["median"].isna()
-    winners["assignment_id"] = winners["assignment_id"].where(~empty)
+    chosen = {cell: best_assignment(candidates) for cell, candidates in _candidates(table).items()}
+    cells_of_rows = zip(*(table[name] for name in CELL), strict=True)
+    is_best = [chosen[cell] == name for cell, name in zip(cells_of_rows, table["assignment_id"], strict=True)]
+    # In a cell without a score any row stands for it.
+    order = table.assign(_best=is_best).sort_values("_best", ascending=False, kind="stable")
+    winners = order.drop_duplicates(CELL).drop(columns="_best")
+    winners["assignment_id"] = winners["assignment_id"].where(winners["median"].notna())
     counted = [f"n_{status}" for status in STATUSES]
     cells = table.groupby(CELL).agg(
         n_assignments=("assignment_id", "size"),
@@ -89,14 +85,15 @@ def best(table: pd.DataFrame) -> pd.DataFrame:
     return result.sort_values(CELL, ignore_index=True)
 
 
-def _rank(table: pd.DataFrame) -> pd.Series:
-    """0 for assignments that can be chosen, 1 for those that are only where there is no such, 2 without a score."""
-    cells = [table[name] for name in CELL]
-    after_promotion = table["promoted"].groupby(cells).transform("any")
-    promoted = table["n_trials"].where(table["promoted"], 0).groupby(cells).transform("max")
-    all_seeds = table["n_trials"] >= promoted
-    unequal = (after_promotion & ~all_seeds) | (table["n_pruned"] > 0)
-    return unequal.astype(int).where(table["median"].notna(), 2)
+def _candidates(table: pd.DataFrame) -> dict[tuple[str, ...], list[Candidate]]:
+    """The rows of an :func:`assignments` table as what the rule looks at, by cell."""
+    found: dict[tuple[str, ...], list[Candidate]] = {}
+    names = ["assignment_id", "median", "std", "trainable_parameters", "n_trials", "promoted", "n_pruned"]
+    columns = [table[name].astype(object).where(table[name].notna(), None) for name in [*CELL, *names]]
+    for *cell, assignment_id, median, std, parameters, trials, promoted, pruned in zip(*columns, strict=True):
+        candidate = Candidate(assignment_id, median, std, parameters, trials, promoted, cut_short=pruned > 0)
+        found.setdefault(tuple(cell), []).append(candidate)
+    return found
 
 
 def macro(winners: pd.DataFrame) -> pd.DataFrame:

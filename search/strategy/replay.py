@@ -96,8 +96,8 @@ def replay(study: Study, records: Mapping[str, TrialRecord], search: Search, pla
     full = {name: _summary(cell, curves) for name, cell in player.search.cells.items()}
     choices = []
     for name, seen in player.seen.items():
-        chosen, best = seen.best(), full[name].best()
-        medians = full[name].medians()
+        chosen, best = seen.best_assignment(), full[name].best_assignment()
+        medians = full[name].medians_over_seeds()
         if best is None:
             continue  # no trial of the cell reached a score: nothing to lose
         values = next((k.hyperparameters for k in records.values() if k.assignment_id == chosen), {})

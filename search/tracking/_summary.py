@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass, field
-from math import inf
 from statistics import median, stdev
 
-DIGITS = 9  # what agrees so far is tied; floating-point noise lies below
+from common.selection import Candidate, best_assignment
 
 
 @dataclass(frozen=True)
@@ -34,38 +32,22 @@ class Summary:
         values = list(self.scores.values())
         counts = {f"n_{s}": sum(v.status == s for v in values) for s in ("finished", "diverged", "failed", "pruned")}
         numbers: dict[str, float] = {"n_trials": len(values), **counts}
-        if best := self.best():
+        if best := self.best_assignment():
             scores = self._scored()[best]
             numbers["best_median"], numbers["best_seeds"] = median(scores), len(scores)
             if len(scores) > 1:
                 numbers["best_std"] = stdev(scores)
         return numbers
 
-    def best(self) -> str | None:
-        """The assignment of the highest median; of equal ones that of the smaller deviation, then fewer parameters.
-
-        After a promotion it is one with all seeds; one of which a seed was cut short only where there is no other. The
-        same rule as that of the reports (``analysis/selection.py``).
-        """
+    def best_assignment(self) -> str | None:
+        """The id of the best assignment, by the rule of the reports (``common/selection.py``)."""
         scored = self._scored()
-        trials = Counter(v.assignment_id for v in self.scores.values())
-        most = max((trials[v.assignment_id] for v in self.scores.values() if v.promoted), default=0)
-        cut_short = {v.assignment_id for v in self.scores.values() if v.status == "pruned"}
-        size: dict[str, float] = {}
+        trials: dict[str, list[Score]] = {}
         for value in self.scores.values():
-            known = -inf if value.trainable_parameters is None else value.trainable_parameters
-            size[value.assignment_id] = max(known, size.get(value.assignment_id, -inf))
+            trials.setdefault(value.assignment_id, []).append(value)
+        return best_assignment(_candidate(name, own, scored.get(name, [])) for name, own in trials.items())
 
-        def rank(assignment: str) -> tuple[bool, float, float, float, str]:
-            scores = scored[assignment]
-            unequal = trials[assignment] < most or assignment in cut_short
-            std = round(stdev(scores), DIGITS) if len(scores) > 1 else inf
-            parameters = size[assignment] if size[assignment] > -inf else inf
-            return unequal, -round(median(scores), DIGITS), std, parameters, assignment
-
-        return min(scored, key=rank, default=None)
-
-    def medians(self) -> dict[str, float]:
+    def medians_over_seeds(self) -> dict[str, float]:
         """The median over seeds of every assignment with a score."""
         return {assignment: median(scores) for assignment, scores in self._scored().items()}
 
@@ -75,3 +57,17 @@ class Summary:
             if value.score is not None and value.status in ("finished", "diverged"):
                 scored.setdefault(value.assignment_id, []).append(value.score)
         return scored
+
+
+def _candidate(assignment_id: str, trials: list[Score], scores: list[float]) -> Candidate:
+    """An assignment, from all its trials and the scores that count."""
+    sizes = [trial.trainable_parameters for trial in trials if trial.trainable_parameters is not None]
+    return Candidate(
+        assignment_id,
+        median(scores) if scores else None,
+        stdev(scores) if len(scores) > 1 else None,
+        max(sizes, default=None),
+        len(trials),
+        promoted=any(trial.promoted for trial in trials),
+        cut_short=any(trial.status == "pruned" for trial in trials),
+    )

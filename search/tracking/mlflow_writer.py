@@ -171,7 +171,7 @@ class Writer:
                 continue
             now, step = _milliseconds(time.time()), len(summary.scores)
             metrics = [Metric(name, float(value), now, step) for name, value in summary.metrics().items()]
-            tags = [RunTag("aot.best_assignment_id", summary.best() or "")]
+            tags = [RunTag("aot.best_assignment_id", summary.best_assignment() or "")]
             self.client.log_batch(summary.run_id, metrics=metrics, tags=tags)
             self.client.set_terminated(summary.run_id, "FINISHED", now)
             summary.changed = False

@@ -198,31 +198,3 @@ class TestAdaptiveSearches:
         rows += [trial("new", 0, 90.0, promotion="first")]
         rows += [trial("new", seed, 90.0, promotion="promoted") for seed in (1, 2)]
         assert winner(*rows)["assignment_id"] == "new"
-
-    def test_the_summary_of_a_cell_selects_what_the_report_does(self) -> None:
-        """``tracking/_summary.py`` has the same rule without pandas; here on cells of every kind, drawn at random."""
-        import random
-
-        from search.tracking._summary import Score, Summary
-
-        rng = random.Random(1)
-        for _ in range(100):
-            rows = []
-            for name in "abcd":
-                promoted = rng.random() < 0.4
-                for seed in range(3 if promoted or rng.random() < 0.3 else 1):
-                    status = rng.choice(["finished"] * 6 + ["pruned", "failed", "diverged"])
-                    value = None if status == "failed" else rng.choice([80.1, 80.2, 80.3, 70.0])
-                    origin = "promoted" if promoted and seed else "first"
-                    size = None if status == "failed" else {"a": 50, "b": 50}.get(name, 100)
-                    changes = {"status": status, "promotion": origin, "trainable_parameters": size}
-                    rows.append(trial(name, seed, value, **changes))
-            scores = {
-                r["trial_id"]: Score(
-                    r["assignment_id"], r["status"], r["score"], r["trainable_parameters"], r["promotion"] == "promoted"
-                )
-                for r in rows
-            }
-            row = winner(*rows)
-            chosen = None if pd.isna(row["median"]) else row["assignment_id"]
-            assert Summary(scores).best() == chosen, rows

@@ -287,11 +287,11 @@ class TestSummary:
             return {f"{assignment}{i}": Score(assignment, status, v, parameters) for i, v in enumerate(values)}
 
         cell = Summary({**scores("low", [1, 2, 90]), **scores("wide", [10, 50, 90]), **scores("tight", [49, 50, 51])})
-        assert cell.best() == "tight"
+        assert cell.best_assignment() == "tight"
         assert cell.metrics()["best_median"] == 50
         assert cell.metrics()["best_std"] == 1
         small = Summary({**scores("large", [50, 50], 9), **scores("small", [50, 50], 3)})
-        assert small.best() == "small"
+        assert small.best_assignment() == "small"
 
     def test_only_finished_and_diverged_trials_with_a_score_count(self) -> None:
         values = {
@@ -303,4 +303,4 @@ class TestSummary:
         numbers = Summary(values).metrics()
         assert (numbers["best_median"], numbers["best_seeds"], "best_std" in numbers) == (40.0, 1, False)
         assert (numbers["n_trials"], numbers["n_failed"], numbers["n_pruned"], numbers["n_diverged"]) == (4, 1, 1, 2)
-        assert Summary().best() is None
+        assert Summary().best_assignment() is None
