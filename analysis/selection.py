@@ -18,7 +18,7 @@ SCORED = ("finished", "diverged")
 APART = "fine_tuning"  # ranked nowhere: as in the paper, the other methods are compared with one another
 
 
-def counts(frame: pd.DataFrame) -> pd.Series:
+def is_scored(frame: pd.DataFrame) -> pd.Series:
     """Which rows of a frame enter the statistics: a score, and the status finished or diverged."""
     return frame["status"].isin(SCORED) & frame["score"].notna()
 
@@ -31,7 +31,7 @@ def assignments(frame: pd.DataFrame) -> pd.DataFrame:
     ``trainable_parameters``, ``seconds`` (sum over seeds), ``promoted`` (it got all seeds for its first), ``proposed``
     (by TPE), and the ``hp.NAME`` columns.
     """
-    counted = counts(frame)
+    counted = is_scored(frame)
     work = frame.assign(value=frame["score"].where(counted), counted=counted)
     work = work.assign(**{f"n_{status}": work["status"] == status for status in STATUSES})
     # Sorted, so that the same scores in another order of seeds give the same deviation to the last bit.
@@ -53,7 +53,7 @@ def assignments(frame: pd.DataFrame) -> pd.DataFrame:
     return (table.join(groups[names].first()) if names else table).reset_index()
 
 
-def best(table: pd.DataFrame) -> pd.DataFrame:
+def best_assignments(table: pd.DataFrame) -> pd.DataFrame:
     """The best assignment of every cell of an :func:`assignments` table, with what the whole cell counts.
 
     Which one that is says :func:`common.selection.best_assignment`; ``fewer_seeds`` says where the winner has fewer
@@ -96,8 +96,8 @@ def _candidates(table: pd.DataFrame) -> dict[tuple[str, ...], list[Candidate]]:
     return found
 
 
-def macro(winners: pd.DataFrame) -> pd.DataFrame:
-    """Macro score of each method on a benchmark, from a :func:`best` table.
+def macro_scores(winners: pd.DataFrame) -> pd.DataFrame:
+    """Macro score of each method on a benchmark, from a :func:`best_assignments` table.
 
     ``macro`` is the mean of the best medians over the ``n_tasks`` tasks that have one (NaN where none has);
     ``complete`` says whether those are all tasks of that benchmark and backbone that occur in the frame for any method.

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from analysis.selection import APART, CELL, counts, macro, mean
+from analysis.selection import APART, CELL, is_scored, macro_scores, mean
 from common.seeds import seed_of
 
 RESAMPLES = 10_000
@@ -86,7 +86,7 @@ def permutation(left: np.ndarray, right: np.ndarray, stream: np.random.Generator
     return p, least
 
 
-def stratified(pairs: list[tuple[np.ndarray, np.ndarray]], stream: np.random.Generator) -> float:
+def stratified_permutation(pairs: list[tuple[np.ndarray, np.ndarray]], stream: np.random.Generator) -> float:
     """Two-sided p that two methods' mean scores over several tasks differ only by seeds.
 
     ``pairs`` holds the seeds' scores of both methods on each task. Scores are exchanged within a task, ``RESAMPLES``
@@ -142,7 +142,7 @@ def _compare(gaps: np.ndarray, pairs: list[tuple[np.ndarray, np.ndarray]], strea
     return {
         "n_tasks": len(gaps), "wins": int((gaps > 0).sum()), "ties": int((gaps == 0).sum()),
         "losses": int((gaps < 0).sum()), "difference": mean(gaps.tolist()), "lower": lower, "upper": upper,
-        "p": p, "p_least": least, "p_seeds": stratified(pairs, stream) if replicated else math.nan,
+        "p": p, "p_least": least, "p_seeds": stratified_permutation(pairs, stream) if replicated else math.nan,
     }  # fmt: skip
 
 
@@ -175,13 +175,13 @@ def over_seeds(frame: pd.DataFrame, winners: pd.DataFrame) -> pd.DataFrame:
 def _seeds(frame: pd.DataFrame, winners: pd.DataFrame) -> dict[tuple[str, ...], np.ndarray]:
     """The seeds' scores of every cell's best assignment, by cell, in ascending order."""
     keys = [*CELL, "assignment_id"]
-    scored = frame[counts(frame)].merge(winners.dropna(subset="median")[keys], on=keys)
+    scored = frame[is_scored(frame)].merge(winners.dropna(subset="median")[keys], on=keys)
     return {cell: group["score"].sort_values().to_numpy() for cell, group in scored.groupby(CELL)}
 
 
 def _reference(group: pd.DataFrame) -> str | None:
     """The method with the highest complete macro score, fine-tuning apart; ``None`` if there is none."""
-    table = macro(group)
+    table = macro_scores(group)
     table = table[table["complete"] & (table["method"] != APART)].sort_values(
         ["macro", "method"], ascending=[False, True]
     )

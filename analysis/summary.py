@@ -6,11 +6,10 @@ from collections.abc import Iterable
 
 import pandas as pd
 
-from analysis import style
+from analysis import significance, style
 from analysis.frame import STATUSES
 from analysis.reports._section import groups, heading, plural, span
-from analysis.selection import APART, assignments, best, macro
-from analysis.significance import over_tasks
+from analysis.selection import APART, assignments, best_assignments, macro_scores
 from analysis.tables import p_value, printed, rounded
 
 _LEVEL = 0.05
@@ -34,11 +33,11 @@ def what(frame: pd.DataFrame) -> str:
 
 def findings(frame: pd.DataFrame) -> list[str]:
     """The best method of each benchmark and backbone, with what a test says of its lead."""
-    winners = best(assignments(frame))
-    tests = over_tasks(frame, winners)
+    winners = best_assignments(assignments(frame))
+    tests = significance.over_tasks(frame, winners)
     return [
         f"{heading(benchmark, backbone)}: {_finding(rows, _of(tests, benchmark, backbone))}"
-        for benchmark, backbone, rows in groups(macro(winners))
+        for benchmark, backbone, rows in groups(macro_scores(winners))
     ]
 
 
@@ -83,7 +82,7 @@ def _lead(test: dict) -> str:
 
 def caveats(frame: pd.DataFrame) -> list[str]:
     """What a careful reader should know before quoting a number."""
-    winners = best(assignments(frame))
+    winners = best_assignments(assignments(frame))
     scored = winners.dropna(subset="median")
     notes = []
     if scored["n_assignments"].max() > 1:

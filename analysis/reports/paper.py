@@ -10,7 +10,7 @@ import pandas as pd
 
 from analysis import style
 from analysis.reports._section import DEFAULT, Options, Section, groups, heading, slug
-from analysis.selection import assignments, best, mean
+from analysis.selection import assignments, best_assignments, mean
 from analysis.tables import EMPTY, Cell, Table, median_std, printed, rounded
 
 TITLE = "Beside the paper"
@@ -51,7 +51,7 @@ def compute(frame: pd.DataFrame, options: Options = DEFAULT) -> list[Comparison]
     if not options.paper:
         return []
     results, macros = published()
-    winners = best(assignments(frame)).dropna(subset="median")
+    winners = best_assignments(assignments(frame)).dropna(subset="median")
     comparisons = []
     for benchmark, backbone, ours in groups(winners):
         theirs = results[results["benchmark"] == benchmark]

@@ -7,7 +7,7 @@ import pandas as pd
 from analysis import style
 from analysis.frame import HYPERPARAMETER, hyperparameters
 from analysis.reports._section import DEFAULT, Options, Section, groups, heading, hyperparameter_text, slug
-from analysis.selection import CELL, assignments, best
+from analysis.selection import CELL, assignments, best_assignments
 from analysis.tables import EMPTY, Cell, Table, median_std, printed
 
 TITLE = "Promoted assignments"
@@ -30,7 +30,7 @@ def compute(frame: pd.DataFrame, options: Options = DEFAULT) -> pd.DataFrame:
     firsts = frame[frame.get("promotion", "") == "first"] if "promotion" in frame else frame.iloc[:0]
     first = firsts.set_index([*CELL, "assignment_id"])["score"].rename("first")
     first = first.groupby(level=first.index.names).first()
-    winners = set(best(table)["assignment_id"].dropna())
+    winners = set(best_assignments(table)["assignment_id"].dropna())
     return rows.join(first, on=[*CELL, "assignment_id"]).assign(selected=rows["assignment_id"].isin(winners))
 
 

@@ -9,7 +9,7 @@ import pandas as pd
 
 from analysis import style
 from analysis.reports._section import DEFAULT, Options, Section, groups, heading, slug, span
-from analysis.selection import APART, assignments, best, macro
+from analysis.selection import APART, assignments, best_assignments, macro_scores
 from analysis.tables import EMPTY, Cell, Mark, Table, marks, median_std, printed
 
 TITLE = "Results"
@@ -36,7 +36,7 @@ _INTRO = (
 
 @dataclass(frozen=True)
 class Results:
-    """``winners``: a row per cell (selection.best); ``macro``: a row per benchmark, backbone and method."""
+    """``winners``: a row per cell (selection.best_assignments); ``macro``: a row per benchmark, backbone and method."""
 
     winners: pd.DataFrame
     macro: pd.DataFrame
@@ -44,8 +44,8 @@ class Results:
 
 def compute(frame: pd.DataFrame, options: Options = DEFAULT) -> Results:
     """The best assignment of every cell and the macro scores."""
-    winners = best(assignments(frame))
-    return Results(winners, macro(winners))
+    winners = best_assignments(assignments(frame))
+    return Results(winners, macro_scores(winners))
 
 
 def exports(data: Results) -> dict[str, pd.DataFrame]:

@@ -6,7 +6,7 @@ import pandas as pd
 
 from analysis import style
 from analysis.reports._section import DEFAULT, Options, Picture, Section
-from analysis.selection import APART, assignments, best, macro
+from analysis.selection import APART, assignments, best_assignments, macro_scores
 
 TITLE = "Macro score by backbone"
 POSITION = 50
@@ -18,7 +18,7 @@ _INTRO = (
 
 def compute(frame: pd.DataFrame, options: Options = DEFAULT) -> pd.DataFrame:
     """``benchmark, backbone, size, method, macro`` of complete methods, for benchmarks on two backbones or more."""
-    table = macro(best(assignments(frame)))
+    table = macro_scores(best_assignments(assignments(frame)))
     table = table[table["complete"]]
     tuned = frame[frame["method"] == APART].groupby("backbone")["trainable_parameters"].max()
     table = table.assign(size=table["backbone"].map(tuned).astype("Float64"))

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 
 from analysis import style
 from analysis.reports._section import DEFAULT, Options, Picture, Section, groups, heading, slug
-from analysis.selection import CELL, assignments, best, counts
+from analysis.selection import CELL, assignments, best_assignments, is_scored
 from analysis.tables import Cell, Table, printed
 
 TITLE = "Variance over seeds"
@@ -32,8 +32,8 @@ class Seeds:
 def compute(frame: pd.DataFrame, options: Options = DEFAULT) -> Seeds:
     """Seeds' scores of winners, and mean and largest deviations where there are two seeds or more."""
     table = assignments(frame)
-    winners = best(table).dropna(subset="median")
-    scores = frame[counts(frame)].merge(winners[[*CELL, "assignment_id"]], on=[*CELL, "assignment_id"])
+    winners = best_assignments(table).dropna(subset="median")
+    scores = frame[is_scored(frame)].merge(winners[[*CELL, "assignment_id"]], on=[*CELL, "assignment_id"])
     key = ["benchmark", "backbone", "method"]
     deviations = table.groupby(key).agg(mean_all=("std", "mean"), n_assignments=("std", "count"))
     own = winners.groupby(key).agg(mean_best=("std", "mean"), largest_best=("std", "max"), n_tasks=("std", "count"))

@@ -8,7 +8,7 @@ import pandas as pd
 
 from analysis import significance, style
 from analysis.reports._section import DEFAULT, Options, Section, groups, heading, slug
-from analysis.selection import assignments, best
+from analysis.selection import assignments, best_assignments
 from analysis.tables import EMPTY, Cell, Table, p_value, printed
 
 TITLE = "Is the difference real?"
@@ -34,7 +34,7 @@ class Significance:
 
 def compute(frame: pd.DataFrame, options: Options = DEFAULT) -> Significance:
     """Both families of tests."""
-    winners = best(assignments(frame))
+    winners = best_assignments(assignments(frame))
     return Significance(significance.over_tasks(frame, winners), significance.over_seeds(frame, winners))
 
 

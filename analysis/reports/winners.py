@@ -7,7 +7,7 @@ import pandas as pd
 from analysis import style
 from analysis.frame import HYPERPARAMETER, hyperparameters
 from analysis.reports._section import DEFAULT, Options, Section, groups, heading, hyperparameter_text, slug
-from analysis.selection import assignments, best
+from analysis.selection import assignments, best_assignments
 from analysis.tables import Cell, Table, median_std
 
 TITLE = "Best hyperparameters"
@@ -16,8 +16,8 @@ _INTRO = "The assignment behind each entry of the results: its hyperparameters, 
 
 
 def compute(frame: pd.DataFrame, options: Options = DEFAULT) -> pd.DataFrame:
-    """The rows of selection.best that have a score, with their hyperparameters."""
-    return best(assignments(frame)).dropna(subset="median")
+    """The rows of selection.best_assignments that have a score, with their hyperparameters."""
+    return best_assignments(assignments(frame)).dropna(subset="median")
 
 
 def render(data: pd.DataFrame) -> Section | None:

@@ -16,7 +16,7 @@ from analysis.report import write_report
 from analysis.reports import paper
 from analysis.reports._section import Options
 from analysis.reports.paper import published
-from analysis.selection import assignments, best, macro
+from analysis.selection import assignments, best_assignments, macro_scores
 
 RESULTS = "benchmark,backbone,method,task,median,std,n_seeds,assignment_id,n_assignments,n_failed"
 MACRO = "benchmark,backbone,method,macro,n_tasks,complete"
@@ -66,11 +66,11 @@ def test_the_tables_are_the_statistics(written: Path, make_runs: Callable) -> No
     frame = make_runs(
         methods=("fine_tuning", "lora", "p_tuning_v1", "aot_fc"), tasks=("rte", "cola"), seeds=2, losses=0.1
     )
-    winners = best(assignments(frame))
+    winners = best_assignments(assignments(frame))
     pd.testing.assert_frame_equal(
         pd.read_csv(written / "tables/results.csv"), winners[RESULTS.split(",")], check_dtype=False
     )
-    pd.testing.assert_frame_equal(pd.read_csv(written / "tables/macro.csv"), macro(winners), check_dtype=False)
+    pd.testing.assert_frame_equal(pd.read_csv(written / "tables/macro.csv"), macro_scores(winners), check_dtype=False)
     pd.testing.assert_frame_equal(pd.read_csv(written / "tables/evp.csv"), curves(frame)[0], check_dtype=False)
 
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from analysis.frame import read, tidy, write
 from analysis.reports.paper import published
-from analysis.selection import assignments, best, macro
+from analysis.selection import assignments, best_assignments, macro_scores
 from analysis.tables import rounded
 
 
@@ -26,7 +26,7 @@ def trial(assignment: str, seed: int, score: float | None, **changes: object) ->
 
 
 def winner(*rows: dict) -> pd.Series:
-    (row,) = best(assignments(tidy(pd.DataFrame(list(rows))))).iloc
+    (row,) = best_assignments(assignments(tidy(pd.DataFrame(list(rows))))).iloc
     return row
 
 
@@ -121,7 +121,7 @@ def test_macro_is_the_mean_of_best_medians_and_complete_looks_at_all_methods() -
     rows = [trial("a", 0, 60.0), trial("a", 0, 71.0, task="glue/cola"), trial("b", 0, 80.0, method="bitfit")]
     rows += [trial("c", 0, None, method="bitfit", task="glue/cola"), trial("d", 0, None, method="adapters")]
     rows += [trial("a", 0, 10.0, benchmark="superglue", task="superglue/rte")]
-    table = macro(best(assignments(tidy(pd.DataFrame(rows))))).set_index(["benchmark", "method"])
+    table = macro_scores(best_assignments(assignments(tidy(pd.DataFrame(rows))))).set_index(["benchmark", "method"])
     assert table.loc[("glue", "lora"), ["macro", "n_tasks", "complete"]].tolist() == [65.5, 2, True]
     assert table.loc[("glue", "bitfit"), ["macro", "n_tasks", "complete"]].tolist() == [80.0, 1, False]
     assert table.loc[("glue", "adapters"), ["n_tasks", "complete"]].tolist() == [0, False]
@@ -147,7 +147,9 @@ def paper_runs() -> pd.DataFrame:
 
 def test_the_papers_medians_give_the_papers_macro(paper_runs: pd.DataFrame) -> None:
     keys = ["benchmark", "backbone", "method"]
-    table = macro(best(assignments(paper_runs))).merge(published()[1], on=keys, suffixes=("", "_paper"))
+    table = macro_scores(best_assignments(assignments(paper_runs))).merge(
+        published()[1], on=keys, suffixes=("", "_paper")
+    )
     assert len(table) == 32
     assert table["complete"].all()
     off = []

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from analysis import significance
-from analysis.selection import assignments, best
-from analysis.significance import holm, permutation, signed_rank, stratified
+from analysis.selection import assignments, best_assignments
+from analysis.significance import holm, permutation, signed_rank, stratified_permutation
 
 
 def stream() -> np.random.Generator:
@@ -68,27 +68,27 @@ def test_permutation_least_p() -> None:
 def test_stratified_with_one_task_is_the_permutation_test() -> None:
     left, right = np.array([1.0, 2.0, 3.0, 4.5]), np.array([2.5, 4.0, 5.0, 6.0])
     exact, _ = permutation(left, right, stream())
-    assert stratified([(left, right)], stream()) == pytest.approx(exact, abs=0.02)
+    assert stratified_permutation([(left, right)], stream()) == pytest.approx(exact, abs=0.02)
 
 
 def test_stratified_sees_what_no_single_task_can() -> None:
     draw = np.random.default_rng(5)
     pairs = [(draw.normal(size=3), draw.normal(size=3) + 1.5) for _ in range(8)]
     assert min(permutation(a, b, stream())[0] for a, b in pairs) >= 0.1
-    assert stratified(pairs, stream()) < 0.01
+    assert stratified_permutation(pairs, stream()) < 0.01
 
 
 def test_stratified_calls_luck_a_difference_about_as_often_as_it_says() -> None:
     draw = np.random.default_rng(6)
     p = [
-        stratified([(draw.normal(size=3), draw.normal(size=3)) for _ in range(3)], np.random.default_rng(i))
+        stratified_permutation([(draw.normal(size=3), draw.normal(size=3)) for _ in range(3)], np.random.default_rng(i))
         for i in range(200)
     ]
     assert 0.01 < np.mean(np.array(p) < 0.05) < 0.1
 
 
 def test_over_tasks_compares_every_method_with_the_best(frame: pd.DataFrame) -> None:
-    winners = best(assignments(frame))
+    winners = best_assignments(assignments(frame))
     table = significance.over_tasks(frame, winners)
     assert list(table.columns) == significance.OVER_TASKS
     assert len(table) == 7
@@ -106,7 +106,7 @@ def test_over_tasks_compares_every_method_with_the_best(frame: pd.DataFrame) -> 
 
 def test_over_seeds_names_the_tasks_best_and_its_own_limit(make_runs: Callable) -> None:
     frame = make_runs(methods=("fine_tuning", "lora", "p_tuning_v1"), tasks=("rte",), seeds=5)
-    table = significance.over_seeds(frame, best(assignments(frame)))
+    table = significance.over_seeds(frame, best_assignments(assignments(frame)))
     assert list(table.columns) == significance.OVER_SEEDS
     assert table["method"].tolist() == ["fine_tuning", "p_tuning_v1"]
     assert table["p_least"].unique() == pytest.approx([2 / 252])
@@ -117,7 +117,7 @@ def test_over_seeds_names_the_tasks_best_and_its_own_limit(make_runs: Callable) 
 
 def test_one_seed_has_no_test_over_seeds(make_runs: Callable) -> None:
     frame = make_runs(methods=("lora", "bitfit"), tasks=("rte", "cola"), seeds=1)
-    winners = best(assignments(frame))
+    winners = best_assignments(assignments(frame))
     assert significance.over_tasks(frame, winners)["p_seeds"].isna().all()
     assert (significance.over_seeds(frame, winners)["p"] == 1).all()
 
@@ -125,6 +125,6 @@ def test_one_seed_has_no_test_over_seeds(make_runs: Callable) -> None:
 def test_nothing_to_compare(make_runs: Callable) -> None:
     for methods in (("fine_tuning",), ("lora",)):
         frame = make_runs(methods=methods, tasks=("rte",), seeds=2)
-        winners = best(assignments(frame))
+        winners = best_assignments(assignments(frame))
         assert significance.over_tasks(frame, winners).empty
         assert significance.over_seeds(frame, winners).empty

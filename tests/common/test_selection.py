@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from analysis.frame import tidy
-from analysis.selection import assignments, best
+from analysis.selection import assignments, best_assignments
 from common.selection import Candidate, best_assignment
 from search._summary import Score, Summary
 
@@ -109,7 +109,7 @@ def by_brute_force(rows: list[dict]) -> str | None:
 def test_reports_and_summaries_choose_what_brute_force_chooses(cell: dict[str, tuple]) -> None:
     rows = trials(cell)
     expected = by_brute_force(rows)
-    (row,) = best(assignments(tidy(pd.DataFrame(rows)))).to_dict("records")
+    (row,) = best_assignments(assignments(tidy(pd.DataFrame(rows)))).to_dict("records")
     assert (None if pd.isna(row["assignment_id"]) else row["assignment_id"]) == expected
     keys = ("assignment_id", "status", "score", "trainable_parameters")
     scores = {r["trial_id"]: Score(*(r[k] for k in keys), r["promotion"] == "promoted") for r in rows}
