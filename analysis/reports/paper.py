@@ -24,7 +24,7 @@ _INTRO = (
 
 
 @dataclass(frozen=True)
-class Comparison:
+class PaperComparison:
     """One benchmark and backbone of ours.
 
     ``ours`` and ``theirs`` have a row per (backbone,) method and task, with the task's ``key``; ``theirs`` holds the
@@ -46,7 +46,7 @@ def published() -> tuple[pd.DataFrame, pd.DataFrame]:
     return pd.read_csv(FOLDER / "results.csv"), pd.read_csv(FOLDER / "macro.csv")
 
 
-def compute(frame: pd.DataFrame, options: Options = DEFAULT) -> list[Comparison]:
+def compute(frame: pd.DataFrame, options: Options = DEFAULT) -> list[PaperComparison]:
     """A comparison for each benchmark and backbone of ours whose benchmark the paper has; none without ``paper``."""
     if not options.paper:
         return []
@@ -67,11 +67,11 @@ def compute(frame: pd.DataFrame, options: Options = DEFAULT) -> list[Comparison]
         total = macros[macros["benchmark"] == benchmark].set_index(["backbone", "method"])["macro"].to_dict()
         if len(shared) < len(theirs):  # the published macro is over all tasks
             total = shared.groupby(["backbone", "method"])["median"].agg(lambda medians: mean(list(medians))).to_dict()
-        comparisons.append(Comparison(benchmark, backbone, match, ours, shared, total))
+        comparisons.append(PaperComparison(benchmark, backbone, match, ours, shared, total))
     return comparisons
 
 
-def exports(data: list[Comparison]) -> dict[str, pd.DataFrame]:
+def exports(data: list[PaperComparison]) -> dict[str, pd.DataFrame]:
     """``paper.csv``: a row per backbone, method and task that both have, with ``ours``, ``paper``, ``difference``."""
     parts = []
     for comparison in [c for c in data if c.match is not None]:
@@ -83,7 +83,7 @@ def exports(data: list[Comparison]) -> dict[str, pd.DataFrame]:
     return {"paper": pd.concat(parts, ignore_index=True)[columns]} if parts else {}
 
 
-def render(data: list[Comparison]) -> Section | None:
+def render(data: list[PaperComparison]) -> Section | None:
     """A table per benchmark and backbone: rows by method and source (ours, the paper's, the difference)."""
     return Section(TITLE, _INTRO, tuple(_table(comparison) for comparison in data)) if data else None
 
@@ -105,7 +105,7 @@ class _Line:
         return [Cell(self.source), *map(Cell, texts), Cell(printed(self.macro, sign=self.difference))]
 
 
-def _table(comparison: Comparison) -> Table:
+def _table(comparison: PaperComparison) -> Table:
     every = pd.concat([comparison.theirs, comparison.ours])
     names = dict(zip(every["key"], every["task"], strict=True))
     keys = [style.plain(task) for task in style.tasks(names.values())]
@@ -123,7 +123,7 @@ def _table(comparison: Comparison) -> Table:
     return Table(name, title, columns, tuple(rows), (), frozenset(rules), 2)
 
 
-def _lines(comparison: Comparison, method: str, mine: dict[str, tuple[float, float]]) -> list[_Line]:
+def _lines(comparison: PaperComparison, method: str, mine: dict[str, tuple[float, float]]) -> list[_Line]:
     """Ours, then the paper's and the difference; or ours and every backbone of the paper's, each with its own macro."""
     if comparison.match is None:
         others = sorted(comparison.theirs["backbone"].unique(), key=list(style.BACKBONES).index)
@@ -153,7 +153,7 @@ def _values(table: pd.DataFrame, backbone: str, method: str) -> dict[str, tuple[
     return {row["key"]: (row["median"], row["std"]) for row in rows.to_dict("records")}
 
 
-def _macro(comparison: Comparison, backbone: str, method: str) -> float:
+def _macro(comparison: PaperComparison, backbone: str, method: str) -> float:
     return comparison.macros.get((backbone, method), math.nan)
 
 
