@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import pandas as pd
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -13,18 +15,25 @@ from analysis import reports, style, summary
 from analysis.evp import Estimator
 from analysis.frame import FrameError, tidy
 from analysis.page import Document, markdown, page
-from analysis.reports._section import Options, Picture, Section
+from analysis.reports._section import MethodInfo, Options, Picture, Section
 from analysis.tables import Table, to_latex
 
 
 def write_report(
-    frame: pd.DataFrame, out: str | Path, *, paper: bool = False, estimator: Estimator = "v", title: str | None = None
+    frame: pd.DataFrame,
+    out: str | Path,
+    *,
+    paper: bool = False,
+    estimator: Estimator = "v",
+    methods: Mapping[str, MethodInfo] = MappingProxyType({}),
+    title: str | None = None,
 ) -> Path:
     """Write the report of a frame into the folder ``out`` and return the path of its HTML page.
 
     ``out`` then holds ``report.md``, ``report.html`` (one self-contained file), ``figures/*.png`` and ``*.pdf``,
     ``tables/*.csv`` (``results.csv``, ``macro.csv``, ``evp.csv`` and others) and ``tables/*.tex``. ``paper`` sets the
-    paper's published numbers beside ours; ``estimator`` is that of the EVP curves. The same frame gives the same files.
+    paper's published numbers beside ours; ``estimator`` is that of the EVP curves; ``methods`` is what is known of the
+    methods, and one that is not among them is called after its id. The same frame gives the same files.
 
     Raises FrameError for a frame that has no trial or breaks the schema, ValueError for an unknown estimator.
     """
@@ -40,13 +49,14 @@ def write_report(
     folder = Path(out)
     (folder / "figures").mkdir(parents=True, exist_ok=True)
     (folder / "tables").mkdir(parents=True, exist_ok=True)
-    with style.context():
-        sections = _sections(frame, Options(paper=paper, estimator=estimator), folder / "tables")
+    options = Options(paper=paper, estimator=estimator, methods=methods)
+    with style.context({name: method.label for name, method in methods.items()}, frame["method"]):
+        sections = _sections(frame, options, folder / "tables")
         images = _pictures(sections, folder / "figures")
-    name = title or "Report: " + ", ".join(sorted(frame["study"].unique()))
-    document = Document(
-        name, summary.what(frame), tuple(summary.findings(frame)), tuple(summary.caveats(frame)), tuple(sections)
-    )
+        name = title or "Report: " + ", ".join(sorted(frame["study"].unique()))
+        document = Document(
+            name, summary.what(frame), tuple(summary.findings(frame)), tuple(summary.caveats(frame)), tuple(sections)
+        )
     (folder / "report.md").write_text(markdown(document), encoding="utf-8")
     (folder / "report.html").write_text(page(document, images), encoding="utf-8")
     return folder / "report.html"

@@ -1,14 +1,15 @@
 """How things look and what they are called: colours and markers by method, names, orders, sizes of figures.
 
-A method has the same colour and marker in every figure of every report. The colours stay apart for readers with
-protanopia and deuteranopia, and the markers differ as well. Figures are plain ``matplotlib.figure.Figure`` objects: no
-pyplot, no global state, no screen.
+The paper's methods have the same colour, marker and line in every figure of every report; others get theirs from
+:func:`looks`. The colours stay apart for readers with protanopia and deuteranopia, and the markers differ as well.
+Figures are plain ``matplotlib.figure.Figure`` objects: no pyplot, no global state, no screen.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,28 +18,36 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from common.seeds import seed_of
+
+Line = str | tuple[float, tuple[float, ...]]  # as matplotlib has it: a name, or an offset and lengths in points
+
 
 @dataclass(frozen=True)
 class Look:
-    """One method's name in print, colour, marker and line."""
+    """One method's colour, marker and line."""
 
-    label: str
     color: str
     marker: str
-    line: str = "-"
+    line: Line = "-"
 
 
+#: The paper's methods, in the order of its tables.
 METHODS: dict[str, Look] = {
-    "fine_tuning": Look("Fine-Tuning", "#4d4d4d", "X", (0, (4, 2))),  # type: ignore[arg-type]
-    "adapters": Look("Adapters", "#332288", "s"),
-    "lora": Look("LoRA", "#3d8fd1", "D"),
-    "bitfit": Look("BitFit", "#aa3377", "p"),
-    "p_tuning_v1": Look("P-Tuning v1", "#d9a514", "v"),
-    "p_tuning_v2": Look("P-Tuning v2", "#d1602b", "^"),
-    "aot_kronecker": Look("Kron. AoT P-Tuning", "#5fc4b0", "h"),
-    "aot_fc": Look("FC AoT P-Tuning", "#0b7a4b", "o"),
+    "fine_tuning": Look("#4d4d4d", "X", (0, (4, 2))),
+    "adapters": Look("#332288", "s"),
+    "lora": Look("#3d8fd1", "D"),
+    "bitfit": Look("#aa3377", "p"),
+    "p_tuning_v1": Look("#d9a514", "v"),
+    "p_tuning_v2": Look("#d1602b", "^"),
+    "aot_kronecker": Look("#5fc4b0", "h"),
+    "aot_fc": Look("#0b7a4b", "o"),
 }
-_OTHERS = (("#8c564b", "P"), ("#e377c2", "*"), ("#7f7f7f", "<"), ("#bcbd22", ">"), ("#17202a", "d"), ("#ff9896", "8"))
+#: What other methods look like. Found by search: of colours with a contrast of 3:1 on white, those farthest from each
+#: other and from the above, as readers of every kind see them (tests/analysis/test_style.py has the distances).
+_COLORS = ("#2d4be1", "#960000", "#c369ff", "#004b00", "#ff3c78", "#690f5a", "#b487a5", "#781eb4")
+_MARKERS = ("P", "*", "<", ">", "d", "8", "x", "+")
+_LINES: tuple[Line, ...] = ((0, (7, 2, 1.5, 2)), ":")  # while each has a colour of its own, and when there are more
 BENCHMARKS = {"glue": "GLUE", "superglue": "SuperGLUE", "demo": "Demo"}
 _TASKS = {
     "glue": ("STS-B", "SST-2", "RTE", "QQP", "QNLI", "MRPC", "MNLI", "CoLA"),  # in the order of the paper's tables
@@ -61,22 +70,67 @@ _RC: dict[Any, Any] = {
 }  # fmt: skip
 
 
+@dataclass(frozen=True)
+class _Shown:
+    """What the methods of the report in hand are called and look like."""
+
+    labels: Mapping[str, str]
+    looks: Mapping[str, Look]
+
+
+_NOTHING = _Shown({}, {})
+_SHOWN = ContextVar("shown", default=_NOTHING)
+
+
 @contextmanager
-def context() -> Iterator[None]:
-    """Within it, figures are made and saved in the project's style; outside nothing changes."""
-    with mpl.rc_context(_RC):
-        yield
+def context(labels: Mapping[str, str] | None = None, names: Iterable[str] = ()) -> Iterator[None]:
+    """Within it, figures are made and saved in the project's style; outside nothing changes.
+
+    ``labels`` are names in print by method; ``names`` are the methods that the report shows, with a label or without.
+    No two of them look alike. Those with a label choose first, so that they look the same whatever else is shown.
+    """
+    labels = labels or {}
+    token = _SHOWN.set(_Shown(labels, looks([*sorted(labels), *sorted(set(names))])))
+    try:
+        with mpl.rc_context(_RC):
+            yield
+    finally:
+        _SHOWN.reset(token)
 
 
 # --- names and orders ------------------------------------------------------------------------------------------------
 
 
+def looks(names: Sequence[str]) -> dict[str, Look]:
+    """A look for each method, no two alike.
+
+    The paper's methods have theirs. Each other one has a first choice by its name, and takes the next free look where
+    that is gone: the first eight all have colours of their own, up to 64 a pair of colour and marker. So a method's
+    look depends on those before it in ``names`` alone, and a newcomer moves only those after it.
+    """
+    found = {name: METHODS[name] for name in names if name in METHODS}
+    for name in names:
+        if name not in found:
+            choices = _choices(name)
+            found[name] = next((choice for choice in choices if choice not in found.values()), choices[0])
+    return found
+
+
+def _choices(name: str) -> list[Look]:
+    """The 64 looks that a method not of the paper can have, its first choice first; every eight have all colours."""
+    count = len(_COLORS)
+    first = seed_of(f"look|{name}") % count
+    return [
+        Look(_COLORS[i % count], _MARKERS[(i + turn) % count], _LINES[turn > 0])
+        for turn in range(count)
+        for i in range(first, first + count)
+    ]
+
+
 def look(method: str) -> Look:
-    """A method's look. One that this file does not know gets a free colour and marker, the same in every report."""
-    if method in METHODS:
-        return METHODS[method]
-    color, marker = _OTHERS[sum(method.encode()) % len(_OTHERS)]
-    return Look(method.replace("_", " ").title(), color, marker)
+    """A method's look in the report in hand; outside of one, its first choice."""
+    shown = _SHOWN.get().looks
+    return shown[method] if method in shown else looks([method])[method]
 
 
 def methods(names: Iterable[str]) -> list[str]:
@@ -97,8 +151,8 @@ def tasks(names: Iterable[str]) -> list[str]:
 
 
 def method(name: str) -> str:
-    """A method's name in print."""
-    return look(name).label
+    """A method's name in print: its label in the report in hand, else made from its id."""
+    return _SHOWN.get().labels.get(name, name.replace("_", " ").title())
 
 
 def task(name: str) -> str:
@@ -163,7 +217,7 @@ def legend(figure: Figure, names: Iterable[str], unmarked: Collection[str] = ())
                 color=style.color,
                 marker="" if name in unmarked else style.marker,
                 ls=style.line,
-                label=style.label,
+                label=method(name),
             )
         )
     if handles:

@@ -17,7 +17,9 @@ from typing import Any, Protocol, cast
 
 import pandas as pd
 
-from analysis.reports._section import Options, Section
+from analysis.reports._section import MethodInfo, Options, Section
+
+__all__ = ["MethodInfo", "Options", "Report", "Section", "exports", "get", "names"]
 
 
 class Report(Protocol):

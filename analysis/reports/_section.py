@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 
 import pandas as pd
 from matplotlib.figure import Figure
@@ -15,11 +15,20 @@ from analysis.tables import Table
 
 
 @dataclass(frozen=True)
+class MethodInfo:
+    """What a method says of itself: its name in print, and the hyperparameters that its size depends on."""
+
+    label: str
+    sizes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Options:
-    """What a reader can ask of the whole report."""
+    """What a reader can ask of the whole report, and what is known of the methods, by their names in the frame."""
 
     paper: bool = False
     estimator: Estimator = "v"
+    methods: Mapping[str, MethodInfo] = field(default_factory=dict)
 
 
 DEFAULT = Options()

@@ -14,6 +14,8 @@ from search.cli._shared import StudyFile, fail, faults, load, say
 if TYPE_CHECKING:
     from pandas import DataFrame
 
+    from analysis.reports import MethodInfo
+
 #: The UI shows runs; it neither reports home nor runs jobs.
 UI_ENVIRONMENT = {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
 
@@ -90,7 +92,7 @@ def report(
 
     with faults(frame.FrameError):
         table = frame.read(runs) if runs is not None else _runs(study_file)
-        page = write_report(table, out, paper=paper, estimator=estimator.value)
+        page = write_report(table, out, paper=paper, estimator=estimator.value, methods=method_infos())
     say("the report is written; open")
     typer.echo(page)
 
@@ -108,6 +110,15 @@ def _runs(path: Path | None) -> DataFrame:
     except AwayError as error:
         fail(f"MLflow at {masked(study.tracking)} cannot be read ({error}); try again when it is back")
     return frame.from_mlflow(study.tracking, study.name)
+
+
+def method_infos() -> dict[str, MethodInfo]:
+    """What the methods of the folder say of themselves: the reports know none of them."""
+    from analysis.reports import MethodInfo
+    from trainables import methods
+
+    kinds = {name: methods.get(name) for name in methods.names()}
+    return {name: MethodInfo(kind.label, kind.sizes) for name, kind in kinds.items()}
 
 
 def _here() -> Path:

@@ -10,6 +10,8 @@ import pandas as pd
 import pytest
 
 from analysis.frame import tidy
+from analysis.reports import MethodInfo
+from search.cli.results import method_infos
 
 #: per method: offset in points, spread over seeds, sizes and their hyperparameter, trainable parameters of size 1
 METHODS = {
@@ -79,6 +81,12 @@ def runs(
 def make_runs() -> Callable[..., pd.DataFrame]:
     """The generator itself."""
     return runs
+
+
+@pytest.fixture(scope="session")
+def methods() -> dict[str, MethodInfo]:
+    """What ``aot report`` tells the reports of the methods in the folder."""
+    return method_infos()
 
 
 @pytest.fixture(scope="session")

@@ -10,11 +10,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from analysis import style
 from analysis.evp import curves
 from analysis.frame import FrameError, tidy
 from analysis.report import write_report
-from analysis.reports import paper
-from analysis.reports._section import Options
+from analysis.reports import MethodInfo, Options, evp, paper
 from analysis.reports.paper import published
 from analysis.selection import assignments, best_assignments, macro_scores
 
@@ -24,13 +24,14 @@ EVP = "benchmark,backbone,task,method,n,expected,lower,upper,estimator"
 
 
 @pytest.fixture(scope="module")
-def written(make_runs: Callable, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def written(make_runs: Callable, methods: dict[str, MethodInfo], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A report of five methods on two tasks with lost trials, beside the paper."""
     frame = make_runs(
         methods=("fine_tuning", "lora", "p_tuning_v1", "aot_fc"), tasks=("rte", "cola"), seeds=2, losses=0.1
     )
     out = tmp_path_factory.mktemp("report") / "new" / "folder"
-    assert write_report(frame, out, paper=True, title="Mine & <yours>") == out / "report.html"
+    page = write_report(frame, out, paper=True, methods=methods, title="Mine & <yours>")
+    assert page == out / "report.html"
     return out
 
 
@@ -132,10 +133,12 @@ def as_runs(table: pd.DataFrame) -> pd.DataFrame:
     return tidy(rows.drop(columns=["median", "std"]))
 
 
-def test_the_papers_medians_as_runs_give_its_tables_and_no_difference(tmp_path: Path) -> None:
+def test_the_papers_medians_as_runs_give_its_tables_and_no_difference(
+    methods: dict[str, MethodInfo], tmp_path: Path
+) -> None:
     results = published()[0]
     frame = as_runs(results[results["backbone"] == "deberta-xl"])
-    write_report(frame, tmp_path, paper=True)
+    write_report(frame, tmp_path, paper=True, methods=methods)
     merged = pd.read_csv(tmp_path / "tables/macro.csv").merge(published()[1], on=["benchmark", "backbone", "method"])
     assert (merged["macro_x"].round(1) == merged["macro_y"]).all()
     text = (tmp_path / "report.md").read_text()
@@ -230,6 +233,21 @@ def test_nothing_random_is_left_behind(make_runs: Callable, tmp_path: Path) -> N
     assert np.random.get_state()[1].tolist() == before
 
 
+def test_sixteen_methods_have_sixteen_looks_in_a_figure(make_runs: Callable, methods: dict[str, MethodInfo]) -> None:
+    """Eight of the folder and eight from elsewhere, in the legend and in the panels."""
+    frame = make_runs(tasks=("rte",), seeds=1)
+    frame = pd.concat([frame, frame.assign(method="other_" + frame["method"], trial_id="other_" + frame["trial_id"])])
+    with style.context({name: info.label for name, info in methods.items()}, frame["method"]):
+        (picture,) = evp.render(evp.compute(tidy(frame))).blocks
+    (legend,) = picture.figure.legends
+    drawn = [(line.get_color(), line.get_marker()) for line in picture.figure.axes[0].lines]
+    assert len(legend.get_texts()) == len({text.get_text() for text in legend.get_texts()}) == 16
+    handles = [(line.get_color(), line.get_marker()) for line in legend.get_lines()]
+    assert len(set(handles)) == 16
+    assert len({color for color, _ in handles}) == 16
+    assert set(drawn) == set(handles)
+
+
 def test_the_example_in_the_docs_is_a_report(frame: pd.DataFrame) -> None:
     text = (Path(__file__).parents[2] / "docs/reports.md").read_text()
     code = re.search(r"```python\n(.+?)```", text, re.DOTALL).group(1)
@@ -240,13 +258,13 @@ def test_the_example_in_the_docs_is_a_report(frame: pd.DataFrame) -> None:
     assert len(section.blocks[0].rows) == 5
 
 
-def test_promoted_assignments_are_named(make_runs: Callable, tmp_path: Path) -> None:
+def test_promoted_assignments_are_named(make_runs: Callable, methods: dict[str, MethodInfo], tmp_path: Path) -> None:
     """The first assignment of each cell has all seeds, the others their first."""
     frame = make_runs(methods=("lora", "bitfit"), tasks=("rte",), seeds=3)
     frame["promotion"] = frame["seed"].map(lambda seed: "promoted" if seed else "first")
     first = frame.groupby("method")["assignment_id"].transform("first") == frame["assignment_id"]
     kept = frame[first | (frame["seed"] == 0)].reset_index(drop=True)
-    write_report(kept, tmp_path)
+    write_report(kept, tmp_path, methods=methods)
     page = (tmp_path / "report.md").read_text()
     assert "Only promoted assignments got all seeds" in page
     assert "## Promoted assignments" in page

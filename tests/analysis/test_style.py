@@ -4,6 +4,8 @@ from itertools import combinations
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from analysis import style
 
@@ -25,22 +27,77 @@ def lab(color: str, seen: np.ndarray) -> np.ndarray:
     return np.array([116 * f[1] - 16, 500 * (f[0] - f[1]), 200 * (f[1] - f[2])])
 
 
+OTHERS = [f"method_{i}" for i in range(8)]
+
+
+def white_contrast(color: str) -> float:
+    """Contrast with white as WCAG has it, from 1 to 21."""
+    lightness = lab(color, BLINDNESS["none"])[0]
+    luminance = ((lightness + 16) / 116) ** 3 if lightness > 8 else lightness / 903.3
+    return 1.05 / (luminance + 0.05)
+
+
 @pytest.mark.parametrize("kind", BLINDNESS)
-def test_methods_differ_in_colour_for_every_reader(kind: str) -> None:
-    seen = {name: lab(look.color, BLINDNESS[kind]) for name, look in style.METHODS.items()}
+def test_sixteen_methods_differ_in_colour_for_every_reader(kind: str) -> None:
+    """ΔE of CIELAB; 2 is just noticeable, and none of the sixteen are nearer than five times that."""
+    looks = style.looks([*style.METHODS, *OTHERS])
+    seen = {name: lab(look.color, BLINDNESS[kind]) for name, look in looks.items()}
     close = {(a, b): np.linalg.norm(seen[a] - seen[b]) for a, b in combinations(seen, 2)}
-    assert min(close.values()) > 9, sorted((round(d, 1), pair) for pair, d in close.items())[:4]
+    assert len(seen) == 16
+    assert min(close.values()) > 10, sorted((round(d, 1), pair) for pair, d in close.items())[:4]
 
 
-def test_methods_differ_in_marker() -> None:
-    assert len({look.marker for look in style.METHODS.values()}) == len(style.METHODS) == 8
+def test_sixteen_methods_differ_in_marker() -> None:
+    assert len({look.marker for look in style.looks([*style.METHODS, *OTHERS]).values()}) == 16
 
 
-def test_a_ninth_method_gets_a_look_of_its_own() -> None:
-    ninth = style.look("my_method")
-    assert ninth.label == "My Method"
-    assert ninth == style.look("my_method")
-    assert ninth.color not in {look.color for look in style.METHODS.values()}
+def test_other_methods_stand_out_from_the_page_and_are_drawn_with_another_line() -> None:
+    looks = style.looks([*style.METHODS, *OTHERS])
+    assert min(white_contrast(looks[name].color) for name in OTHERS) >= 3
+    assert not {looks[name].line for name in OTHERS} & {look.line for look in style.METHODS.values()}
+
+
+def test_the_papers_methods_look_as_they_always_did() -> None:
+    """Readers know them by now; a published figure is compared with a new one."""
+    assert {name: (look.color, look.marker) for name, look in style.METHODS.items()} == {
+        "fine_tuning": ("#4d4d4d", "X"), "adapters": ("#332288", "s"), "lora": ("#3d8fd1", "D"),
+        "bitfit": ("#aa3377", "p"), "p_tuning_v1": ("#d9a514", "v"), "p_tuning_v2": ("#d1602b", "^"),
+        "aot_kronecker": ("#5fc4b0", "h"), "aot_fc": ("#0b7a4b", "o"),
+    }  # fmt: skip
+    assert style.looks([*OTHERS, *style.METHODS]).items() >= style.METHODS.items()
+
+
+@given(st.lists(st.text("abcdefgh_", min_size=1), min_size=1, max_size=64, unique=True), st.data())
+def test_no_two_methods_look_alike_and_a_newcomer_moves_only_those_after_it(
+    names: list[str], data: st.DataObject
+) -> None:
+    looks = style.looks(names)
+    assert len({(look.color, look.marker) for look in looks.values()}) == len(names)
+    assert len({look.color for look in looks.values()}) == min(len(names), 8)
+    place = data.draw(st.integers(0, len(names)))
+    assert (
+        style.looks([*names[:place], "newcomer", *names[place:]]).items()
+        >= {n: looks[n] for n in names[:place]}.items()
+    )
+
+
+def test_a_method_of_the_folder_looks_the_same_whatever_else_is_shown() -> None:
+    labels = {name: name.upper() for name in OTHERS[:3]}
+    with style.context(labels, ["lora", OTHERS[0]]):
+        alone = style.look(OTHERS[0])
+    with style.context(labels, ["a_stranger", *OTHERS]):
+        assert style.look(OTHERS[0]) == alone
+        assert len({style.look(name) for name in ["a_stranger", *OTHERS]}) == 9
+
+
+def test_a_methods_own_label_is_printed_and_one_without_is_called_after_its_id() -> None:
+    with style.context({"mine": "Mine (v2)"}, ["mine", "other_one"]):
+        assert style.method("mine") == "Mine (v2)"
+        assert style.method("other_one") == "Other One"
+    assert style.method("mine") == "Mine"
+
+
+def test_methods_stand_in_the_papers_order_then_by_name() -> None:
     assert style.methods(["zeta", "aot_fc", "my_method", "fine_tuning"]) == [
         "fine_tuning",
         "aot_fc",

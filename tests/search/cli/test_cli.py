@@ -181,6 +181,25 @@ def test_report_is_written_from_a_file_of_runs(tmp_path: Path) -> None:
     assert set(results["median"]) == {64.5}
 
 
+def test_report_calls_methods_as_they_call_themselves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that is only in the file, and not in the folder of methods, is called after its id."""
+    from trainables import methods
+
+    folder = tmp_path / "more"
+    folder.mkdir()
+    lora = Path(methods.__path__[0], "lora.py").read_text(encoding="utf-8")
+    (folder / "lora_twice.py").write_text(lora.replace('= "LoRA"', '= "LoRA, 2×"'), encoding="utf-8")
+    monkeypatch.setattr(methods, "__path__", [*methods.__path__, str(folder)])
+    runs = runs_file(tmp_path)
+    frame = pd.read_csv(runs)
+    others = [frame.assign(method=name, trial_id=name + frame["trial_id"]) for name in ("lora_twice", "from_elsewhere")]
+    pd.concat([frame, *(other[frame["method"] == "lora"] for other in others)]).to_csv(runs, index=False)
+    done = runner.invoke(app, ["report", "--runs", str(runs), "--out", str(tmp_path / "report")])
+    assert done.exit_code == 0, done.output
+    page = (tmp_path / "report" / "report.md").read_text()
+    assert "4 methods (LoRA, FC AoT P-Tuning, From Elsewhere and LoRA, 2×)" in page
+
+
 def test_report_tells_what_is_wrong_with_the_runs(tmp_path: Path) -> None:
     path = runs_file(tmp_path)
     path.write_text(path.read_text().replace("finished", "done"))
