@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from analysis import style
 from analysis.frame import HYPERPARAMETER, hyperparameters
-from analysis.reports._section import DEFAULT, Options, Picture, Section, groups, heading, slug
-from analysis.selection import APART, assignments, mean
+from analysis.reports._section import DEFAULT, MethodInfo, Options, Picture, Section, groups, heading, slug
+from analysis.selection import APART, CELL, assignments, mean
 
 TITLE = "Score against trainable parameters"
 POSITION = 40
 MACRO = ""  # in the place of a task
-_TRAINING = frozenset(HYPERPARAMETER + name for name in ("learning_rate", "batch_size", "dropout", "alpha"))
 _INTRO = (
     "The best median score at each size of a method (rank or prompt length), over its other hyperparameters; the "
     "classification head is counted. In the macro panel each size is tuned per task and averaged over tasks, where it "
@@ -26,20 +27,14 @@ def compute(frame: pd.DataFrame, options: Options = DEFAULT) -> pd.DataFrame:
     """A row per point: ``benchmark, backbone, task, method, parameters, median``; ``MACRO`` is a task here."""
     table = assignments(frame).dropna(subset=["median", "trainable_parameters"])
     table["parameters"] = table["trainable_parameters"].astype(float)
-    cell = ["benchmark", "backbone", "task", "method"]
-    per_task = table.groupby([*cell, "parameters"], as_index=False)["median"].max()
-    sizes = [name for name in hyperparameters(frame) if name not in _TRAINING]
-    if sizes:
-        table["size"] = (
-            table[sizes].astype(object).apply(lambda row: repr(["" if pd.isna(v) else v for v in row]), axis=1)
-        )
-    else:  # a file without hyperparameters: the i-th smallest count of one task is the i-th of another
-        table["size"] = table.groupby(cell)["parameters"].rank(method="dense")
-    best = table.groupby([*cell, "size"], as_index=False).agg(
-        median=("median", "max"), parameters=("parameters", "min")
+    per_task = table.groupby([*CELL, "parameters"], as_index=False)["median"].max()
+    tuned = (
+        table.assign(size=_sizes(table, options.methods))
+        .groupby([*CELL, "size"], as_index=False)
+        .agg(median=("median", "max"), parameters=("parameters", "min"))
     )
     rows = []
-    for (benchmark, backbone), group in best.groupby(["benchmark", "backbone"]):
+    for (benchmark, backbone), group in tuned.groupby(["benchmark", "backbone"]):
         known = group["task"].nunique()
         for (method, _), own in group.groupby(["method", "size"]):
             if len(own) == known > 1:
@@ -48,6 +43,27 @@ def compute(frame: pd.DataFrame, options: Options = DEFAULT) -> pd.DataFrame:
     return pd.concat(
         [per_task, pd.DataFrame(rows, columns=per_task.columns).astype(per_task.dtypes)], ignore_index=True
     )
+
+
+def _sizes(table: pd.DataFrame, methods: Mapping[str, MethodInfo]) -> list[str]:
+    """For each assignment, what its size is called on all tasks: heads differ, so counts do too.
+
+    These are the hyperparameters that the method's count depends on. Where a method is not known, or the frame has none
+    of them, the i-th smallest count of one task is the i-th of another.
+    """
+    by_count = table.groupby(CELL)["parameters"].rank(method="dense").map("{:09.0f}".format)
+    own = {name: {HYPERPARAMETER + size for size in info.sizes} for name, info in methods.items()}
+    columns = [c for c in hyperparameters(table) if any(c in sizes for sizes in own.values())]
+    known = {name for name, sizes in own.items() if not sizes or sizes & set(columns)}
+    # A place for every column, also for those of other methods: the text sorts the points of parameters.csv.
+    return [
+        repr([v if c in own[method] and not pd.isna(v) else "" for c, v in zip(columns, values, strict=True)])
+        if method in known
+        else count
+        for method, count, *values in zip(
+            table["method"], by_count, *(table[c].astype(object) for c in columns), strict=True
+        )
+    ]
 
 
 def exports(data: pd.DataFrame) -> dict[str, pd.DataFrame]:
