@@ -84,7 +84,15 @@ def test_a_cells_band_does_not_depend_on_other_cells(frame: pd.DataFrame) -> Non
     alone = evp.curves(tidy(frame[frame["method"] == "lora"]))[0]
     every = evp.curves(frame)[0]
     pd.testing.assert_frame_equal(alone, every[every["method"] == "lora"].reset_index(drop=True))
-    assert not alone["lower"].equals(evp.curve(np.array([1.0, 2.0]), "v", "")["lower"])
+
+
+def test_each_cell_draws_from_a_stream_of_its_own() -> None:
+    """Two cells with the same medians: the same curve, and bands that do not err together."""
+    values = np.random.default_rng(4).normal(80, 3, size=20)
+    first, second, again = (evp.curve(values, "v", name) for name in ("glue|lora", "glue|bitfit", "glue|lora"))
+    pd.testing.assert_frame_equal(first, again)
+    assert first["expected"].equals(second["expected"])
+    assert not np.isclose(first["lower"], second["lower"], atol=1e-9).any()
 
 
 def test_values_are_medians_over_seeds(frame: pd.DataFrame) -> None:

@@ -161,9 +161,13 @@ def test_the_papers_medians_give_the_papers_macro(paper_runs: pd.DataFrame) -> N
     assert off == [("roberta-base", "bitfit", rounded(84.75, 2), 0.1)]
 
 
-def test_large_frames_are_quick(make_runs: Callable) -> None:
-    table = assignments(make_runs(tasks=("rte", "cola"), seeds=2))
+def test_every_assignment_of_every_cell_has_one_row(make_runs: Callable) -> None:
+    frame = make_runs(tasks=("rte", "cola"), seeds=2)
+    table = assignments(frame)
+    keys = ["task", "method", "assignment_id"]
+    assert set(table[keys].itertuples(index=False, name=None)) == set(frame[keys].itertuples(index=False, name=None))
     assert len(table) == 2 * (6 * 12 + 2 * 4)
+    assert set(table["n_trials"]) == {2}
 
 
 class TestAdaptiveSearches:
