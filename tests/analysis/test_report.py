@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis import style
+from analysis import reports, style
 from analysis.evp import curves
 from analysis.frame import FrameError, tidy
 from analysis.report import write_report
@@ -248,14 +248,28 @@ def test_sixteen_methods_have_sixteen_looks_in_a_figure(make_runs: Callable, met
     assert set(drawn) == set(handles)
 
 
-def test_the_example_in_the_docs_is_a_report(frame: pd.DataFrame) -> None:
-    text = (Path(__file__).parents[2] / "docs/reports.md").read_text()
-    code = re.search(r"```python\n(.+?)```", text, re.DOTALL).group(1)
-    module: dict = {}
-    exec(code, module)
-    section = module["render"](module["compute"](frame))
-    assert section.title == module["TITLE"]
-    assert len(section.blocks[0].rows) == 5
+@pytest.mark.parametrize("page", ["README.md", "docs/reports.md"])
+def test_the_example_on_the_page_is_a_report(
+    page: str, make_runs: Callable, methods: dict[str, MethodInfo], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Saved as a file of the folder, as a reader would, it is a part of the whole report."""
+    text = (Path(__file__).parents[2] / page).read_text()
+    (example,) = re.findall(r"```python\n([^`]*def compute\(frame[^`]+)```", text)
+    folder = tmp_path / "reports"
+    folder.mkdir()
+    name = f"slowest_{page.split('.')[0].replace('/', '_')}"
+    (folder / f"{name}.py").write_text(example)
+    monkeypatch.setattr(reports, "__path__", [*reports.__path__, str(folder)])
+    assert reports.names()[-1] == name, "the last of all, as its position says"
+    frame = make_runs(methods=("lora", "bitfit"), tasks=("rte",), seeds=1)
+    write_report(frame, tmp_path / "out", methods=methods)
+    markdown = (tmp_path / "out/report.md").read_text()
+    section = markdown[markdown.index("## Slowest trials") :]
+    rows = [line.split("|") for line in section.splitlines() if line.startswith("| ")][2:]
+    seconds = [float(row[3].replace(",", "")) for row in rows]
+    assert seconds == pytest.approx(frame["seconds"].nlargest(5).tolist(), abs=0.051)
+    assert "Slowest trials</h2>" in (tmp_path / "out/report.html").read_text()
+    assert r"\begin{tabular}" in (tmp_path / "out/tables/slowest.tex").read_text()
 
 
 def test_promoted_assignments_are_named(make_runs: Callable, methods: dict[str, MethodInfo], tmp_path: Path) -> None:

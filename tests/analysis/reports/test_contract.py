@@ -84,7 +84,9 @@ def check_picture(picture: Picture) -> None:
     assert picture.title
 
 
-@pytest.mark.parametrize("options", [Options(), Options(paper=True, estimator="u", methods=KNOWN)], ids=["plain", "everything"])
+@pytest.mark.parametrize(
+    "options", [Options(), Options(paper=True, estimator="u", methods=KNOWN)], ids=["plain", "everything"]
+)
 @pytest.mark.parametrize("name", reports.names())
 def test_a_report_computes_and_renders_any_runs(name: str, options: Options, runs: pd.DataFrame) -> None:
     report = reports.get(name)
