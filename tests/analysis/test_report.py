@@ -234,10 +234,10 @@ def test_nothing_random_is_left_behind(make_runs: Callable, tmp_path: Path) -> N
 
 
 def test_sixteen_methods_have_sixteen_looks_in_a_figure(make_runs: Callable, methods: dict[str, MethodInfo]) -> None:
-    """Eight of the folder and eight from elsewhere, in the legend and in the panels."""
+    """The paper's eight and eight from elsewhere, in the legend and in the panels."""
     frame = make_runs(tasks=("rte",), seeds=1)
     frame = pd.concat([frame, frame.assign(method="other_" + frame["method"], trial_id="other_" + frame["trial_id"])])
-    with style.context({name: info.label for name, info in methods.items()}, frame["method"]):
+    with style.context({name: methods[name].label for name in style.METHODS}, frame["method"]):
         (picture,) = evp.render(evp.compute(tidy(frame))).blocks
     (legend,) = picture.figure.legends
     drawn = [(line.get_color(), line.get_marker()) for line in picture.figure.axes[0].lines]
