@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from analysis import style
+from analysis.reports import MethodInfo
 
 #: linear-light RGB as seen without red, or green, sensitive cones (Viénot, Brettel & Mollon 1999)
 BLINDNESS = {
@@ -95,6 +96,14 @@ def test_a_methods_own_label_is_printed_and_one_without_is_called_after_its_id()
         assert style.method("mine") == "Mine (v2)"
         assert style.method("other_one") == "Other One"
     assert style.method("mine") == "Mine"
+
+
+def test_the_papers_methods_have_their_names_also_where_nobody_says(methods: dict[str, MethodInfo]) -> None:
+    """A frame without the methods' own labels, such as one from elsewhere: the same names."""
+    assert style.LABELS.keys() == style.METHODS.keys()
+    assert {name: methods[name].label for name in style.LABELS} == style.LABELS
+    with style.context({"lora": "LoRA (ours)"}, ["lora"]):
+        assert style.method("lora") == "LoRA (ours)"
 
 
 def test_methods_stand_in_the_papers_order_then_by_name() -> None:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from analysis.frame import tidy
 from analysis.selection import assignments, best_assignments
 from common.selection import Candidate, best_assignment
-from search._summary import Score, Summary
+from search.tracking._summary import Score, Summary
 
 PLAIN = Candidate("a", 60.0, 1.0, 10, trials=3)
 
