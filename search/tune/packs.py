@@ -26,9 +26,9 @@ MAX_DEATHS = 2
 class PackFollower(Callback):
     """What happens on the driver whenever Tune has news of a pack.
 
-    ``counts``: trials that ended in this run, by status. ``running``: the packs in training, by Tune's trial id; the
-    ``scheduler`` reads it too. ``placed``: of those, the ones that have a worker. ``fault``: why the search cannot go
-    on; Tune swallows what some of its callbacks raise.
+    ``counts``: trials that ended in this run, by status. ``running``: the packs in training, by Tune's trial id, which
+    are the scheduler's too. ``placed``: of those, the ones that have a worker. ``fault``: why the search cannot go on;
+    Tune swallows what some of its callbacks raise.
     """
 
     def __init__(
@@ -39,10 +39,9 @@ class PackFollower(Callback):
         store: Store,
         spending: Spending,
         view: View,
-        running: dict[str, RunningPack],
     ) -> None:
         self.counts: Counter[str] = Counter()
-        self.running = running
+        self.running = scheduler.running
         self.placed: set[str] = set()
         self.fault: RunError | None = None
         self._search, self._searcher, self._scheduler = search, searcher, scheduler

@@ -21,23 +21,24 @@ class PatienceScheduler(FIFOScheduler):
 
     Its trials have a ``PackJob`` in their configuration and a ``PackReport`` in their results. The loop of
     ``trainables`` stops by the same rule on its own, which frees a member's place in the pack; this holds also for a
-    loop that does not. ``running``: the packs in training, by Tune's trial id, kept by who follows them.
-    ``comparisons``, by cell: members that fall behind others of their cell are cut short by their worker, which is told
-    before it goes on. ``compared``: the trials to which that applies.
+    loop that does not. ``comparisons``, by cell: members that fall behind others of their cell are cut short by their
+    worker, which is told before it goes on. ``compared``: the trials to which that applies.
+
+    ``running``: the packs in training, by Tune's trial id; ``PackFollower`` puts them in and takes them out.
     """
 
     def __init__(
         self,
-        running: Mapping[str, RunningPack],
         comparisons: Mapping[CellKey, Comparison],
         compared: Callable[[Trial], bool] = lambda trial: True,
     ) -> None:
         super().__init__()
-        self._running, self._comparisons, self._compared = running, comparisons, compared
+        self.running: dict[str, RunningPack] = {}
+        self._comparisons, self._compared = comparisons, compared
         self.keep_idle_workers = True  # Tune keeps one, and its place, for a pack that may come
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
-        running = self._running[trial.trial_id]
+        running = self.running[trial.trial_id]
         report: PackReport = result["report"]
         if running.ends_with(report):
             return TrialScheduler.STOP

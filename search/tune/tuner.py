@@ -33,7 +33,6 @@ from search.tracking.store import Store
 from search.tune import storage
 from search.tune.connection import connected
 from search.tune.packs import MAX_DEATHS, PackFollower
-from search.tune.running import RunningPack
 from search.tune.schedulers import PatienceScheduler
 from search.tune.searcher import MAX_PENDING, PackSearcher, UntilSpent
 from search.tune.trainable import PackJob, PackTrainable
@@ -139,14 +138,14 @@ class Driver(Callback):
         *,
         to_itself: bool,
     ) -> None:
-        study, running = search.study, dict[str, RunningPack]()
+        study = search.study
         self._search, self._interrupted = search, interrupted
         self._spending = Spending(
             study.search.budget, study.resources, store.folder, {i: r.seconds for i, r in records.items()}
         )
         self._searcher = PackSearcher(search, job)
-        self._scheduler = PatienceScheduler(running, comparisons(search, records), search.compared)
-        self._follower = PackFollower(search, self._searcher, self._scheduler, store, self._spending, view, running)
+        self._scheduler = PatienceScheduler(comparisons(search, records), search.compared)
+        self._follower = PackFollower(search, self._searcher, self._scheduler, store, self._spending, view)
         self._turns = Turns(study, self._searcher, self._scheduler, self._follower, view, to_itself=to_itself)
 
     def search(self, folder: Path) -> tuple[Counter[str], str]:

@@ -17,7 +17,8 @@ from trainables.trial import Result
 
 
 def decide(running: RunningPack, report: PackReport) -> str:
-    scheduler = PatienceScheduler({"a": running}, {})
+    scheduler = PatienceScheduler({})
+    scheduler.running["a"] = running
     return scheduler.on_trial_result(None, SimpleNamespace(trial_id="a"), {"report": report})
 
 
@@ -71,7 +72,7 @@ class TestComparison:
             for i in range(9):
                 for epoch in range(1, 10):
                     comparison.learn(str(i), epoch, 66.0 + i)
-            scheduler = PatienceScheduler({}, {trial.cell: comparison})
+            scheduler = PatienceScheduler({trial.cell: comparison})
             found = scheduler.compare(one, PackReport([], earlier=told))
             for epoch in (4, 5, 6, 7, 8):
                 found |= scheduler.compare(one, PackReport([at(trial, epoch, 60.0 + epoch)]))
@@ -83,7 +84,7 @@ class TestComparison:
         comparison = Comparison(EarlyStopping(rule="asha"), 9)
         for i in range(9):
             comparison.learn(str(i), 1, 60.0)
-        scheduler = PatienceScheduler({}, {low.cell: comparison})
+        scheduler = PatienceScheduler({low.cell: comparison})
         assert scheduler.compare(one, PackReport(earlier=[at(low, 1, 50), at(high, 1, 70)])) == set()
 
     def test_a_member_whose_worker_died_before_it_was_cut_short_is_cut_short_by_the_next(self) -> None:
@@ -92,6 +93,6 @@ class TestComparison:
         comparison = Comparison(EarlyStopping(rule="asha"), 9)
         for i in range(9):
             comparison.learn(str(i), 1, 60.0)
-        scheduler = PatienceScheduler({}, {trial.cell: comparison})
+        scheduler = PatienceScheduler({trial.cell: comparison})
         assert scheduler.compare(one, PackReport([at(trial, 1, 50)])) == {trial.id}
         assert scheduler.compare(one, PackReport(earlier=[at(trial, 1, 50)])) == {trial.id}
