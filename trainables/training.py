@@ -175,7 +175,10 @@ class _Run:
         self.epoch = state["epoch"]
         self._ended = {trial_id: m for trial_id, m in state["members"].items() if m["status"]}
         for member in self.active:
-            member.load(state["members"][member.trial.id], _under(tensors, f"{member.trial.id}/best/"))
+            best = _under(tensors, f"{member.trial.id}/best/")
+            frozen = _under(tensors, f"{member.trial.id}/parameter/{methods.FROZEN}") if best else {}
+            best |= {f"{methods.FROZEN}{name}": tensor for name, tensor in frozen.items()}
+            member.load(state["members"][member.trial.id], best)
         self.earlier = tuple((m.trial.id, epoch) for m in self.active for epoch in m.history)
         self.ended_before = tuple(self._result(m) for m in self.active if m.status)
         self.active = [m for m in self.active if not m.status]
@@ -185,7 +188,8 @@ class _Run:
         """Write all that the next epoch needs; ended members leave only their history."""
         tensors: dict[str, Tensor] = {}
         for i, member in enumerate(self.active):
-            parts = {"parameter": self.members.tensors(i), "adam": self.members.state(i), "best": member.best_weights}
+            best = methods.trainable(member.best_weights)  # what is frozen is the same as among the parameters
+            parts = {"parameter": self.members.tensors(i), "adam": self.members.state(i), "best": best}
             tensors |= {f"{member.trial.id}/{part}/{n}": t for part, named in parts.items() for n, t in named.items()}
         state = {"epoch": self.epoch, "members": self._ended | {m.trial.id: m.dump() for m in self.active}}
         self.storage.write_tensors(_checkpoint_name(self.pack), tensors, state)

@@ -62,7 +62,7 @@ def test_it_is_in_every_file_as_it_was_drawn(pack: Pack, tmp_path: Path) -> None
         for name, tensor in checkpoint(where, pack).items():
             trial_id, part, of = name.split("/", 2)
             if of.startswith(FROZEN):
-                assert part in ("parameter", "best")
+                assert part == "parameter", "kept twice"
                 assert torch.equal(drawn.setdefault((trial_id, of), tensor), tensor)
     assert drawn.keys() == {(trial.id, name) for trial in pack.trials for name in DRAWN}
     assert not torch.equal(*(drawn[trial.id, f"{FROZEN}a"] for trial in pack.trials[:2]))

@@ -59,11 +59,13 @@ def test_state_continues_exactly() -> None:
 def test_what_is_frozen_stays_as_it_is() -> None:
     """It takes no gradient and has no state, and it leaves with its member."""
     frozen = [torch.randn(2, generator=torch.Generator().manual_seed(s)) for s in range(3)]
-    members = Members([{**tensors(s), "frozen.c": frozen[s]} for s in range(3)], RATES, torch.device("cpu"))
+    indices = {"frozen.d": torch.tensor([2, 0, 1])}
+    members = Members([{**tensors(s), "frozen.c": frozen[s], **indices} for s in range(3)], RATES, torch.device("cpu"))
     for staying in ([0, 1, 2], [0, 2]):
         members.keep(staying)
         stacked = members.stacked
         members.step((loss(stacked["a"], stacked["b"]) * stacked["frozen.c"].square().sum(1)).sum())
+        assert stacked["frozen.d"].tolist() == [[2, 0, 1]] * len(staying)
         assert torch.equal(stacked["frozen.c"], torch.stack([frozen[s] for s in staying]))
         assert not stacked["frozen.c"].requires_grad
         assert stacked["frozen.c"].grad is None
