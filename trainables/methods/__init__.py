@@ -15,6 +15,7 @@ from trainables.batch import Batch
 from trainables.methods._config import SETTINGS
 from trainables.methods._members import FROZEN, affine, by_layer, grouped, trainable
 from trainables.methods._method import Fused, Method
+from trainables.methods._norms import normalised
 from trainables.methods._rows import add_rows, all_rows, take
 
 __all__ = [
@@ -34,6 +35,7 @@ __all__ = [
     "get",
     "grouped",
     "names",
+    "normalised",
     "take",
     "trainable",
 ]
