@@ -13,8 +13,15 @@ from trainables import methods
 
 README = Path(__file__).parents[2] / "README.md"
 
+#: Those of this folder: frozen tensors that are drawn, frozen ones as large as the weights, and no tensors at all.
+FILES = ("vera", "pissa", "head_only")
 #: The names under which ``added`` makes them known.
-ADDED = ("layer_bias", "vera")
+ADDED = ("layer_bias", *FILES)
+
+
+def every_name() -> list[str]:
+    """The methods of the folder and those that are added."""
+    return list(dict.fromkeys([*methods.names(), *ADDED]))
 
 
 def python_of_readme(definition: str) -> str:
@@ -26,9 +33,10 @@ def python_of_readme(definition: str) -> str:
 
 @contextmanager
 def added(folder: Path) -> Iterator[None]:
-    """README's example and VeRA among the others, as files of ``folder``; taken out again afterwards."""
+    """README's example and ``FILES`` among the others, as files of ``folder``; taken out again afterwards."""
     (folder / "layer_bias.py").write_text(python_of_readme("class LayerBias:"), encoding="utf-8")
-    shutil.copy(Path(__file__).with_name("vera.py"), folder)
+    for name in FILES:
+        shutil.copy(Path(__file__).with_name(f"{name}.py"), folder)
     before = methods.__path__
     methods.__path__ = [*before, str(folder)]
     try:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from functools import cache
 from typing import Any
 
 import torch
 from helpers.families import tiny_backbone
-from torch import Tensor
+from torch import Tensor, nn
 
 from trainables import methods
 from trainables.backbones import Backbone, Seams
@@ -20,10 +19,31 @@ from trainables.methods import FROZEN, Method, trainable
 SMALL = {"rank": 3, "prompt_length": 4}
 
 
-@cache
+_SHARED: dict[tuple[str, str], tuple[Backbone, dict[str, Tensor]]] = {}  # with the parameters as they were made
+_TAKEN: set[tuple[str, str]] = set()  # since they were last looked at
+
+
 def shared_backbone(family: str, variant: str = "") -> Backbone:
     """One frozen backbone of a family for all tests, which leave it as it is."""
-    return tiny_backbone(family, variant=variant)
+    key = (family, variant)
+    if key not in _SHARED:
+        backbone = tiny_backbone(family, variant=variant)
+        _SHARED[key] = backbone, {name: value.clone() for name, value in backbone.named_parameters()}
+    _TAKEN.add(key)
+    return _SHARED[key][0]
+
+
+def changed_backbones() -> list[str]:
+    """Families of shared backbones that are no longer as they were made; the next test gets a new one."""
+    changed = []
+    for key in sorted(_TAKEN):
+        backbone, made = _SHARED[key]
+        now = dict(backbone.named_parameters())
+        if any(p.requires_grad or p.grad is not None or not torch.equal(p, made[name]) for name, p in now.items()):
+            changed.append(key[0])
+            del _SHARED[key]
+    _TAKEN.clear()
+    return changed
 
 
 def small_method(name: str, backbone: Backbone, **values: Any) -> Method:
@@ -79,6 +99,36 @@ def of_text(states: Tensor, batch: Batch) -> Tensor:
     return states[:, -batch.input_ids.shape[1] :] * batch.attention_mask.unsqueeze(-1)
 
 
+#: Sites of keys, the text's and those of DeBERTa's relative positions.
+KEYS = ("key", "position_key")
+
+
+def only_shifts_scores(
+    backbone: Backbone, method: Method, params: Mapping[str, Tensor], name: str, batch: Batch
+) -> bool:
+    """Whether a tensor changes what the keys' linears give and yet not the output.
+
+    That is a key's bias: it shifts all scores of a query alike, which softmax does not notice.
+    """
+
+    def states(own: Mapping[str, Tensor]) -> tuple[Tensor, list[Tensor]]:
+        keys: list[Tensor] = []
+        seams = method.seams(own, backbone, batch, False)
+
+        def linear(site: str, layer: int, module: nn.Module, x: Tensor) -> Tensor:
+            output = seams.linear(site, layer, module, x)
+            if site in KEYS:
+                keys.append(output)
+            return output
+
+        return plain(backbone, batch, replace(seams, linear=linear)), keys
+
+    with torch.no_grad():
+        (as_it_is, keys), (without, others) = states(params), states({**params, name: torch.zeros_like(params[name])})
+    moved = any(not torch.allclose(key, other, atol=1e-3) for key, other in zip(keys, others, strict=True))
+    return moved and torch.allclose(as_it_is, without, atol=1e-5)
+
+
 def loss_of(states: Tensor) -> Tensor:
     """A fixed random projection of hidden states ``(…, n, d)``, the same for each sequence."""
     direction = torch.randn(states.shape[-2:], generator=torch.Generator().manual_seed(7))
@@ -88,4 +138,6 @@ def loss_of(states: Tensor) -> Tensor:
 def gradients(states: Tensor, params: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The gradient of ``loss_of(states)`` for each trained parameter."""
     trained = trainable(params)
+    if not trained:
+        return {}
     return dict(zip(trained, torch.autograd.grad(loss_of(states), list(trained.values())), strict=True))
