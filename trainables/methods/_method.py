@@ -35,23 +35,31 @@ class Method(Protocol):
     """
 
     Config: ClassVar[type[BaseModel]]  # hyperparameters with ranges and defaults; frozen, unknown keys refused
-    label: ClassVar[str]  # the name printed in tables
+    label: ClassVar[str]  # the name printed in tables, no other method's
     sizes: ClassVar[tuple[str, ...]]  # the hyperparameters that ``count`` depends on: a rank, a prompt's length
     fusable: ClassVar[bool]
     max_members: ClassVar[int | None]  # 1 for fine-tuning, None for no limit
 
-    def __init__(self, config: Any, spec: Spec) -> None: ...
+    def __init__(self, config: Any, spec: Spec) -> None:
+        """ValueError where the hyperparameters do not fit a backbone of these sizes."""
+        ...
 
     def count(self) -> int:
         """Trainable parameters of one member without its head and without what is frozen, in closed form."""
         ...
 
     def initial(self, backbone: Backbone, generator: torch.Generator) -> dict[str, Tensor]:
-        """Fresh tensors of one member, trained and frozen, by name, drawn from ``generator`` on the CPU."""
+        """Fresh tensors of one member, trained (float32) and frozen, by name, drawn from ``generator`` on the CPU.
+
+        No name begins with ``head.``; without a prompt or a prefix, the backbone's output is as it was, up to rounding.
+        """
         ...
 
     def seams(self, params: Mapping[str, Tensor], backbone: Backbone, batch: Batch, training: bool) -> Seams:
-        """How stacked ``params`` ``(k, …)`` change the forward pass of ``batch``; dropout only when ``training``."""
+        """How stacked ``params`` ``(k, …)`` change the forward pass of ``batch``; dropout only when ``training``.
+
+        ValueError for more than ``max_members``.
+        """
         ...
 
     def fuse(self, params: Mapping[str, Tensor], backbone: Backbone) -> Fused:
