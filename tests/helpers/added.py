@@ -15,8 +15,8 @@ README = Path(__file__).parents[2] / "README.md"
 
 #: Those of this folder: frozen tensors that are drawn, frozen ones as large as the weights, and no tensors at all.
 FILES = ("vera", "pissa", "head_only")
-#: The names under which ``added`` makes them known.
-ADDED = ("layer_bias", *FILES)
+#: The names under which ``added`` makes them known; the folder may come to have a VeRA of its own.
+ADDED = ("layer_bias", *(f"{name}_example" for name in FILES))
 
 
 def every_name() -> list[str]:
@@ -36,7 +36,7 @@ def added(folder: Path) -> Iterator[None]:
     """README's example and ``FILES`` among the others, as files of ``folder``; taken out again afterwards."""
     (folder / "layer_bias.py").write_text(python_of_readme("class LayerBias:"), encoding="utf-8")
     for name in FILES:
-        shutil.copy(Path(__file__).with_name(f"{name}.py"), folder)
+        shutil.copy(Path(__file__).with_name(f"{name}.py"), folder / f"{name}_example.py")
     before = methods.__path__
     methods.__path__ = [*before, str(folder)]
     try:

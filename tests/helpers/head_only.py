@@ -20,7 +20,7 @@ class HeadOnly:
 
         model_config = SETTINGS
 
-    label: ClassVar[str] = "Head only"
+    label: ClassVar[str] = "Head only (example)"
     sizes: ClassVar[tuple[str, ...]] = ()
     fusable: ClassVar[bool] = True
     max_members: ClassVar[int | None] = None

@@ -32,7 +32,7 @@ class PiSSA:
         rank: int = Field(16, ge=1, description="r, how many singular values are trained")
         train: Literal["principal", "minor"] = Field("principal", description="the largest or the smallest of them")
 
-    label: ClassVar[str] = "PiSSA"
+    label: ClassVar[str] = "PiSSA (example)"
     sizes: ClassVar[tuple[str, ...]] = ("rank",)
     fusable: ClassVar[bool] = True
     max_members: ClassVar[int | None] = None

@@ -30,7 +30,7 @@ class VeRA:
 
         rank: int = Field(64, ge=1, description="r, the rank of the frozen matrices")
 
-    label: ClassVar[str] = "VeRA"
+    label: ClassVar[str] = "VeRA (example)"
     sizes: ClassVar[tuple[str, ...]] = ("rank",)
     fusable: ClassVar[bool] = True
     max_members: ClassVar[int | None] = None

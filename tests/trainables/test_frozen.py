@@ -33,7 +33,7 @@ def pack(backbone: BackboneSource) -> Pack:
     task = tasks.resolve(tasks.get("demo/entailment"))
     rates = (1e-9, 1e-2, 5e-2)
     values = [{"learning_rate": rate, "batch_size": 8, "rank": 4} for rate in rates]
-    return Pack(tuple(Trial(backbone, task, "vera", v, seed, PROTOCOL) for seed, v in enumerate(values)))
+    return Pack(tuple(Trial(backbone, task, "vera_example", v, seed, PROTOCOL) for seed, v in enumerate(values)))
 
 
 def workspace(folder: Path) -> training.Workspace:
@@ -92,7 +92,7 @@ def test_an_interrupted_run_continues_exactly_without_drawing_again(
     def refuse(*_: object) -> None:
         raise AssertionError("drawn again")
 
-    monkeypatch.setattr(methods.get("vera"), "initial", refuse)
+    monkeypatch.setattr(methods.get("vera_example"), "initial", refuse)
     continued = finish(pack, stopped)
     for trial_id, result in expected.items():
         again = continued[trial_id]
@@ -108,7 +108,7 @@ def test_a_winner_is_used_from_its_file_alone(pack: Pack, tmp_path: Path) -> Non
     result = finish(pack, where)[pack.trials[2].id]
     weights = {n: t for n, t in saved(where, result.weights).items() if not n.startswith("head.")}
     encoder = backbones.load(pack.trials[2].backbone)
-    kind = methods.get("vera")
+    kind = methods.get("vera_example")
     method, batch = kind(kind.Config(rank=4), encoder.spec), tiny_batch(encoder)
     with torch.no_grad():
         unfused = hidden(encoder, method, stacked([weights]), batch)
