@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, Literal, get_args, get_origin
+from typing import Annotated, Any, Literal, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
@@ -24,10 +24,13 @@ def kinds(field: FieldInfo) -> set[Any]:
 
 def _parts(annotation: Any) -> Iterator[Any]:
     inner = get_args(annotation)
-    if not inner or get_origin(annotation) is Literal:
+    if get_origin(annotation) is Annotated:
+        yield from _parts(inner[0])
+    elif get_origin(annotation) is Literal or not inner:
         yield from inner or (annotation,)
-    for part in inner if get_origin(annotation) is not Literal else ():
-        yield from _parts(part)
+    else:
+        for part in inner:
+            yield from _parts(part)
 
 
 def is_number(field: FieldInfo) -> bool:

@@ -68,6 +68,7 @@ def members_of(method: Method) -> int:
 
 def test_the_folder_is_the_registry() -> None:
     assert set(methods.names()) >= {*paper.METHODS, *ADDED}
+    assert not set(NAMES) & set(methods.__all__), "a file with this name would hide what the package offers"
     labels = Counter(methods.get(name).label for name in NAMES)
     assert not [label for label, times in labels.items() if times > 1], "two methods have the same label"
     with pytest.raises(ValueError, match=r"unknown method 'prompt'; known: adapters, .*p_tuning_v2"):
