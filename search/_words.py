@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
-from search.study import Resources
-from trainables.trial import Pack
+if TYPE_CHECKING:  # a study's models bring torch with them, which the process that writes to MLflow does without
+    from search.study import Resources
+    from trainables.trial import Pack
 
 #: Takes a line for people.
 Say = Callable[[str], None]
