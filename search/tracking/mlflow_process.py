@@ -28,7 +28,7 @@ from search.tracking.mlflow_writer import Settings, Writer
 LOCK_NAME = "mlflow.lock"
 SUMMARY_SECONDS = 5.0  # between two updates of the cells' summaries
 POLL_SECONDS = 0.2
-RETRY_SECONDS = (1.0, 2.0, 5.0, 10.0, 30.0)
+RETRY_SECONDS = (1.0, *[2.0] * 9, 5.0, 10.0, 30.0)  # a server that is started again is back within seconds
 
 
 class Loop:
