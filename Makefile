@@ -1,4 +1,4 @@
-# make demo | test | bench | lint | docs | clean. Each makes .venv if it is missing and installs what it needs.
+# make demo | test | test-fast | bench | lint | docs | clean. Each makes .venv if it is missing and installs what it needs.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -8,11 +8,12 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 INSTALLED_DEV := $(VENV)/.installed-dev
 
-.PHONY: help demo test bench lint install dev clean
+.PHONY: help demo test test-fast bench lint install dev clean
 
 help:
 	@echo "make demo   train all eight methods on the demo tasks and write a report (about 5 minutes)"
 	@echo "make test   the test suite"
+	@echo "make test-fast  the part of it that starts no cluster, no server and no driver: for every save"
 	@echo "make bench  what the search itself costs, beside plain Ray Tune (short; docs/benchmarks.md has the long one)"
 	@echo "make lint   ruff and mypy"
 
@@ -34,8 +35,15 @@ demo: $(INSTALLED)
 	$(BIN)/aot run studies/demo.yaml
 	$(BIN)/aot report studies/demo.yaml --out report/demo
 
+# Two processes of one thread each; a file's tests share its clusters and servers, so a file stays in one process.
+PYTEST := OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false HF_HUB_OFFLINE=1 $(BIN)/python -m pytest \
+	-n 2 --dist loadfile --no-loadscope-reorder
+
 test: $(INSTALLED_DEV)
-	OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1 $(BIN)/python -m pytest
+	$(PYTEST)
+
+test-fast: $(INSTALLED_DEV)
+	$(PYTEST) -m "not cluster"
 
 bench: $(INSTALLED_DEV)
 	$(BIN)/python benchmarks/service.py --trials 200 --peer-trials 40

@@ -11,6 +11,8 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 
+pytestmark = pytest.mark.cluster
+
 
 def measured(tmp_path: Path, *arguments: str) -> dict:
     """The JSON of one small run."""

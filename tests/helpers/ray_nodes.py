@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
@@ -13,16 +12,11 @@ import time
 from pathlib import Path
 
 import psutil
+from helpers.ports import free_port
 
 #: Each node has an address of its own; all of 127.0.0.0/8 is this machine.
 HEAD_IP = "127.0.0.1"
 MEMORY = 80 * 2**20  # bytes of object store per node; Ray wants 75 MiB at least
-
-
-def free_port() -> int:
-    with socket.socket() as free:
-        free.bind((HEAD_IP, 0))
-        return free.getsockname()[1]
 
 
 class Nodes:
@@ -60,6 +54,7 @@ class Nodes:
 
     def start_head(self) -> None:
         options = [f"--port={self.port}", "--dashboard-host=127.0.0.1", f"--dashboard-port={self.dashboard_port}"]
+        options.append(f"--ray-client-server-port={free_port()}")  # else it is the same of all heads on a machine
         self._start("head", HEAD_IP, ["--head", *options, "--num-cpus=0"])
         self._wait("head")
 

@@ -34,11 +34,18 @@ def write_study(folder: Path, wishes: dict[str, Any] | None = None, **changes: A
         **changes,
     }
     (folder / "runs" / data["study"] / "checkpoints").mkdir(parents=True, exist_ok=True)
-    (folder / "runs" / data["study"] / "stub.json").write_text(json.dumps(wishes or {}))
+    wish(folder, data["study"], wishes or {})
     copy_database(folder)
     path = folder / "study.yaml"
     path.write_text(yaml.safe_dump(data))
     return path
+
+
+def wish(folder: Path, study: str, wishes: dict[str, Any]) -> None:
+    """What the stub is to do from the next pack on (``stub_training``), also where the study is running."""
+    file = folder / "runs" / study / "stub.json"
+    file.with_suffix(".new").write_text(json.dumps(wishes))
+    file.with_suffix(".new").replace(file)
 
 
 def copy_database(folder: Path) -> None:

@@ -11,7 +11,7 @@ import pytest
 import ray
 from helpers.commands import forget_clusters, refused
 from helpers.films import write_study
-from helpers.ray_nodes import free_port
+from helpers.ports import free_port
 
 from search import study
 from search.jobs import _upload, submit

@@ -23,6 +23,8 @@ from search.jobs import _upload, submit
 
 ROOT = Path(__file__).parents[3]
 
+pytestmark = pytest.mark.cluster
+
 
 @pytest.fixture(autouse=True)
 def nothing_set(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -95,8 +97,8 @@ def test_a_study_is_submitted_watched_stopped_and_finished(client: Nodes, tmp_pa
     path = write_study(tmp_path)
     journal = client.home / "aot-search" / "runs" / "films" / "journal.jsonl"
 
-    done = run("submit", path, nodes=client)
-    assert done.returncode == 0, done.stderr
+    done = runner.invoke(app, ["submit", str(path)])
+    assert done.exit_code == 0, done.stderr
     first = done.stdout.strip()
     assert first.startswith("aot-films-")
     assert " files, 0." in done.stderr
@@ -144,8 +146,8 @@ def test_a_study_is_submitted_watched_stopped_and_finished(client: Nodes, tmp_pa
 def test_a_study_that_fails_on_the_cluster_says_why(client: Nodes, tmp_path: Path) -> None:
     files = {"train": "/nowhere/train.csv", "dev": "/nowhere/dev.csv"}
     path = write_study(tmp_path, study="absent", tasks=[{"name": "mine/films", "files": files, "text": "text"}])
-    done = run("submit", path, "--follow", nodes=client)
-    assert done.returncode == 1, done.stderr
+    done = runner.invoke(app, ["submit", str(path), "--follow"])
+    assert done.exit_code == 1, done.stderr
     job, log = done.stdout.split("\n", 1)
     assert "/nowhere/train.csv" in log
     last = done.stderr.splitlines()[-1]

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import os
-import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from helpers.entries import HYPERPARAMETERS, result, trial
-from helpers.servers import free_port, until
+from helpers.servers import mlflow_server, running, until
 from helpers.stub_study import copy_database, logged
 from mlflow import MlflowClient
 
@@ -27,6 +25,8 @@ from search.tracking.journal import Entry, Journal
 from search.tracking.records import read
 from search.tracking.store import Store
 from trainables.trial import Epoch
+
+ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture
@@ -45,6 +45,7 @@ def store(tmp_path: Path, said: list[str]) -> Callable[..., Store]:
     return make
 
 
+@pytest.mark.cluster
 class TestStore:
     def test_a_trial_in_mlflow(self, tmp_path: Path, store: Callable[..., Store], said: list[str]) -> None:
         """Names and places of everything, as the reports read them; in step with docs and ``analysis/frame.py``."""
@@ -238,7 +239,8 @@ class TestStore:
     def test_a_server_that_is_away_for_a_while(
         self, tmp_path: Path, store: Callable[..., Store], said: list[str]
     ) -> None:
-        uri = f"http://user:geheim@127.0.0.1:{free_port()}"
+        server = mlflow_server(tmp_path, f"sqlite:///{tmp_path}/runs/mlflow.db")
+        uri = f"http://user:geheim@127.0.0.1:{server.port}"
         trials = [trial(seed) for seed in range(3)]
         with store(uri) as opened:
             assert opened.records() == {}
@@ -252,7 +254,7 @@ class TestStore:
         with store(uri) as opened:
             opened.record([(trials[1], result(trials[1]))])
             until(lambda: any("cannot be written" in line for line in said))
-            with server(uri, tmp_path):
+            with running(server):
                 until(lambda: any("is back" in line for line in said))
                 opened.record([(trials[2], result(trials[2]))])
                 assert opened.records().keys() == {t.id for t in trials}
@@ -260,24 +262,17 @@ class TestStore:
         assert [t.id for t in trials if len(logged(tmp_path)[t.id]) == 1] == [t.id for t in trials]
 
 
+def test_the_writer_is_ready_soon() -> None:
+    """It starts with every run, and needs nothing of what training needs."""
+    heavy = {"torch", "transformers", "datasets", "ray", "pandas"}
+    code = f"import sys, search.tracking.mlflow_process; sys.exit(', '.join({heavy} & set(sys.modules)) or None)"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def problems(said: list[str]) -> list[str]:
     """What was said, but for a slow machine's word of patience."""
     return [line for line in said if "is taking in the last results" not in line]
-
-
-@contextmanager
-def server(uri: str, folder: Path) -> Iterator[None]:
-    """A real MLflow server at the URI, on the SQLite file that the other tests use directly."""
-    port = uri.rsplit(":", 1)[1]
-    command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", port, "--workers", "1"]
-    command += ["--backend-store-uri", f"sqlite:///{folder}/runs/mlflow.db"]
-    with open(folder / "server.log", "wb") as log:
-        process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
-    try:
-        yield
-    finally:
-        os.killpg(process.pid, signal.SIGTERM)
-        process.wait()
 
 
 class TestSummary:

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.cluster
+
 SCRIPT = """
 import os, signal, sys, time
 from search._process import interruptible, terminable

@@ -15,17 +15,19 @@ from search import study
 from search.tune import tuner
 from search.tune.view import View
 
-pytestmark = pytest.mark.timeout(900)
+pytestmark = [pytest.mark.timeout(900), pytest.mark.cluster]
 
 
 @pytest.mark.usefixtures("ray_two_cpus")
 def test_a_study_whose_drivers_do_not_live_long(tmp_path: Path) -> None:
     seeds = list(range(12))
-    path = write_study(tmp_path, {"seconds": 1.0}, seeds=seeds)
+    path = write_study(tmp_path, {"seconds": 0.3}, seeds=seeds)
+    hold = tmp_path / "runs" / "stub" / "hold"
     # The first driver is killed in the middle of trials; a second one beside it is turned away.
     first = start(path)
     try:
         until(lambda: lines(path) >= 2)
+        hold.touch()  # so that there is something left, however slow the machine
         second = start(path)
         children = [p for p in psutil.Process(first.pid).children(recursive=True) if "mlflow_process" not in str(p)]
         _, errors = second.communicate(timeout=300)
@@ -42,7 +44,7 @@ def test_a_study_whose_drivers_do_not_live_long(tmp_path: Path) -> None:
         file.write(b'{"time": 1, "study": "st')  # it was killed while it wrote
 
     # The third is interrupted, by Ctrl-C.
-    write_study(tmp_path, {"seconds": 0.5}, seeds=seeds)
+    hold.unlink()
     third = start(path)
     try:
         until(lambda: lines(path) >= done + 2)

@@ -15,7 +15,7 @@ import pytest
 from helpers.drivers import Row, assert_nothing_lost, count, in_journal, in_mlflow, lines, ray_address, start
 from helpers.ray_nodes import HEAD_IP, Nodes
 from helpers.servers import until
-from helpers.stub_study import write_study
+from helpers.stub_study import wish, write_study
 
 from search import study
 from search.planning.plan import plan
@@ -25,7 +25,7 @@ from trainables import training
 from trainables.checkpoint import Storage
 from trainables.trial import Pack
 
-pytestmark = pytest.mark.timeout(900)
+pytestmark = [pytest.mark.timeout(900), pytest.mark.cluster]
 
 
 def write_real(folder: Path) -> Path:
@@ -36,7 +36,7 @@ def write_real(folder: Path) -> Path:
         methods={"lora": {"rank": 4}, "bitfit": {}, "aot_kronecker": {"rank": 4}},
         defaults={"learning_rate": 5e-3, "batch_size": 8},
         seeds=[0],
-        resources={"cpu": 2, "pack_tokens": 0},  # one pack at a time
+        resources={"cpu": 1, "concurrent_packs": 1, "pack_tokens": 0},
         protocol={"epochs": 4, "patience": 4, "max_length": 32, "train_rows": 32, "dev_rows": 24},
     )
 
@@ -74,7 +74,7 @@ def checkpoint(path: Path, pack: Pack) -> Path:
 def begin(path: Path, pack: Pack, epochs: int) -> None:
     """Train a pack for some epochs and leave it."""
     of = study.load(path)
-    workspace = training.Workspace(of.folder, str(path.parent / "runs" / "cache"), threads=2)
+    workspace = training.Workspace(of.folder, str(path.parent / "runs" / "cache"), threads=1)
     for progress in training.train(pack, workspace):
         if progress.epoch == epochs:
             return
@@ -187,6 +187,7 @@ def test_the_disk_is_full_when_a_result_is_written_down(tmp_path: Path) -> None:
         assert driver.returncode == 2
         assert count(said, "results cannot be written down: ", "No space left on device", "; make room") == 1
         (tmp_path / "runs" / "other").unlink()
+        wish(tmp_path, "stub", {})
         tuner.run(study.load(path), view=View(), train="helpers.stub_training")
         assert_nothing_lost(path)
 

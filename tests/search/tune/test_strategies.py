@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 import time
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import pytest
-from helpers.stub_study import TRAIN, logged, write_study
+from helpers.drivers import hear, start
+from helpers.stub_study import TRAIN, logged, wish, write_study
 from helpers.stub_training import epoch_of
 from rich.console import Console
 
@@ -23,7 +21,6 @@ from search.tune.tuner import Outcome
 from search.tune.view import View
 from trainables.trial import Epoch
 
-TESTS = Path(__file__).parents[2]
 RATES = [1e-4, 2e-4, 5e-4, 1e-3, 2e-3, 5e-3, 1e-2, 2e-2]
 
 
@@ -145,15 +142,7 @@ class TestRun:
         assert again.stopped == outcome.stopped
         rest, _ = run(write(tmp_path, {"budget": {"device_hours": 1.0}}))
         assert rest == Outcome(finished=16 - outcome.finished, skipped=outcome.finished)
-        assert all(len(found) == 1 for found in logged(tmp_path).values())
-
-
-def start(path: Path, address: str) -> subprocess.Popen[str]:
-    """``aot run --address`` with the stub, as a process of its own."""
-    paths = os.pathsep.join([str(TESTS.parent), str(TESTS)])
-    command = [sys.executable, "-m", "helpers.stub_study", str(path), address]
-    environment = {**os.environ, "PYTHONPATH": paths, "PYTHONUNBUFFERED": "1"}
-    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        assert [len(found) for found in logged(tmp_path).values()] == [1] * 16
 
 
 def times(folder: Path, name: str) -> list[float]:
@@ -173,21 +162,30 @@ def test_two_studies_share_a_cluster(cpu: int, tmp_path: Path) -> None:
 
     address = ray.get_runtime_context().gcs_address
     one, two = tmp_path / "one", tmp_path / "two"
-    trials = 48 // cpu
+    trials = 32 // cpu
     few = {"learning_rate": RATES[: 8 // cpu], "batch_size": [16]}
-    first = start(write(one, {}, {"seconds": 0.4}, study="long", seeds=trials // 8, resources={"cpu": cpu}), address)
+    first = start(
+        write(one, {}, {"seconds": 0.4}, study="long", seeds=trials // 8, resources={"cpu": cpu}), address=address
+    )
+    hold = one / "runs" / "long" / "hold"
     try:
         end = time.monotonic() + 200
         while len(times(one, "long")) < 2:
             assert time.monotonic() < end
             assert first.poll() is None, first.communicate()
             time.sleep(0.1)
+        hold.touch()  # so that much is left, however long the second one takes to start
         second = start(
-            write(two, {}, {"seconds": 0.4}, study="short", seeds=1, defaults=few, resources={"cpu": cpu}), address
+            write(two, {}, {"seconds": 0.4}, study="short", seeds=1, defaults=few, resources={"cpu": cpu}),
+            address=address,
         )
-        _, words = second.communicate(timeout=300)
+        words = "\n".join(hear(second, "the cluster is shared with long"))
+        hold.unlink()
+        words += second.communicate(timeout=300)[1]
         assert second.returncode == 0, words
         assert first.poll() is None, "it is still at work"
+        assert len(times(one, "long")) < trials
+        wish(one, "long", {})  # the rest takes no time
         assert "the cluster is shared with long: at most 1 pack at once" in words
         while len(times(one, "long")) < trials:
             assert time.monotonic() < end + 200

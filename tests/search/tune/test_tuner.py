@@ -125,7 +125,7 @@ class TestRun:
         assert outcome == Outcome(finished=5)
         assert len(list((tmp_path / "runs" / "stub").glob("killed-between-*"))) == 2
         assert "split" not in text
-        assert all(len(runs) == 1 for runs in logged(tmp_path).values())
+        assert [len(runs) for runs in logged(tmp_path).values()] == [1] * 5
 
     def test_a_pack_that_gets_on_is_never_given_up(self, tmp_path: Path) -> None:
         """Four deaths, and an epoch between each two."""
@@ -139,8 +139,8 @@ class TestRun:
         """The real Tune, the real scheduler: each trial ends in the epoch in which the loop would have ended it."""
         outcome, _ = run(write_study(tmp_path, {"no_patience": True, "seconds": 0.25}, seeds=[0]))
         assert outcome == Outcome(finished=2)
-        for runs in logged(tmp_path).values():
-            assert (runs[0]["metrics"]["epochs"], runs[0]["metrics"]["best_epoch"]) == (5, 3)
+        metrics = [runs[0]["metrics"] for runs in logged(tmp_path).values()]
+        assert [(m["epochs"], m["best_epoch"]) for m in metrics] == [(5, 3)] * 2
 
 
 def check_summary(folder: Path, trials: dict[str, list[dict[str, Any]]]) -> None:
@@ -207,12 +207,14 @@ def test_the_searcher_waits_for_packs_that_may_come_back(tmp_path: Path) -> None
     assert searcher.suggest("d") == PackSearcher.FINISHED
 
 
+@pytest.mark.cluster
 def test_a_pack_larger_than_the_machine(tmp_path: Path) -> None:
     path = write_study(tmp_path, resources={"cpu": 4096})
     with pytest.raises(RunError, match=r"4096 CPUs, but this machine has \d+; lower resources.cpu"):
         tuner.run(study.load(path), view=View(), train=TRAIN)
 
 
+@pytest.mark.cluster
 def test_an_address_that_cannot_be_used(tmp_path: Path) -> None:
     path = write_study(tmp_path)
     with pytest.raises(RunError, match="address of Ray Client"):

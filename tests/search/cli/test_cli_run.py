@@ -1,0 +1,135 @@
+"""The commands that run a study or show its runs, as processes: exit codes, what they print where, and Ctrl-C."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from helpers.ports import free_port
+from helpers.small_study import write_study
+from typer.testing import CliRunner
+
+from search.cli import app
+
+ROOT = Path(__file__).parents[3]
+
+pytestmark = pytest.mark.cluster
+
+runner = CliRunner()
+
+
+def aot(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "search.cli", *map(str, arguments)]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=240, check=False)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory, minilm: Any) -> tuple[Path, subprocess.CompletedProcess[str]]:
+    """A study of two trials, run by the command."""
+    folder = tmp_path_factory.mktemp("trained")
+    path = write_study(
+        folder,
+        backbones=[{"source": minilm.source, "name": "minilm"}],
+        methods={"bitfit": {}},
+        defaults={"batch_size": 8, "learning_rate": 1e-3},
+    )
+    return path, aot("run", path)
+
+
+def test_run_trains_everything_once(trained: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
+    path, first = trained
+    assert first.returncode == 0, first.stderr
+    assert first.stdout == ""
+    assert "2 finished, 0 diverged, 0 failed; 0 were done before" in first.stderr
+    again = runner.invoke(app, ["run", str(path)])
+    assert again.exit_code == 0, again.stderr
+    assert "0 finished, 0 diverged, 0 failed; 2 were done before" in again.stderr
+    told = json.loads(runner.invoke(app, ["plan", str(path), "--json"]).stdout)
+    assert (told["counts"]["finished"], told["counts"]["packs"]) == (2, 0)
+
+
+def test_what_was_run_is_exported_and_reported(
+    trained: tuple[Path, subprocess.CompletedProcess[str]], tmp_path: Path
+) -> None:
+    path, _ = trained
+    out = tmp_path / "runs.parquet"
+    done = runner.invoke(app, ["export", str(path), "--out", str(out)])
+    assert done.exit_code == 0, done.output
+    assert done.stdout.strip() == str(out)
+    runs = pd.read_parquet(out)
+    assert sorted(runs["seed"]) == [0, 1]
+    assert set(runs["status"]) == {"finished"}
+    done = runner.invoke(app, ["report", str(path), "--out", str(tmp_path / "report")])
+    assert done.exit_code == 0, done.output
+    assert (tmp_path / "report" / "report.html").is_file()
+
+
+def test_ui_shows_the_store_on_this_machine(trained: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
+    path, _ = trained
+    port = free_port()
+    command = [sys.executable, "-m", "search.cli", "ui", str(path), "--port", str(port)]
+    server = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        page = ""
+        deadline = time.monotonic() + 180
+        while "MLflow" not in page and time.monotonic() < deadline and server.poll() is None:
+            try:
+                with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=5) as answer:
+                    page = answer.read().decode()
+            except OSError:
+                time.sleep(0.5)
+        assert "MLflow" in page
+    finally:
+        server.send_signal(signal.SIGINT)
+        server.wait(30)
+
+
+@pytest.mark.usefixtures("ray_two_cpus")
+def test_a_failed_trial_gives_exit_code_1(tmp_path: Path) -> None:
+    sizes = {"num_hidden_layers": 1, "hidden_size": 8, "num_attention_heads": 2, "intermediate_size": 8}
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / "config.json").write_text(json.dumps({"model_type": "bert", "vocab_size": 100, **sizes}))
+    (tmp_path / "broken" / "model.safetensors").write_bytes(b"no weights")  # found when a worker loads them
+    path = write_study(
+        tmp_path,
+        backbones=["broken"],
+        methods={"bitfit": {}},
+        defaults={"batch_size": 8, "learning_rate": 1e-3},
+        seeds=1,
+    )
+    done = runner.invoke(app, ["run", str(path)])
+    assert done.exit_code == 1, done.stderr
+    assert "0 finished, 0 diverged, 1 failed" in done.stderr
+    assert "failed trials run again with: aot run" in done.stderr
+
+
+def test_ctrl_c_gives_exit_code_130_and_keeps_the_study(tmp_path: Path, minilm: Any) -> None:
+    path = write_study(
+        tmp_path,
+        backbones=[{"source": minilm.source, "name": "minilm"}],
+        protocol={"max_length": 32, "epochs": 500, "patience": 500, "train_rows": 64, "dev_rows": 8},
+    )
+    command = [sys.executable, "-m", "search.cli", "run", str(path)]
+    environment = {**os.environ, "COLUMNS": "120"}
+    run = subprocess.Popen(
+        command, cwd=ROOT, stderr=subprocess.PIPE, text=True, start_new_session=True, env=environment
+    )
+    assert run.stderr is not None
+    try:
+        assert "12 trials in 2 cells" in run.stderr.readline()
+        assert any("running" in line for line in iter(run.stderr.readline, ""))
+        run.send_signal(signal.SIGINT)
+        rest = run.stderr.read()
+        assert run.wait(90) == 130, rest
+        assert "Go on with: aot run" in rest
+    finally:
+        run.kill()
