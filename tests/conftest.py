@@ -43,6 +43,7 @@ def minilm():
     return backbones.resolve(MINILM)
 
 
+@pytest.hookimpl(tryfirst=True)  # before -m selects
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Mark what uses the session's Ray; where files go to several processes (xdist), those that take long go first."""
     for item in items:
