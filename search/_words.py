@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:  # a study's models bring torch with them, which the process that writes to MLflow does without
-    from search.study import Resources
-    from trainables.trial import Pack
+from trainables.trial import Pack
 
 #: Takes a line for people.
 Say = Callable[[str], None]
@@ -25,9 +22,9 @@ def packs(number: int) -> str:
     return "1 pack" if number == 1 else f"{number} packs"
 
 
-def amount(resources: Resources) -> str:
+def amount(cpu: float, gpu: float) -> str:
     """What one pack takes: ``2 CPUs, 1 GPU``."""
-    amounts = [(resources.cpu, "CPU")] + [(resources.gpu, "GPU")] * bool(resources.gpu)
+    amounts = [(cpu, "CPU")] + [(gpu, "GPU")] * bool(gpu)
     return ", ".join(f"{number:g} {unit}{'s' if number > 1 else ''}" for number, unit in amounts)
 
 

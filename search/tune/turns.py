@@ -97,7 +97,8 @@ class Turns:
         if state == self._told:
             return
         if not there:
-            self._view.say(f"no node of the cluster has room for a pack ({amount(self._resources)}) yet")
+            pack = amount(self._resources.cpu, self._resources.gpu)
+            self._view.say(f"no node of the cluster has room for a pack ({pack}) yet")
         if self._sharing.others:
             names = ", ".join(self._sharing.others)
             self._view.say(f"the cluster is shared with {names}: at most {packs(share)} at once")
