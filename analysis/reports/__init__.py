@@ -17,9 +17,9 @@ from typing import Any, Protocol, cast
 
 import pandas as pd
 
-from analysis.reports._section import MethodInfo, Options, Section
+from analysis.reports._section import DEFAULT, MethodInfo, Options, Picture, Section
 
-__all__ = ["MethodInfo", "Options", "Report", "Section", "exports", "get", "names"]
+__all__ = ["DEFAULT", "MethodInfo", "Options", "Picture", "Report", "Section", "exports", "get", "names"]
 
 
 class Report(Protocol):
