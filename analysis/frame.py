@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 
 from analysis._values import hyperparameter_series, number
-from common.uris import masked
+from common.uris import masked_in
 
 STATUSES = ("finished", "diverged", "failed", "pruned")
 _TEXT = ("study", "benchmark", "backbone", "task", "method", "assignment_id", "trial_id")
@@ -246,7 +246,7 @@ def from_mlflow(tracking_uri: str, study: str) -> pd.DataFrame:
 
     Raises FrameError where the store cannot be read, the study is not there, or a run breaks the schema.
     """
-    source = f"study {study!r} in {masked(tracking_uri)}"
+    source = f"study {study!r} in {masked_in(tracking_uri)}"
     database = tracking_uri.removeprefix("sqlite:///")
     if database != tracking_uri and not Path(database).exists():  # MLflow would create an empty one
         step = (
@@ -265,7 +265,7 @@ def from_mlflow(tracking_uri: str, study: str) -> pd.DataFrame:
             newest.setdefault(run.data.tags.get("aot.trial_id", run.info.run_id), _row(run.data, study))
     except (MlflowException, SQLAlchemyError, OSError) as error:
         lines = str(error).strip().splitlines() or [type(error).__name__]
-        raise FrameError(source, [f"MLflow cannot be read: {masked(lines[0])}"]) from None
+        raise FrameError(source, [f"MLflow cannot be read: {masked_in(lines[0])}"]) from None
     raw = pd.DataFrame(list(newest.values()), columns=None if newest else list(COLUMNS))
     keys = ["benchmark", "backbone", "task", "method", "assignment_id", "seed"]
     return tidy(raw, source).sort_values(keys, ignore_index=True)

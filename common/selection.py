@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from math import inf
+from math import inf, isfinite
 
 DIGITS = 9  # medians or deviations that agree this far are tied; floating-point noise lies below
 
@@ -45,5 +45,5 @@ def best_assignment(candidates: Iterable[Candidate]) -> str | None:
         assert candidate.median is not None
         return unequal, -round(candidate.median, DIGITS), std, size, candidate.assignment_id
 
-    best = min((c for c in candidates if c.median is not None), key=rank, default=None)
+    best = min((c for c in candidates if c.median is not None and isfinite(c.median)), key=rank, default=None)
     return best.assignment_id if best else None

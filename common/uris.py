@@ -1,4 +1,4 @@
-"""URIs for people: without the passwords that may stand in them."""
+"""URIs for people: without what is secret in them."""
 
 from __future__ import annotations
 
@@ -7,14 +7,26 @@ from urllib.parse import unquote, unquote_plus
 
 #: Behind the user's name, up to an @ (a database's may hold a slash), and in the query, as databases take it.
 _PASSWORDS = (
-    re.compile(r"(://[^:/@\s]*:)([^/\s]*|[^@\s]*)(?=@)"),
-    re.compile(r"([?&]\w*(?:password|passwd|pwd|odbc_connect)=)([^&\s]*)", re.IGNORECASE),
+    re.compile("(://[^:/@]*:)([^/]*|[^@]*)(?=@)"),
+    re.compile(r"([?&]\w*(?:password|passwd|pwd|odbc_connect)=)([^&]*)", re.IGNORECASE),
+)
+#: The same in a text, in which a URI ends somewhere: all of what stands before the @ of a host, and words of the query.
+_SECRETS = (
+    re.compile("(//)[^/@]*(?=@)"),
+    re.compile(r"([?&][^=&\s]*(?:password|passwd|pwd)=)[^&\s]*", re.IGNORECASE),
 )
 
 
-def masked(text: str) -> str:
-    """A URI, or a text with URIs in it, with ``***`` in the place of each password."""
+def masked(uri: str) -> str:
+    """A URI, and nothing else, with ``***`` in the place of its password; the user's name is shown."""
     for pattern in _PASSWORDS:
+        uri = pattern.sub(r"\1***", uri)
+    return uri
+
+
+def masked_in(text: str) -> str:
+    """A text with ``***`` in the place of users and passwords of its URIs: a lone name may be a key or a token."""
+    for pattern in _SECRETS:
         text = pattern.sub(r"\1***", text)
     return text
 

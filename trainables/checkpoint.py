@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import fsspec
 
-from common.uris import masked
+from common.uris import masked_in
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -51,7 +51,7 @@ class Storage:
         try:
             return fsspec.core.url_to_fs(self.uri)
         except (ImportError, ValueError) as error:  # a package is missing, or there is no such kind of store
-            raise OSError(f"the storage {masked(self.uri)} cannot be used: {error}") from error
+            raise OSError(f"the storage {masked_in(self.uri)} cannot be used: {error}") from error
 
     @property
     def _local(self) -> bool:
@@ -62,7 +62,7 @@ class Storage:
 
     def shown(self, name: str) -> str:
         """A file's path or URI for people, without what is secret in it."""
-        return self._path(name) if self._local else f"{masked(self.uri).rstrip('/')}/{name}"
+        return self._path(name) if self._local else f"{masked_in(self.uri).rstrip('/')}/{name}"
 
     def check(self) -> None:
         """Write a file and delete it. OSError where that cannot be: before a search, not in each of its packs."""
@@ -90,7 +90,10 @@ class Storage:
                 raise
             except Exception as error:  # of whatever library the store's client is made
                 log.warning(
-                    "%s does not answer (%s); trying again in %g s", masked(self.uri), masked(_line(error)), seconds
+                    "%s does not answer (%s); trying again in %g s",
+                    masked_in(self.uri),
+                    masked_in(_line(error)),
+                    seconds,
                 )
                 time.sleep(seconds)
         return attempt()
@@ -197,7 +200,7 @@ def _checksum(tensors: Mapping[str, Tensor], text: str) -> str:
 
 
 def _explanation(error: Exception, done: str, where: str, local: bool) -> str:
-    reason = masked(_line(error))
+    reason = masked_in(_line(error))
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         return f"no space left for {where}; make room, then start again"
     if isinstance(error, PermissionError):

@@ -50,11 +50,11 @@ def plan_command(
     from search.planning.plan import plan, sizes
     from search.strategy.proposals import ProposalLog
     from search.tracking.journal import local_folder
-    from search.tracking.records import read
+    from search.tracking.records import read_records
 
     with faults():
         study = load(study_file, offline=not calibrate)
-        records = read(study.name, study.folder, study.tracking, say)
+        records = read_records(study.name, study.folder, study.tracking, say)
         planned = plan(study, records, ProposalLog(local_folder(study.folder), say))
         counts = sizes(study, planned)
         found = estimate(study, planned, _epoch_times(study, planned, records, calibrate), devices, price)

@@ -74,7 +74,7 @@ def replay(
     from search.planning.plan import plan
     from search.strategy import replay as player
     from search.study import Search
-    from search.tracking.records import read
+    from search.tracking.records import read_records
 
     with faults(player.ReplayError):
         study = load(study_file, offline=True)
@@ -84,7 +84,7 @@ def replay(
             fail("; ".join(f"{_option(e['loc'][-1])} {_rule(e['msg'])}" for e in error.errors()))
         if everything:
             chosen = player.usual(max(cell.assignments for cell in plan(study).cells))
-        records = read(study.name, study.folder, study.tracking, say, curves=True)
+        records = read_records(study.name, study.folder, study.tracking, say, curves=True)
         searches = {search.words: search for search in [Search(), *chosen]}
         found = {name: player.repeated(study, records, one, places, repeats) for name, one in searches.items()}
     if as_json:

@@ -92,7 +92,11 @@ def report(
 
     with faults(frame.FrameError):
         table = frame.read(runs) if runs is not None else _runs(study_file)
-        page = write_report(table, out, paper=paper, estimator=estimator.value, methods=method_infos())
+        try:
+            infos = method_infos()
+        except ValueError as error:  # of a method's file
+            fail(str(error))
+        page = write_report(table, out, paper=paper, estimator=estimator.value, methods=infos)
     say("the report is written; open")
     typer.echo(page)
 

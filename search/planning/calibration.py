@@ -53,12 +53,12 @@ def calibrate(study: Study, cells: Sequence[CellPlan], say: Say) -> dict[CellKey
         waiting: dict[CellKey, Future[float]] = {}
         for cell in cells:
             waiting[cell.key] = pool.submit(epoch_seconds, example(study, cell), study.cache_dir, threads)
-        for number, (name, future) in enumerate(waiting.items(), 1):
+        for number, (key, future) in enumerate(waiting.items(), 1):
             try:
-                epoch_times[name] = EpochTime(future.result(), None, "calibration")
-                say(f"{number}/{len(waiting)} {name}: {epoch_times[name].seconds:.2g} s per epoch of a trial")
+                epoch_times[key] = EpochTime(future.result(), None, "calibration")
+                say(f"{number}/{len(waiting)} {key}: {epoch_times[key].seconds:.2g} s per epoch of a trial")
             except (ValueError, RuntimeError, OSError, MemoryError) as error:
-                say(f"{name} cannot be measured: {str(error).splitlines()[0]}")
+                say(f"{key} cannot be measured: {str(error).splitlines()[0]}")
     return epoch_times
 
 

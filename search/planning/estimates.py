@@ -123,16 +123,15 @@ def from_analogy(
     """
     found: dict[CellKey, EpochTime] = {}
     for cell in plan.cells:
-        name = cell.key
-        if name not in epoch_times and cell.pending:
-            seconds = _same_task(name, epoch_times) or _by_tokens(name, epoch_times, tokens)
+        if cell.key not in epoch_times and cell.pending:
+            seconds = _same_task(cell.key, epoch_times) or _by_tokens(cell.key, epoch_times, tokens)
             if seconds is not None:
-                found[name] = EpochTime(seconds, None, "analogy")
+                found[cell.key] = EpochTime(seconds, None, "analogy")
     return found
 
 
-def _same_task(name: CellKey, epoch_times: Mapping[CellKey, EpochTime]) -> float | None:
-    backbone, task, method = name
+def _same_task(key: CellKey, epoch_times: Mapping[CellKey, EpochTime]) -> float | None:
+    backbone, task, method = key
     there = {m: time.seconds for (b, t, m), time in epoch_times.items() if (b, t) == (backbone, task)}
     return mean(seconds * _ratio(method, other, epoch_times) for other, seconds in there.items()) if there else None
 
@@ -149,9 +148,9 @@ def _ratio(method: str, other: str, epoch_times: Mapping[CellKey, EpochTime]) ->
 
 
 def _by_tokens(
-    name: CellKey, epoch_times: Mapping[CellKey, EpochTime], tokens: Callable[[str, str], float | None]
+    key: CellKey, epoch_times: Mapping[CellKey, EpochTime], tokens: Callable[[str, str], float | None]
 ) -> float | None:
-    backbone, task, method = name
+    backbone, task, method = key
     others = [(t, m, time.seconds) for (b, t, m), time in epoch_times.items() if b == backbone]
     others = [other for other in others if other[1] == method] or others
     size = tokens(backbone, task) if others else None

@@ -118,19 +118,19 @@ def _by_method(found: Estimate) -> Table:
 
 
 def _method_row(found: Estimate, known: Sequence[CellEstimate], cells: Sequence[CellEstimate]) -> list[str]:
-    """Means over the trials of the cells that have a epoch_time; hours without what a run takes beside training."""
+    """Means over the trials of the cells whose epoch time is known; hours without what a run takes beside training."""
     trials = f"{sum(cell.pending for cell in cells):,}"
     if not known:
         return [trials, "", "", "", "", "not known"]
-    epoch_times = [(cell.pending, cell.epoch_time) for cell in known if cell.epoch_time]
-    number = sum(pending for pending, _ in epoch_times)
-    seconds = sum(pending * epoch_time.seconds for pending, epoch_time in epoch_times) / number
+    times = [(cell.pending, cell.epoch_time) for cell in known if cell.epoch_time]
+    number = sum(pending for pending, _ in times)
+    seconds = sum(pending * time.seconds for pending, time in times) / number
     shown = [cell.about for cell in known if cell.about is not None]
     about = f"{_hours(found, sum(shown)):,.2f}" if len(shown) == len(known) else ""
-    epochs = [pending * epoch_time.epochs for pending, epoch_time in epoch_times if epoch_time.epochs is not None]
-    mean_epochs = f"{sum(epochs) / number:.1f}" if len(epochs) == len(epoch_times) else ""
+    epochs = [pending * time.epochs for pending, time in times if time.epochs is not None]
+    mean_epochs = f"{sum(epochs) / number:.1f}" if len(epochs) == len(times) else ""
     at_most = f"{_hours(found, sum(cell.at_most or 0.0 for cell in known)):,.2f}"
-    sources = dict.fromkeys(epoch_time.source for _, epoch_time in epoch_times)
+    sources = dict.fromkeys(time.source for _, time in times)
     partly = [] if len(known) == len(cells) else [f"{len(cells) - len(known)} cells not known"]
     return [trials, f"{seconds:.2g}", mean_epochs, about, at_most, ", ".join([*sources, *partly])]
 

@@ -1,4 +1,4 @@
-"""What a search has spent, against what it may spend (``search.strategy.budget`` of a study)."""
+"""What a search has spent, against what it may spend (``search.budget`` of a study)."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ from math import inf
 from typing import Any
 
 from search.strategy.cell_search import CellSearch
-from search.strategy.comparison import Comparison
+from search.strategy.comparison import comparisons
 from search.strategy.study_search import StudySearch
 from search.study import EarlyStopping, Range, Search, Study
 from search.tracking._summary import Score, Summary
@@ -83,25 +83,25 @@ class Replay:
         return sum(choice.regret <= 1e-9 for choice in self.choices)
 
 
-def replay(study: Study, records: Mapping[str, TrialRecord], search: Search, places: int = 1) -> Replay:
-    """Play ``search`` on the recorded trials of ``study``'s full grid, ``places`` trials at once.
+def replay(study: Study, records: Mapping[str, TrialRecord], settings: Search, places: int = 1) -> Replay:
+    """Play a search with these ``settings`` on the recorded trials of ``study``'s full grid, ``places`` trials at once.
 
     Raises:
         ReplayError: a trial of the grid has no result, or a hyperparameter has a range in place of a list.
     """
     curves = _grid(study, records)
     resources = study.resources.model_copy(update={"pack_tokens": 0})
-    player = _Player(study.model_copy(update={"search": search, "resources": resources}), records)
+    player = _Player(study.model_copy(update={"search": settings, "resources": resources}), records)
     wall = player.play(places)
-    full = {name: _summary(cell, curves) for name, cell in player.search.cells.items()}
+    full = {key: _summary(cell, curves) for key, cell in player.search.cells.items()}
     choices = []
-    for name, seen in player.seen.items():
-        chosen, best = seen.best_assignment(), full[name].best_assignment()
-        medians = full[name].medians_over_seeds()
+    for key, seen in player.seen.items():
+        chosen, best = seen.best_assignment(), full[key].best_assignment()
+        medians = full[key].medians_over_seeds()
         if best is None:
             continue  # no trial of the cell reached a score: nothing to lose
         values = next((k.hyperparameters for k in records.values() if k.assignment_id == chosen), {})
-        choices.append(Choice(name, chosen, medians.get(chosen) if chosen else None, medians[best], values))
+        choices.append(Choice(key, chosen, medians.get(chosen) if chosen else None, medians[best], values))
     pruned = sum(score.status == "pruned" for seen in player.seen.values() for score in seen.scores.values())
     trials = sum(len(seen.scores) for seen in player.seen.values())
     return Replay(trials, pruned, player.epochs, player.seconds, wall, places, tuple(choices))
@@ -117,13 +117,13 @@ def _grid(study: Study, records: Mapping[str, TrialRecord]) -> dict[CellKey, lis
     whole = StudySearch(study.model_copy(update={"search": Search()}), {})
     found: dict[CellKey, list[tuple[str, TrialRecord]]] = {}
     missing = []
-    for name, cell in whole.cells.items():
+    for key, cell in whole.cells.items():
         for trial_id in cell.trials:
             recorded = records.get(trial_id)
             if recorded and (recorded.status == "failed" or (recorded.history and recorded.status != "pruned")):
-                found.setdefault(name, []).append((trial_id, recorded))
+                found.setdefault(key, []).append((trial_id, recorded))
             else:
-                missing.append(f"{trial_id} ({', '.join(name)})")
+                missing.append(f"{trial_id} ({', '.join(key)})")
     if missing:
         total = sum(len(cell.trials) for cell in whole.cells.values())
         others = len(records) - total + len(missing)
@@ -144,13 +144,11 @@ class _Player:
 
     def __init__(self, study: Study, records: Mapping[str, TrialRecord]) -> None:
         self.search = StudySearch(study, {})
-        self.seen = {name: Summary() for name in self.search.cells}
+        self.seen = {key: Summary() for key in self.search.cells}
         self.epochs = 0
         self.seconds = 0.0
         self._records = records
-        rule = study.search.early_stopping
-        cells = self.search.cells.items()
-        self._comparisons = {name: Comparison(rule, cell.protocol.epochs) for name, cell in cells} if rule else {}
+        self._comparisons = comparisons(self.search, {})
 
     def play(self, places: int) -> float:
         """To the end; the seconds that it takes."""
@@ -199,11 +197,11 @@ class _Player:
 
 
 def repeated(
-    study: Study, records: Mapping[str, TrialRecord], search: Search, places: int, repeats: int
+    study: Study, records: Mapping[str, TrialRecord], settings: Search, places: int, repeats: int
 ) -> list[Replay]:
     """The same search with so many search seeds; once where no seed plays a part."""
-    seeds = range(search.seed, search.seed + repeats) if search.strategy != "grid" else [search.seed]
-    return [replay(study, records, search.model_copy(update={"seed": seed}), places) for seed in seeds]
+    seeds = range(settings.seed, settings.seed + repeats) if settings.strategy != "grid" else [settings.seed]
+    return [replay(study, records, settings.model_copy(update={"seed": seed}), places) for seed in seeds]
 
 
 def usual(assignments: int) -> list[Search]:

@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from common.uris import masked
+from common.uris import masked, masked_in
 from search.study import _document, _sections
 from search.study._binding import bind_backbones, bind_tasks, check_fit, named
 from search.study._collector import Collector
@@ -151,7 +151,8 @@ def _tracking(problems: Collector, data: dict[str, Any]) -> str | None:
     if tracking is None and (tracking := os.environ.get("MLFLOW_TRACKING_URI") or None):
         rule = f"is left out, so MLFLOW_TRACKING_URI counts here, which {rule}"
     if tracking is not None and tracking.split("://")[0].split("+")[0] not in _TRACKING:
-        problems.add(("tracking",), rule, masked(tracking), known=[f"{scheme}://" for scheme in _TRACKING])
+        shown = masked_in(masked(tracking.partition("?")[0]))  # an unknown kind may hold a secret anywhere
+        problems.add(("tracking",), rule, shown, known=[f"{scheme}://" for scheme in _TRACKING])
     return tracking
 
 

@@ -54,7 +54,7 @@ class TrialRecord:
         )  # fmt: skip
 
 
-def read(study: str, folder: str, tracking: str, say: Say, *, curves: bool = False) -> dict[str, TrialRecord]:
+def read_records(study: str, folder: str, tracking: str, say: Say, *, curves: bool = False) -> dict[str, TrialRecord]:
     """Everything that is known of a study's trials that ended, by trial id.
 
     ``curves``: with what each reached epoch by epoch, also where only MLflow knows it. A server that does not answer is

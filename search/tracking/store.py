@@ -72,7 +72,7 @@ class Store:
         return self
 
     def records(self, *, curves: bool = False) -> dict[str, TrialRecord]:
-        """Every trial that ended, by id; ``curves`` as in ``records.read``.
+        """Every trial that ended, by id; ``curves`` as in ``read_records``.
 
         What the journal holds and MLflow lacks, after a run that was killed, is on its way when this returns.
         """

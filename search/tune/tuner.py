@@ -95,7 +95,7 @@ def run(study: Study, *, address: str | None = None, view: View, train: str = TR
                 log = quiet(store.folder / "ray.log")
                 with log, interruptible() as interrupted, connected(study.resources, address):
                     driver = Driver(search, job, store, view, records, interrupted, to_itself=address is None)
-                    counts, stopped = driver.search(store.folder / "tune")
+                    counts, stopped = driver.run(store.folder / "tune")
             if not (counts["failed"] or stopped or search.unfinished):
                 storage.sweep(study.folder, view.say)
         finally:
@@ -148,7 +148,7 @@ class Driver(Callback):
         self._follower = PackFollower(search, self._searcher, self._scheduler, store, self._spending, view)
         self._turns = Turns(study, self._searcher, self._scheduler, self._follower, view, to_itself=to_itself)
 
-    def search(self, folder: Path) -> tuple[Counter[str], str]:
+    def run(self, folder: Path) -> tuple[Counter[str], str]:
         """Run Tune until no pack is left or the budget is spent; the number of trials by status, and what is spent.
 
         ``folder`` is Tune's, and is removed.

@@ -87,7 +87,7 @@ def test_what_cannot_be_written_says_so_in_one_line(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(OSError, match=r"^\S+/file/x/\.writable cannot be written \(.+\)$"):
         Storage(str(tmp_path / "file" / "x")).check()
-    with pytest.raises(OSError, match=r"^the storage nowhere://user:\*\*\*@host/x cannot be used: Protocol not known"):
+    with pytest.raises(OSError, match=r"^the storage nowhere://\*\*\*@host/x cannot be used: Protocol not known"):
         Storage("nowhere://user:secret@host/x").check()
     Storage(str(tmp_path / "new")).check()
     assert not list((tmp_path / "new").iterdir()), "a check leaves nothing behind"

@@ -41,6 +41,10 @@ __all__ = [
 ]
 
 
+#: What the class of a method says of itself beside its ``Config``; see ``Method``.
+DECLARED = ("label", "sizes", "fusable", "max_members")
+
+
 def names() -> list[str]:
     """Every method's name, in alphabetical order."""
     return sorted(m.name for m in pkgutil.iter_modules(__path__) if not m.name.startswith("_"))
@@ -48,7 +52,7 @@ def names() -> list[str]:
 
 @cache
 def get(name: str) -> type[Method]:
-    """The class of a method; ValueError names the known ones."""
+    """The class of a method; ValueError names the known ones, or what its file lacks."""
     if name not in names():
         raise ValueError(f"unknown method {name!r}; known: {', '.join(names())}")
     module = importlib.import_module(f"{__name__}.{name}")
@@ -59,4 +63,6 @@ def get(name: str) -> type[Method]:
     ]
     if len(classes) != 1:
         raise ValueError(f"{module.__file__} must hold exactly one class with a Config, but has {len(classes)}")
+    if missing := [attribute for attribute in DECLARED if not hasattr(classes[0], attribute)]:
+        raise ValueError(f"{module.__file__}: class {classes[0].__name__} must say its {', '.join(missing)}")
     return classes[0]

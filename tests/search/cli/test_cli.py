@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -170,6 +171,18 @@ def test_report_calls_methods_as_they_call_themselves(tmp_path: Path, monkeypatc
     assert done.exit_code == 0, done.output
     page = (tmp_path / "report" / "report.md").read_text()
     assert "4 methods (LoRA, FC AoT P-Tuning, From Elsewhere and LoRA, 2×)" in page
+
+
+def test_report_names_a_method_whose_file_is_not_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from trainables import methods
+
+    lora = Path(methods.__path__[0], "lora.py").read_text(encoding="utf-8")
+    without = re.sub(r"    (sizes|fusable): .*\n", "", lora)
+    (tmp_path / "lora_of_before.py").write_text(without, encoding="utf-8")
+    monkeypatch.setattr(methods, "__path__", [*methods.__path__, str(tmp_path)])
+    done = runner.invoke(app, ["report", "--runs", str(runs_file(tmp_path)), "--out", str(tmp_path / "report")])
+    assert done.exit_code == 2, done.output
+    assert "lora_of_before.py: class LoRA must say its sizes, fusable" in done.stderr
 
 
 def test_report_tells_what_is_wrong_with_the_runs(tmp_path: Path) -> None:

@@ -46,26 +46,26 @@ def ended(trial: Trial, seconds: float, epochs: int, status: str = "finished") -
 def of_first_two(study: Study) -> tuple[Plan, Mapping[str, TrialRecord]]:
     """The plan of a study whose first two trials took 12 s for 4 epochs and 18 s for 6."""
     first, second = plan(study).trials[:2]
-    known = {first.id: ended(first, 12.0, 4), second.id: ended(second, 18.0, 6)}
-    return plan(study, known), known
+    records = {first.id: ended(first, 12.0, 4), second.id: ended(second, 18.0, 6)}
+    return plan(study, records), records
 
 
 def test_seconds_and_epochs_of_a_cell_are_means_over_its_trials(tmp_path: Path) -> None:
-    work, known = of_first_two(loaded(tmp_path))
-    assert from_trials(work, known) == {SENTIMENT: EpochTime(3.0, 5.0, "trials")}  # 30 s in 10 epochs of 2 trials
+    planned, records = of_first_two(loaded(tmp_path))
+    assert from_trials(planned, records) == {SENTIMENT: EpochTime(3.0, 5.0, "trials")}  # 30 s in 10 epochs of 2 trials
 
 
 def test_failed_trials_and_those_of_another_plan_tell_nothing(tmp_path: Path) -> None:
-    work = plan(loaded(tmp_path))
-    trial = work.trials[0]
+    planned = plan(loaded(tmp_path))
+    trial = planned.trials[0]
     other = replace(trial, protocol=replace(trial.protocol, epochs=99))
-    assert from_trials(work, {trial.id: ended(trial, 9.0, 3, "failed"), other.id: ended(other, 9.0, 3)}) == {}
+    assert from_trials(planned, {trial.id: ended(trial, 9.0, 3, "failed"), other.id: ended(other, 9.0, 3)}) == {}
 
 
 def test_totals_by_hand(tmp_path: Path) -> None:
     study = loaded(tmp_path)  # 2 learning rates, 2 seeds, 6 epochs at most; two trials are left
-    work, known = of_first_two(study)
-    found = estimate(study, work, from_trials(work, known), devices=2, price=3.0)
+    planned, records = of_first_two(study)
+    found = estimate(study, planned, from_trials(planned, records), devices=2, price=3.0)
     assert found is not None
     assert found.about is not None
     (cell,) = found.cells
@@ -79,8 +79,8 @@ def test_totals_by_hand(tmp_path: Path) -> None:
 
 def test_a_run_is_no_shorter_than_its_longest_pack(tmp_path: Path) -> None:
     study = loaded(tmp_path)
-    work, known = of_first_two(study)
-    found = estimate(study, work, from_trials(work, known), devices=100)
+    planned, records = of_first_two(study)
+    found = estimate(study, planned, from_trials(planned, records), devices=100)
     assert found is not None
     assert found.about is not None
     assert found.about.wall_seconds == pytest.approx(RUN_SECONDS + WORKER_SECONDS + 5 * 3.0 + PACK_SECONDS)

@@ -34,26 +34,26 @@ def study(folder: Path, *, offline: bool = False, **sections: Any) -> Study:
     return load(path, offline=offline)
 
 
-def ids(work: Plan) -> list[str]:
-    return [trial.id for trial in work.trials]
+def ids(planned: Plan) -> list[str]:
+    return [trial.id for trial in planned.trials]
 
 
-def pending(work: Plan) -> set[str]:
-    return {trial.id for pack in work.packs for trial in pack.trials}
+def pending(planned: Plan) -> set[str]:
+    return {trial.id for pack in planned.packs for trial in pack.trials}
 
 
 def test_the_cells_are_all_combinations_in_the_order_of_the_file(tmp_path: Path) -> None:
-    work = plan(study(tmp_path))
-    cells = [(c.key.backbone, c.key.task, c.key.method, c.assignments, len(c.trials)) for c in work.cells]
+    planned = plan(study(tmp_path))
+    cells = [(c.key.backbone, c.key.task, c.key.method, c.assignments, len(c.trials)) for c in planned.cells]
     assert cells == [
         ("roberta-base", "demo/sentiment", "lora", 8, 24),
         ("roberta-base", "demo/sentiment", "fine_tuning", 4, 12),
         ("roberta-base", "demo/choice", "lora", 8, 24),
         ("roberta-base", "demo/choice", "fine_tuning", 4, 12),
     ]
-    assert len(set(ids(work))) == 72
-    assert work.counts["trials"] == work.counts["pending"] == 72
-    assert len({trial.assignment_id for trial in work.trials}) == 24
+    assert len(set(ids(planned))) == 72
+    assert planned.counts["trials"] == planned.counts["pending"] == 72
+    assert len({trial.assignment_id for trial in planned.trials}) == 24
 
 
 def test_a_plan_is_the_same_every_time(tmp_path: Path) -> None:
@@ -190,16 +190,16 @@ def test_the_papers_studies_are_as_in_its_tables(name: str) -> None:
     roberta = "deberta" not in name
     shared = 2 * 4 if roberta else 3 * 7
     expected = {"bitfit": shared, "fine_tuning": 2 * 5 if roberta else 3 * 5}
-    work = plan(s)
-    for cell in work.cells:
+    planned = plan(s)
+    for cell in planned.cells:
         rte = roberta and cell.key.task.endswith("/rte")
         ranks = 1 if cell.key.method in ("bitfit", "fine_tuning") else 5
         assert cell.assignments == (4 * 8 * ranks if rte else expected.get(cell.key.method, shared * ranks)), (
             cell.key.task
         )
         assert len(cell.trials) == cell.assignments * (5 if roberta else 1)
-    assert {c.key.method for c in work.cells} == paper.METHODS
-    assert work.counts["trials"] == {"glue": 14_150, "superglue": 12_860 if roberta else 4_662}[name.split("_")[0]]
+    assert {c.key.method for c in planned.cells} == paper.METHODS
+    assert planned.counts["trials"] == {"glue": 14_150, "superglue": 12_860 if roberta else 4_662}[name.split("_")[0]]
     for task in s.tasks:  # Table 6 stands in the studies and in the tasks: both say the same
         protocol = s.protocol_for(task)
         assert (protocol.epochs, protocol.patience) == (task.epochs, task.patience), task.name
@@ -215,6 +215,6 @@ def test_every_published_study_is_valid_and_named_like_its_file(path: Path, mini
 
 def test_the_largest_study_is_planned_in_seconds() -> None:
     began = time.process_time()
-    work = plan(load(STUDIES / "glue_roberta_large.yaml"))
-    assert len(set(ids(work))) == 14_150
+    planned = plan(load(STUDIES / "glue_roberta_large.yaml"))
+    assert len(set(ids(planned))) == 14_150
     assert time.process_time() - began < 5

@@ -154,14 +154,14 @@ def test_trials_of_earlier_runs_are_known_whole_and_in_any_order(rule: str, tmp_
     rates = {"learning_rate": [i / 1000 for i in range(1, 10)], "batch_size": [16]}
     protocol = {"epochs": 9, "patience": 9, "max_length": 32}
     path = write_study(tmp_path, defaults=rates, seeds=5, search={"early_stopping": rule}, protocol=protocol)
-    work = StudySearch(study.load(path), {})
-    (cell,) = work.cells.values()
-    known = {
+    study_search = StudySearch(study.load(path), {})
+    (cell,) = study_search.cells.values()
+    records = {
         trial.id: replace(record_of(trial, 90.0 - i), history=tuple((e, 80.0 - i + e, 0.5, 1.0) for e in range(1, 10)))
         for i, trial in enumerate(cell.trials.values())
     }
-    (comparison,) = comparisons(work, known).values()
-    assert not any(comparison.learn(trial_id, 9, 0.0) for trial_id in known)
+    (comparison,) = comparisons(study_search, records).values()
+    assert not any(comparison.learn(trial_id, 9, 0.0) for trial_id in records)
     middle = 80.0 - 22
     if rule == "asha":
         assert isinstance(comparison.rule, SuccessiveHalving)

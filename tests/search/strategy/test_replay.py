@@ -38,13 +38,13 @@ def curve(trial: Trial) -> list[tuple[int, float, float, float]]:
 
 
 def recorded(s: Study) -> dict[str, TrialRecord]:
-    known = {}
+    records = {}
     for trial in plan(s).trials:
         points = tuple(curve(trial))
         cell = (trial.backbone.name, trial.task.name, trial.method)
         place = (cell, trial.assignment_id, trial.seed, trial.hyperparameters)
-        known[trial.id] = TrialRecord("finished", trial.id, *place, points[-1][1], 2.0 * EPOCHS, EPOCHS, 100, points)
-    return known
+        records[trial.id] = TrialRecord("finished", trial.id, *place, points[-1][1], 2.0 * EPOCHS, EPOCHS, 100, points)
+    return records
 
 
 @pytest.fixture
@@ -90,12 +90,12 @@ def test_asha_by_hand(grid: tuple[Study, dict[str, TrialRecord]]) -> None:
 
 @pytest.mark.parametrize("search", usual(8), ids=lambda search: search.words)
 def test_every_usual_strategy(grid: tuple[Study, dict[str, TrialRecord]], search: Search) -> None:
-    s, known = grid
+    s, records = grid
     medians: dict[str, list[float]] = {}
-    for k in known.values():
+    for k in records.values():
         medians.setdefault(k.assignment_id, []).append(k.score or 0.0)
     best = max(median(scores) for scores in medians.values())
-    for one in repeated(s, known, search, 3, 3):
+    for one in repeated(s, records, search, 3, 3):
         (choice,) = one.choices
         assert choice.best == best
         assert choice.score == median(medians[choice.assignment_id or ""])
@@ -111,23 +111,23 @@ def test_a_seed_plays_a_part_in_random_and_tpe_alone(grid: tuple[Study, dict[str
 
 
 def test_what_is_no_full_grid_is_refused(grid: tuple[Study, dict[str, TrialRecord]], tmp_path: Path) -> None:
-    s, known = grid
-    first = next(iter(known))
+    s, records = grid
+    first = next(iter(records))
     with pytest.raises(
         ReplayError, match=f"1 of 24 trials of the grid of study 'stub' have no recorded curve, such as {first}"
     ):
-        replay(s, {i: k for i, k in known.items() if i != first}, Search())
+        replay(s, {i: k for i, k in records.items() if i != first}, Search())
     rates = {"learning_rate": {"low": 1e-4, "high": 1e-2}, "batch_size": 16}
     ranged = make(tmp_path, defaults=rates, search={"strategy": "random", "n": 3})
     with pytest.raises(ReplayError, match="has a range for learning_rate"):
-        replay(ranged, known, Search())
+        replay(ranged, records, Search())
 
 
 def test_a_trial_that_failed_before_its_first_epoch_costs_nothing(grid: tuple[Study, dict[str, TrialRecord]]) -> None:
-    s, known = grid
-    first = next(iter(known))
-    lost = {first: replace(known[first], status="failed", score=None, history=(), epochs=0, seconds=0.0)}
-    one = replay(s, known | lost, Search(), places=2)
+    s, records = grid
+    first = next(iter(records))
+    lost = {first: replace(records[first], status="failed", score=None, history=(), epochs=0, seconds=0.0)}
+    one = replay(s, records | lost, Search(), places=2)
     assert (one.trials, one.epochs) == (24, 23 * EPOCHS)
     assert one.agreeing == 1
 
@@ -143,7 +143,7 @@ def test_a_replay_is_what_the_search_does(tmp_path: Path) -> None:
     by_mlflow = logged("stub", f"sqlite:///{whole}/runs/mlflow.db", told.append, curves=True)
     assert by_mlflow is not None
     assert by_mlflow.keys() == by_journal.keys()
-    played: list[Replay] = [replay(make(whole), known, Search(promote=0.25)) for known in (by_journal, by_mlflow)]
+    played: list[Replay] = [replay(make(whole), records, Search(promote=0.25)) for records in (by_journal, by_mlflow)]
     assert played[0].choices == played[1].choices
     assert (played[0].trials, played[0].epochs) == (played[1].trials, played[1].epochs)
 

@@ -22,7 +22,7 @@ from search.errors import RefusedError, StudyBusyError
 from search.tracking import journal
 from search.tracking._summary import Score, Summary
 from search.tracking.journal import Entry, Journal
-from search.tracking.records import read
+from search.tracking.records import read_records
 from search.tracking.store import Store
 from trainables.trial import Epoch
 
@@ -84,24 +84,24 @@ class TestStore:
             opened.record([(t, result(t, 50.0, status)) for t, status in zip(trials, ends, strict=True)])
         uri = f"sqlite:///{tmp_path}/runs/mlflow.db"
         folder = tmp_path / "runs" / "stub"
-        written = read("stub", str(folder), uri, pytest.fail)
+        written = read_records("stub", str(folder), uri, pytest.fail)
         assert [written[t.id].status for t in trials] == list(ends)
         first = written[trials[0].id]
         assert (first.cell, first.seed, first.score) == (("tiny", "glue/rte", "bitfit"), 0, 50.0)
         assert first.hyperparameters == dict(HYPERPARAMETERS)
         assert first.assignment_id == trials[0].assignment_id
         (folder / "journal.jsonl").rename(tmp_path / "aside")
-        by_mlflow = read("stub", str(folder), uri, pytest.fail, curves=True)
+        by_mlflow = read_records("stub", str(folder), uri, pytest.fail, curves=True)
         assert {i: replace(k, history=()) for i, k in by_mlflow.items()} == {
             i: replace(k, history=()) for i, k in written.items()
         }, "MLflow alone knows it"
         for i, k in by_mlflow.items():
             assert k.history == tuple(pytest.approx(point, abs=2e-3) for point in written[i].history)
-        assert not read("stub", str(folder), uri, pytest.fail)[trials[0].id].history, "curves on request"
-        assert read("other", str(folder), uri, pytest.fail) == {}
+        assert not read_records("stub", str(folder), uri, pytest.fail)[trials[0].id].history, "curves on request"
+        assert read_records("other", str(folder), uri, pytest.fail) == {}
         (tmp_path / "aside").rename(folder / "journal.jsonl")
         Path(tmp_path / "runs" / "mlflow.db").unlink()
-        assert read("stub", str(folder), uri, pytest.fail) == written, "the journal alone knows it"
+        assert read_records("stub", str(folder), uri, pytest.fail) == written, "the journal alone knows it"
         assert not (tmp_path / "runs" / "mlflow.db").exists(), "asking creates nothing"
 
     def test_curves_are_asked_for_where_the_journal_has_none(
@@ -123,7 +123,9 @@ class TestStore:
         for left, requests in ((3, 0), (2, 2), (0, 8)):
             (folder / "journal.jsonl").write_bytes(b"".join(lines[:left]))
             for uri in ("sqlite+pysqlite", "sqlite"):  # by MLflow, and from the database itself
-                found = read("stub", str(folder), f"{uri}:///{tmp_path}/runs/mlflow.db", pytest.fail, curves=True)
+                found = read_records(
+                    "stub", str(folder), f"{uri}:///{tmp_path}/runs/mlflow.db", pytest.fail, curves=True
+                )
                 assert {i: len(k.history) for i, k in found.items()} == {t.id: 3 for t in trials}
             assert len(asked) == requests
 
@@ -137,18 +139,18 @@ class TestStore:
         with store() as opened:
             opened.record([(one, result(one))])
         (tmp_path / "runs" / "stub" / "journal.jsonl").unlink()
-        found = read(
+        found = read_records(
             "stub", str(tmp_path / "runs" / "stub"), f"sqlite:///{tmp_path}/runs/mlflow.db", pytest.fail, curves=True
         )
         assert [point[:2] for point in found[one.id].history] == [(1, 58.0), (2, 59.0), (3, 60.0)]
 
     def test_where_nothing_is_there_nothing_is_made(self, tmp_path: Path) -> None:
-        assert read("s", str(tmp_path / "runs" / "s"), f"sqlite:///{tmp_path}/mlflow.db", pytest.fail) == {}
+        assert read_records("s", str(tmp_path / "runs" / "s"), f"sqlite:///{tmp_path}/mlflow.db", pytest.fail) == {}
         assert list(tmp_path.iterdir()) == []
 
     def test_a_database_that_cannot_be_read(self, tmp_path: Path, said: list[str]) -> None:
         (tmp_path / "mlflow.db").write_bytes(b"this is no database" * 100)
-        assert read("s", str(tmp_path), f"sqlite:///{tmp_path}/mlflow.db", said.append) == {}
+        assert read_records("s", str(tmp_path), f"sqlite:///{tmp_path}/mlflow.db", said.append) == {}
         assert "cannot be read" in said[0]
 
     def test_the_origin_of_a_trial(self, tmp_path: Path, store: Callable[..., Store]) -> None:

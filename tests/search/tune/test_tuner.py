@@ -188,9 +188,9 @@ def test_what_is_left_of_a_pack_keeps_what_it_reached(pack: Pack) -> None:
 
 
 def test_the_searcher_waits_for_packs_that_may_come_back(tmp_path: Path) -> None:
-    work = StudySearch(study.load(write_study(tmp_path, resources={"cpu": 1, "pack_tokens": 4096})), {})
-    (pack,) = of_search(work).packs
-    searcher = PackSearcher(work, PackJob(None, TRAIN, "storage", "cache", 1))
+    study_search = StudySearch(study.load(write_study(tmp_path, resources={"cpu": 1, "pack_tokens": 4096})), {})
+    (pack,) = of_search(study_search).packs
+    searcher = PackSearcher(study_search, PackJob(None, TRAIN, "storage", "cache", 1))
     assert searcher.wanted == 1
     assert searcher.suggest("a")["job"].pack is pack
     assert searcher.suggest("b") is None
