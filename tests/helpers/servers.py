@@ -171,6 +171,18 @@ def _create_database(port: int) -> None:
     connection.close()
 
 
+def logged_runs(uri: str, study: str) -> int:
+    """Runs of a study in MLflow's PostgreSQL so far; read without MLflow."""
+    import psycopg
+
+    query = "SELECT count(*) FROM runs JOIN experiments USING (experiment_id) WHERE experiments.name = %s"
+    with psycopg.connect(uri) as connection:
+        try:
+            return connection.execute(query, [study]).fetchone()[0]
+        except psycopg.errors.UndefinedTable:
+            return 0
+
+
 @dataclass
 class ObjectStore:
     """An S3-compatible store that knows one key; ``environment`` is what its users set."""

@@ -18,6 +18,7 @@ from helpers.servers import (
     PASSWORD,
     ObjectStore,
     Server,
+    logged_runs,
     mlflow_server,
     object_store,
     postgres,
@@ -109,6 +110,9 @@ class TestPostgreSQL:
         driver = start(path, address=ray_address())
         try:
             until(lambda: lines(path) >= 1)
+            hold.touch()
+            until(lambda: logged_runs(uri, "direct") >= 1)  # MLflow waits for minutes while it connects
+            hold.unlink()
             processes = [psutil.Process(driver.pid), *psutil.Process(driver.pid).children(recursive=True)]
             commands = [" ".join(process.cmdline()) for process in processes]
             server.stop()

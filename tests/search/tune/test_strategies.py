@@ -164,9 +164,8 @@ def test_two_studies_share_a_cluster(cpu: int, tmp_path: Path) -> None:
     one, two = tmp_path / "one", tmp_path / "two"
     trials = 32 // cpu
     few = {"learning_rate": RATES[: 8 // cpu], "batch_size": [16]}
-    first = start(
-        write(one, {}, {"seconds": 0.4}, study="long", seeds=trials // 8, resources={"cpu": cpu}), address=address
-    )
+    wishes = {"seconds": 0.4 * cpu}  # where they take turns, two beats of a driver for a trial
+    first = start(write(one, {}, wishes, study="long", seeds=trials // 8, resources={"cpu": cpu}), address=address)
     hold = one / "runs" / "long" / "hold"
     try:
         end = time.monotonic() + 200
@@ -176,7 +175,7 @@ def test_two_studies_share_a_cluster(cpu: int, tmp_path: Path) -> None:
             time.sleep(0.1)
         hold.touch()  # so that much is left, however long the second one takes to start
         second = start(
-            write(two, {}, {"seconds": 0.4}, study="short", seeds=1, defaults=few, resources={"cpu": cpu}),
+            write(two, {}, wishes, study="short", seeds=1, defaults=few, resources={"cpu": cpu}),
             address=address,
         )
         words = "\n".join(hear(second, "the cluster is shared with long"))
