@@ -123,7 +123,6 @@ def test_no_file_imports_itself_in_a_circle(part: str) -> None:
     ("module", "without"),
     [
         ("search.cli", "torch transformers ray mlflow optuna pandas"),  # a command's --help comes at once
-        ("search.tracking.mlflow_process", "torch transformers ray"),  # it runs beside the driver, all the time
         ("search.strategy.replay", "ray mlflow"),
         ("search.tune.tuner", "mlflow"),
     ],
