@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from helpers.servers import until
 from helpers.stub_training import epoch_of, result_of
 
 from search import study
@@ -45,6 +46,26 @@ def hear(driver: subprocess.Popen[str], words: str) -> list[str]:
         line = driver.stderr.readline()
         assert line, f"it ended without {words!r}: {said}"
         said.append(line.rstrip())
+    return said
+
+
+def through_an_outage(
+    driver: subprocess.Popen[str], path: Path, hold: Path, away: Callable[[], object], back: Callable[[], object]
+) -> list[str]:
+    """MLflow goes away and comes back while a driver is at work: what it says from then to its end, which it reaches.
+
+    The search goes on meanwhile; ``hold`` keeps it from its end until MLflow is back (``stub_training``).
+    """
+    away()
+    before = lines(path)
+    until(lambda: lines(path) >= before + 2)
+    hold.touch()
+    said = hear(driver, "cannot be written")
+    back()
+    said += hear(driver, "is back")
+    hold.unlink()
+    said += driver.communicate(timeout=300)[1].splitlines()
+    assert driver.returncode == 0
     return said
 
 

@@ -11,7 +11,17 @@ import fsspec
 import psutil
 import pytest
 from helpers.commands import refused, runner
-from helpers.drivers import aot, assert_nothing_lost, count, hear, in_journal, in_mlflow, lines, ray_address, start
+from helpers.drivers import (
+    aot,
+    assert_nothing_lost,
+    count,
+    in_journal,
+    in_mlflow,
+    lines,
+    ray_address,
+    start,
+    through_an_outage,
+)
 from helpers.servers import (
     ADMIN,
     ADMIN_PASSWORD,
@@ -115,19 +125,10 @@ class TestPostgreSQL:
             hold.unlink()
             processes = [psutil.Process(driver.pid), *psutil.Process(driver.pid).children(recursive=True)]
             commands = [" ".join(process.cmdline()) for process in processes]
-            server.stop()
-            before = lines(path)
-            until(lambda: lines(path) >= before + 1)  # the search goes on meanwhile
-            hold.touch()
-            said = hear(driver, "cannot be written")
-            server.start()
-            said += hear(driver, "is back")
-            hold.unlink()
-            said += driver.communicate(timeout=300)[1].splitlines()
+            said = through_an_outage(driver, path, hold, server.stop, server.start)
         finally:
             driver.kill()
             server.start()
-        assert driver.returncode == 0
         assert count(said, "MLflow at postgresql://lab:***@127.0.0.1", " cannot be written (") == 1
         assert_nothing_lost(path)
         assert any("search.tracking.mlflow_process" in command for command in commands)

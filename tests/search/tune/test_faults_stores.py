@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from helpers.drivers import assert_nothing_lost, count, hear, in_mlflow, lines, ray_address, start
+from helpers.drivers import assert_nothing_lost, count, in_mlflow, lines, ray_address, start, through_an_outage
 from helpers.servers import mlflow_server, running, until
 from helpers.stub_study import TRAIN, copy_database, write_study
 
@@ -35,18 +35,9 @@ def test_the_mlflow_server_is_stopped_and_started_again(tmp_path: Path) -> None:
         driver = start(path, address=ray_address())
         try:
             until(lambda: lines(path) >= 2)
-            server.stop()
-            said = hear(driver, "cannot be written")
-            before = lines(path)
-            until(lambda: lines(path) >= before + 2)  # the search goes on meanwhile
-            hold.touch()
-            server.start()
-            said += hear(driver, "is back")
-            hold.unlink()
-            said += driver.communicate(timeout=300)[1].splitlines()
+            said = through_an_outage(driver, path, hold, server.stop, server.start)
         finally:
             driver.kill()
-        assert driver.returncode == 0
         assert_told_once(said, uri)
         assert_nothing_lost(path)
 
@@ -82,19 +73,10 @@ def test_sqlite_is_locked_by_another_process(tmp_path: Path) -> None:
     try:
         until(lambda: lines(path) >= 1)
         with sqlite3.connect(tmp_path / "runs" / "mlflow.db", timeout=60) as other:
-            other.execute("BEGIN EXCLUSIVE")
-            before = lines(path)
-            until(lambda: lines(path) >= before + 2)  # the search goes on meanwhile
-            hold.touch()
             # Let go when the writer has given up waiting: later than MLflow's own patience, however long that is.
-            said = hear(driver, "cannot be written")
-            other.rollback()
-        said += hear(driver, "is back")
-        hold.unlink()
-        said += driver.communicate(timeout=300)[1].splitlines()
+            said = through_an_outage(driver, path, hold, lambda: other.execute("BEGIN EXCLUSIVE"), other.rollback)
     finally:
         driver.kill()
-    assert driver.returncode == 0
     database = f"sqlite:///{tmp_path}/runs/mlflow.db"
     assert count(said, f"MLflow at {database} cannot be written (", "database is locked); the journal keeps every") >= 1
     assert_told_once(said, database)
