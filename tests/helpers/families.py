@@ -52,6 +52,7 @@ VARIANTS: dict[str, dict[str, dict[str, Any]]] = {
         "": _V3,
         "own_keys": {**_V3, "share_att_key": False, "norm_rel_ebd": "none", "position_buckets": -1},
         "v2_xlarge": {**_V3, "conv_kernel_size": 3, "conv_act": "gelu"},
+        "convolution_groups": {**_V3, "conv_kernel_size": 5, "conv_groups": 4},
         "c2p": {**_V3, "pos_att_type": ["c2p"]},
         "own_keys_p2c": {**_V3, "share_att_key": False, "pos_att_type": ["p2c"]},
         "absolute": {"relative_attention": False, "type_vocab_size": 2},

@@ -22,8 +22,8 @@ from trainables.batch import Batch
 class Pass:
     """One forward pass of ``k`` members, ``b`` sequences each, of ``p`` prompt tokens and ``n`` tokens of text.
 
-    ``mask`` is ``(k·b, p + n)``, true for prompts and real tokens. ``modules`` holds the library's linears and norms
-    by site and layer. The dropout probabilities are zero outside training.
+    ``mask`` is ``(k·b, p + n)``, true for prompts and real tokens. ``modules`` holds the library's modules by
+    site and layer. The dropout probabilities are zero outside training.
     """
 
     model: Any  # the library's; its submodules go by names that type checkers don't know
@@ -47,7 +47,7 @@ class Pass:
         return functional.pad(self.batch.token_type_ids, (self.prompt_tokens, 0))
 
     def site(self, name: str, layer: int, x: Tensor) -> Tensor:
-        """What the seams make of the linear or norm ``name`` of ``layer`` (-1 outside the layers) on ``x``."""
+        """What the seams make of the module at site ``name`` of ``layer`` (-1 outside the layers) on ``x``."""
         return self.seams.linear(name, layer, self.modules[name, layer], x)
 
     def drop(self, x: Tensor) -> Tensor:
@@ -77,14 +77,15 @@ class Family:
     """The parts in which families differ.
 
     ``model_types``: the values of ``model_type`` in ``config.json`` that belong here.
-    ``sites(config)``: every linear and norm, in the order of the forward pass.
-    ``other_parameters(config)``: how many parameters the model has that are in no site: tables and convolutions.
+    ``sites(config)``: every linear, norm and convolution, in the order of the forward pass.
+    ``other_parameters(config)``: how many parameters the model has that are in no site: its tables.
     ``max_tokens(config)``: the longest sequence that the positions allow.
     ``embed(forward, words)``: word embeddings ``(k·b, p + n, d_embedding)`` to what enters layer 0 ``(k·b, p + n, d)``.
     ``attend(forward, layer, hidden, shared)``: self-attention up to its output linear, ``(k·b, p + n, d)``.
     ``shared(forward, hidden)``: what the attention of all layers has in common, computed once.
     ``after_layer(forward, layer, entered, output)``: what leaves a layer, given what entered it.
-    ``adapt(model)``: changes the loaded model in place, so that every site is a linear or norm of its own.
+    ``adapt(model)``: changes the loaded model in place, so that every site is a module of its own, ``(…, inputs)`` to
+        ``(…, outputs)``.
     ``options``: arguments of the library's model class, such as the one that leaves out the pooling layer.
     """
 

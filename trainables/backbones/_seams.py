@@ -15,11 +15,12 @@ from torch import Tensor, nn
 
 @dataclass(frozen=True)
 class Site:
-    """A linear or a norm that is applied in the backbone, once or in each of its layers.
+    """A linear, a norm or a convolution that is applied in the backbone, once or in each of its layers.
 
-    ``name`` is one of the names in ``LINEAR_SITES`` or ``NORM_SITES``; ``path`` is the name of the library's module,
-    with ``{i}`` for the layer where ``per_layer``. ``outputs`` is the width of what comes out; ``bias`` says whether
-    the library's module has one.
+    ``name`` is one of the names in ``LINEAR_SITES``, ``NORM_SITES`` or ``CONVOLUTION_SITES``; ``path`` is the name of
+    the library's module, with ``{i}`` for the layer where ``per_layer``. ``outputs`` is the width of what comes out;
+    ``bias`` says whether the library's module has one. ``window``, of a convolution alone: the channels of one of its
+    groups, and the tokens that it sees at a time.
     """
 
     name: str
@@ -29,6 +30,14 @@ class Site:
     per_layer: bool = True
     is_norm: bool = False
     bias: bool = True
+    window: tuple[int, int] | None = None
+
+    @property
+    def weight(self) -> tuple[int, ...]:
+        """The shape of the module's weight."""
+        if self.is_norm:
+            return (self.outputs,)
+        return (self.outputs, *(self.window or (self.inputs,)))
 
 
 LINEAR_SITES = (
@@ -43,6 +52,7 @@ LINEAR_SITES = (
     "position_query",
 )
 NORM_SITES = ("embedding_norm", "attention_norm", "feed_forward_norm", "position_norm", "convolution_norm")
+CONVOLUTION_SITES = ("convolution",)  # DeBERTa v2 xlarge, over what enters layer 0; not per layer
 
 
 def _as_it_is(layer: int, hidden: Tensor) -> Tensor:
@@ -72,7 +82,8 @@ class Seams:
     ``prompt()``: ``(k, p, d_embedding)`` put before the word embeddings of each sequence, before positions, types
         and norm; the mask is extended with ones. ``None``: no prompt.
     ``before_layer(layer, hidden)``: hidden states ``(k·b, n, d)`` as they enter layer ``layer``.
-    ``linear(site, layer, module, x)``: what a linear (or norm) at ``site`` makes of ``x`` ``(k·b, …, inputs)``;
+    ``linear(site, layer, module, x)``: what a linear, norm or convolution at ``site`` makes of ``x``
+        ``(k·b, …, inputs)``;
         ``layer`` is -1 for a site outside the layers. Position sites of DeBERTa are called with ``b = 1``.
     ``sublayer(site, layer, output)``: output ``(k·b, n, d)`` of ``"attention"`` or ``"feed_forward"`` after its
         dropout, before the residual sum and norm (Houlsby et al., 2019).
@@ -102,7 +113,7 @@ class Spec:
     vocabulary: int  # v
     pad_token_id: int
     max_tokens: int  # longest sequence the positions allow
-    sites: tuple[Site, ...] = ()  # every linear and norm, in the order of the forward pass
+    sites: tuple[Site, ...] = ()  # every linear, norm and convolution, in the order of the forward pass
     parameters: int = 0  # all parameters that the forward pass uses
 
     def site(self, name: str) -> Site:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import prod
+
 from transformers import PretrainedConfig
 
 from trainables.backbones._seams import Site
@@ -72,9 +74,5 @@ def table_parameters(config: PretrainedConfig) -> int:
 
 
 def site_parameters(sites: tuple[Site, ...], layers: int) -> int:
-    """Parameters of all linears and norms."""
-    total = 0
-    for site in sites:
-        weight = site.outputs if site.is_norm else site.inputs * site.outputs
-        total += (layers if site.per_layer else 1) * (weight + site.outputs * site.bias)
-    return total
+    """Parameters of all linears, norms and convolutions."""
+    return sum((layers if s.per_layer else 1) * (prod(s.weight) + s.outputs * s.bias) for s in sites)

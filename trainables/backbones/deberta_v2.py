@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from torch import Tensor
+from dataclasses import replace
+from typing import Any
+
+from torch import Tensor, nn
 from transformers import PretrainedConfig
 from transformers.models import deberta_v2 as library
 
@@ -18,7 +21,7 @@ from trainables.backbones._disentangled import (
 )
 from trainables.backbones._family import Family, Pass
 from trainables.backbones._seams import Site
-from trainables.backbones._sites import after_attention, linear, projections, single_norm
+from trainables.backbones._sites import after_attention, linear, projections, single, single_norm
 
 
 def sites(config: PretrainedConfig) -> tuple[Site, ...]:
@@ -34,16 +37,45 @@ def sites(config: PretrainedConfig) -> tuple[Site, ...]:
         *([position_key] if "c2p" in kinds else []),
         *([position_query] if "p2c" in kinds else []),
         *after_attention(config),
-        *([single_norm("convolution_norm", "encoder.conv.LayerNorm", width)] if _convolves(config) else []),
+        *(_convolution(config) if _convolves(config) else ()),
     )
 
 
+def _convolution(config: PretrainedConfig) -> tuple[Site, ...]:
+    """The convolution beside layer 0 and the norm after it."""
+    width, path = config.hidden_size, "encoder.conv."
+    window = (width // getattr(config, "conv_groups", 1), config.conv_kernel_size)
+    over_tokens = replace(single("convolution", f"{path}conv", width, width), window=window)
+    return over_tokens, single_norm("convolution_norm", f"{path}LayerNorm", width)
+
+
 def other_parameters(config: PretrainedConfig) -> int:
-    """The tables, with a row for each bucket of distances, and the convolution."""
-    if not _convolves(config):
-        return tables(config, _span(config))
-    width, groups = config.hidden_size, getattr(config, "conv_groups", 1)
-    return tables(config, _span(config)) + width * (width // groups) * config.conv_kernel_size + width
+    """The tables, with a row for each bucket of distances."""
+    return tables(config, _span(config))
+
+
+class TokenConvolution(nn.Conv1d):
+    """The library's convolution with the channels last: ``(b, n, inputs)`` to ``(b, n, outputs)``."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x.transpose(1, 2)).transpose(1, 2)
+
+
+def adapt(model: Any) -> None:
+    """Put the channels of the convolution last, where there is one, so that it is a site as the linears are."""
+    if model.encoder.conv is None:
+        return
+    given = model.encoder.conv.conv
+    made = TokenConvolution(
+        given.in_channels,
+        given.out_channels,
+        given.kernel_size,
+        padding=given.padding,
+        groups=given.groups,
+        device="meta",
+    )
+    made.weight, made.bias = given.weight, given.bias
+    model.encoder.conv.conv = made
 
 
 def relative(forward: Pass, hidden: Tensor) -> Relative | None:
@@ -85,7 +117,7 @@ def convolve(forward: Pass, layer: int, entered: Tensor, output: Tensor) -> Tens
     if layer != 0 or module is None:
         return output
     real = forward.mask.unsqueeze(-1)
-    convolved = module.conv((entered * real).transpose(1, 2)).transpose(1, 2).masked_fill(~real, 0)
+    convolved = forward.site("convolution", -1, entered * real).masked_fill(~real, 0)
     convolved = library.modeling_deberta_v2.ACT2FN[module.conv_act](forward.drop(convolved))
     return forward.site("convolution_norm", -1, output + convolved) * real
 
@@ -124,4 +156,5 @@ FAMILY = Family(
     attend=attend,
     shared=relative,
     after_layer=convolve,
+    adapt=adapt,
 )

@@ -19,8 +19,7 @@ class Fused:
     """A trained member as plain data, with nothing of its method's factorisation left.
 
     ``rows``: ``(v, l, d)`` rows of P, added to the hidden states before each layer by token id (AoT).
-    ``weights``: values that take the place of the backbone's parameters (fine-tuning, LoRA, BitFit), by their names;
-        also ``….bias`` of a linear that was pretrained without one.
+    ``weights``: values that take the place of the backbone's parameters (fine-tuning, LoRA, BitFit), by their names.
     """
 
     rows: Tensor | None = None

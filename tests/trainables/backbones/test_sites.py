@@ -1,4 +1,4 @@
-"""The sites of a spec are the linears and norms of the model, every one of them once, and all are called by name."""
+"""The sites of a spec are the model's linears, norms and convolution, each of them once; all are called by name."""
 
 import pytest
 import torch
@@ -6,7 +6,7 @@ from helpers.families import FAMILIES, VARIANTS, tiny_backbone, tiny_batch
 from torch import Tensor, nn
 
 from trainables.backbones import Seams, spec_of
-from trainables.backbones._seams import LINEAR_SITES, NORM_SITES
+from trainables.backbones._seams import CONVOLUTION_SITES, LINEAR_SITES, NORM_SITES
 
 CASES = [(family, variant) for family in FAMILIES for variant in VARIANTS.get(family, {"": {}})]
 every_case = pytest.mark.parametrize(("family", "variant"), CASES)
@@ -16,6 +16,10 @@ def is_norm(module: nn.Module) -> bool:
     return "LayerNorm" in type(module).__name__
 
 
+def is_site(module: nn.Module) -> bool:
+    return is_norm(module) or isinstance(module, nn.Linear | nn.Conv1d)
+
+
 @every_case
 def test_sites_are_complete_and_of_the_stated_sizes(family: str, variant: str) -> None:
     backbone = tiny_backbone(family, variant=variant)
@@ -23,15 +27,16 @@ def test_sites_are_complete_and_of_the_stated_sizes(family: str, variant: str) -
     named = [
         (site, site.path.format(i=i)) for site in spec.sites for i in (range(spec.layers) if site.per_layer else [0])
     ]
-    expected = {name for name, m in backbone.named_modules() if isinstance(m, nn.Linear) or is_norm(m)}
+    expected = {name for name, m in backbone.named_modules() if is_site(m)}
     paths = [path for _, path in named]
     assert len(paths) == len(set(paths))
     assert set(paths) == expected
     for site, path in named:
         module = backbone.get_submodule(path)
         assert site.is_norm == is_norm(module)
-        assert site.name in (NORM_SITES if site.is_norm else LINEAR_SITES)
-        assert module.weight.shape == ((site.outputs,) if site.is_norm else (site.outputs, site.inputs))
+        assert (site.window is None) != isinstance(module, nn.Conv1d)
+        assert site.name in (NORM_SITES if site.is_norm else CONVOLUTION_SITES if site.window else LINEAR_SITES)
+        assert module.weight.shape == site.weight
         assert site.bias == (module.bias is not None)
     names = [site.name for site in spec.sites]
     assert len(names) == len(set(names))
@@ -53,11 +58,8 @@ def test_every_site_is_called_through_the_seams(family: str, variant: str) -> No
         return y
 
     outside: list[nn.Module] = []
-    hooks = [
-        module.register_forward_pre_hook(lambda m, _: outside.append(m))
-        for module in backbone.modules()
-        if isinstance(module, nn.Linear) or is_norm(module)
-    ]
+    modules = [module for module in backbone.modules() if is_site(module)]
+    hooks = [module.register_forward_pre_hook(lambda m, _: outside.append(m)) for module in modules]
     backbone(batch, Seams(linear=linear))
     for hook in hooks:
         hook.remove()
