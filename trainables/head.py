@@ -1,4 +1,8 @@
-"""The classification head that every method trains: dropout, then one linear layer on the first real token."""
+"""The classification head that every method trains: dropout, then one linear layer on the first real token.
+
+The paper does not say of what form its head is; this one is the same for every family. The library's own heads differ:
+those for RoBERTa, ELECTRA and DeBERTa put a layer of d² parameters before the last one.
+"""
 
 from __future__ import annotations
 

@@ -17,7 +17,8 @@ class Members:
 
     ``stacked[name]`` is ``(k, …)`` and takes the gradient, unless the method has frozen it. The library's Adam (Kingma
     and Ba, 2015) sees ``k`` parameter groups of views into it, so that each member has its own constant rate and its
-    own moments, and a member can leave without touching the others.
+    own moments, and a member can leave without touching the others. The paper states Adam and the constant rate; the
+    rest is torch's (β 0.9 and 0.999, ε 1e-8), without weight decay, warm-up or clipping.
     """
 
     def __init__(self, tensors: Sequence[Mapping[str, Tensor]], rates: Sequence[float], device: torch.device) -> None:

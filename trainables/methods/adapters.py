@@ -13,11 +13,14 @@ from torch.nn import functional
 from trainables.methods import SETTINGS, Backbone, Batch, Fused, Seams, Spec, affine, by_layer, grouped
 
 SITES = ("attention", "feed_forward")
-DOWN_STD = 1e-2  # Houlsby et al. find the start insensitive to it up to 1e-2 and unstable above
+DOWN_STD = 1e-2  # Houlsby et al. find the start insensitive to it up to 1e-2 and unstable above; they draw ``up`` too
 
 
 class Adapters:
     """``h + GELU(h W_down + b_down) W_up + b_up`` on the output of both sublayers, before residual sum and norm.
+
+    Houlsby et al. also train the layer norms; ours are frozen, since the paper that we follow speaks of added layers
+    alone and adapters of many tasks then share one backbone. Their code has GELU, as ours; AdapterHub's has swish.
 
     Parameters of one member, for each of the two sites: ``SITE.down`` (l, d, r), ``SITE.down_bias`` (l, r),
     ``SITE.up`` (l, r, d) and ``SITE.up_bias`` (l, d); all zero at the start but ``down``.

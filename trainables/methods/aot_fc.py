@@ -20,8 +20,10 @@ from trainables.methods import SETTINGS, Backbone, Batch, Fused, Seams, Spec, ad
 class FullyConnectedAoT:
     """``P = f(E W_1 + b_1) W_2 + b_2`` in every layer; the row of token ``x`` is added to its hidden state before it.
 
-    ``E`` are the backbone's word embeddings, frozen; ``f`` is GELU. Parameters of one member: ``w_1`` (l, d, r),
-    ``b_1`` (l, r), ``w_2`` (l, r, d) and ``b_2`` (l, d); all zero at the start but ``w_1``.
+    ``E`` are the backbone's word embeddings, frozen, as they are before the norm. ``f`` is GELU, which is our choice:
+    the paper says only that it is a non-linearity, and the backbones' own feed-forward layers have this one.
+    Parameters of one member: ``w_1`` (l, d, r), ``b_1`` (l, r), ``w_2`` (l, r, d) and ``b_2`` (l, d); all zero at the
+    start but ``w_1``.
 
     Args:
         config: ``rank``, the hidden width of the network, and the probability of ``dropout`` on ``E``.
@@ -51,7 +53,7 @@ class FullyConnectedAoT:
         return self.spec.layers * (2 * self.spec.width * self.rank + self.rank + self.spec.width)
 
     def initial(self, backbone: Backbone, generator: torch.Generator) -> dict[str, Tensor]:
-        """``W_1`` from N(0, 1/d), the rest zero."""
+        """``W_1`` from N(0, 1/d), the rest zero. The paper draws ``W_1`` at random; the scale is ours."""
         layers, rank, width = self.spec.layers, self.rank, self.spec.width
         std = 1 / math.sqrt(width)  # an output has the scale of an entry of E
         return {
@@ -62,7 +64,10 @@ class FullyConnectedAoT:
         }
 
     def seams(self, params: Mapping[str, Tensor], backbone: Backbone, batch: Batch, training: bool) -> Seams:
-        """``H + P_x`` before each layer, with dropout on ``E`` (section 4.1), drawn anew for each layer."""
+        """``H + P_x`` before each layer, with dropout on ``E`` (section 4.1), drawn anew for each layer.
+
+        Its probability stands in the paper for Kronecker alone, 0.1; we take the same.
+        """
         layers = by_layer(params)
         embedded = backbone.token_embeddings(batch.distinct)  # (k, u, d)
 

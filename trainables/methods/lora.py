@@ -18,6 +18,9 @@ SITES = ("query", "value")
 class LoRA:
     """``W + ΔW`` with ``ΔW = (α/r) B A`` at query and value of every layer.
 
+    The paper searches r and names neither α nor the weights: 16 is our default, query and value are those of Hu et al.
+    No dropout before ``A``, and no bias is trained.
+
     Parameters of one member, for each of the two sites: ``SITE.a`` (l, r, inputs), random, and ``SITE.b``
     (l, outputs, r), zero at the start.
 

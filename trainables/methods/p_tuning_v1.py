@@ -19,6 +19,7 @@ from trainables.methods import SETTINGS, Backbone, Batch, Fused, Seams, Spec
 class PTuningV1:
     """A prompt ``P`` of ``p`` embeddings, put before the word embeddings (equation 5 of the paper).
 
+    It comes on top of the text, which keeps its tokens; prompt and text together must fit the backbone's positions.
     Parameter of one member: ``prompt`` (p, d_embedding), with the width of the word embeddings (below ``d`` for
     ELECTRA's small models).
 
@@ -56,7 +57,10 @@ class PTuningV1:
         return self.length * self.width
 
     def initial(self, backbone: Backbone, generator: torch.Generator) -> dict[str, Tensor]:
-        """Embeddings of ``p`` tokens drawn from the vocabulary: of the scale and directions the backbone knows."""
+        """Embeddings of ``p`` tokens drawn from the vocabulary: of the scale and directions the backbone knows.
+
+        The paper does not say how a prompt starts; this is one of the ways of Lester et al.
+        """
         embeddings = backbone.embedding_matrix.detach()  # (v, d_embedding)
         tokens = torch.randint(embeddings.shape[0], (self.length,), generator=generator)
         return {"prompt": embeddings[tokens.to(embeddings.device)].to("cpu", torch.float32, copy=True)}

@@ -21,8 +21,9 @@ STD = 0.02  # what encoders are themselves initialised with
 class PTuningV2:
     """Prefixes ``P_K`` and ``P_V`` before the keys and values of every layer (equation 6 of the paper).
 
-    They are trained directly, without a network that produces them. Parameters of one member: ``keys`` and ``values``,
-    (l, p, d) each.
+    They are trained directly, without dropout and without a network that produces them (the reparametrisation that Liu
+    et al. use on some tasks), as the paper defines them. Parameters of one member: ``keys`` and ``values``, (l, p, d)
+    each.
 
     Args:
         config: ``prompt_length``, the number of keys and of values in each layer.

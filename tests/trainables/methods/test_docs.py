@@ -11,7 +11,9 @@ from helpers.members import shared_backbone
 
 from trainables import methods
 
-PAGE = (Path(__file__).parents[3] / "docs" / "methods.md").read_text(encoding="utf-8")
+DOCS = Path(__file__).parents[3] / "docs"
+PAGE = (DOCS / "methods.md").read_text(encoding="utf-8")
+STUDIES = (DOCS / "studies.md").read_text(encoding="utf-8")
 
 
 DESCRIBED = re.findall(r"^\| [^|]* \| `(\w+)` \|", PAGE, re.MULTILINE)
@@ -19,6 +21,20 @@ DESCRIBED = re.findall(r"^\| [^|]* \| `(\w+)` \|", PAGE, re.MULTILINE)
 
 def test_every_method_of_the_paper_is_described() -> None:
     assert set(DESCRIBED) >= paper.METHODS
+
+
+@pytest.mark.parametrize("name", DESCRIBED)
+def test_the_page_of_studies_names_the_hyperparameters(name: str) -> None:
+    names = ", ".join(f"`{field}`" for field in methods.get(name).Config.model_fields)
+    assert f"\n| `{name}` | {names}{' ' if names else ''}|\n" in STUDIES
+
+
+def test_every_method_says_what_is_ours() -> None:
+    """What the paper leaves open is a choice of ours, and said to be one; fine-tuning has none beside the table's."""
+    for name in paper.METHODS - {"fine_tuning"}:
+        label = methods.get(name).label.replace("Kron.", "Kronecker")
+        (section,) = re.findall(rf"\n## {re.escape(label)}\n(.*?)(?=\n## )", PAGE, re.DOTALL)
+        assert "\n*Ours.* The paper" in section, name
 
 
 @pytest.mark.parametrize("name", DESCRIBED)

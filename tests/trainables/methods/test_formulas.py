@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import torch
-from helpers.families import FAMILIES, tiny_batch, tiny_model
+from helpers.families import FAMILIES, make_batch, tiny_batch, tiny_model
 from helpers.members import gradients, hidden, moved_member, of_text, shared_backbone, small_method, stacked
 from torch import Tensor, nn
 
@@ -193,6 +193,20 @@ def test_kronecker_factors() -> None:
         assert (method.a, method.b) == expected
     with pytest.raises(ValueError, match=r"at least 99.* a=8, b=12, a·b=96; .* make b at least 13"):
         KroneckerAoT(KroneckerAoT.Config(a=8, b=12), spec)
+
+
+def test_kronecker_counts_rows_that_no_token_reaches() -> None:
+    """As with the paper's a = b = 360 and 50,265 tokens: ``⌈v / b⌉`` rows of ``W_L`` are reached, and all counted."""
+    backbone = shared_backbone("bert")  # 99 tokens
+    method = small_method("aot_kronecker", backbone, a=20, b=20)
+    params = stacked([moved_member(method, backbone)])
+    vocabulary = torch.arange(backbone.spec.vocabulary).view(9, 11)
+    batch = make_batch(vocabulary, torch.ones_like(vocabulary), torch.zeros_like(vocabulary), members=1)
+    found = gradients(hidden(backbone, method, params, batch), params)
+    reached = (found["w_l"][0] != 0).any(-1)  # (l, a)
+    assert torch.equal(reached, (torch.arange(20) < 5).expand(len(reached), -1)), "99 tokens, 20 to a row of W_L"
+    assert (found["w_m"] != 0).any(-1).all()
+    assert method.count() == sum(value.numel() for value in params.values())
 
 
 def test_scales_at_the_start() -> None:
