@@ -55,7 +55,7 @@ VARIANTS: dict[str, dict[str, dict[str, Any]]] = {
         "convolution_groups": {**_V3, "conv_kernel_size": 5, "conv_groups": 4},
         "c2p": {**_V3, "pos_att_type": ["c2p"]},
         "own_keys_p2c": {**_V3, "share_att_key": False, "pos_att_type": ["p2c"]},
-        "absolute": {"relative_attention": False, "type_vocab_size": 2},
+        "absolute": {"relative_attention": False, "type_vocab_size": 2, "norm_rel_ebd": "layer_norm"},
         "embedding_size": {**_V3, "embedding_size": 16, "position_biased_input": True},
     },
 }

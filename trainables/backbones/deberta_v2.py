@@ -62,7 +62,12 @@ class TokenConvolution(nn.Conv1d):
 
 
 def adapt(model: Any) -> None:
-    """Put the channels of the convolution last, where there is one, so that it is a site as the linears are."""
+    """Put the channels of the convolution last, where there is one, so that it is a site as the linears are.
+
+    The norm of relative positions goes where the model has none of these: the library makes it all the same.
+    """
+    if not model.config.relative_attention:
+        model.encoder.LayerNorm = None
     if model.encoder.conv is None:
         return
     given = model.encoder.conv.conv
