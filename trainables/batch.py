@@ -15,6 +15,11 @@ class Batch:
     A multiple-choice example is ``choices`` consecutive sequences; ``b`` counts sequences.
     ``distinct`` and ``where`` name each token of a member once, so that a method that computes a row per
     token computes no row twice: ``distinct.gather(1, where)`` is ``input_ids.view(k, b * n)``.
+
+    ``padding`` and ``spare`` tell what is the member's own from what a pack adds to it: how many of its columns, at the
+    end, are padding in all its sequences, and how many entries of its row of ``distinct``, at the end, are of no real
+    token.
+    ``streams``: the numbers of the members' dropout in this step (``dropout.py``); None outside training.
     """
 
     input_ids: Tensor  # (k·b, n) int64
@@ -24,6 +29,9 @@ class Batch:
     where: Tensor  # (k, b·n) int64, index into the member's row of ``distinct``
     labels: Tensor  # (k, b / choices) int64, or float32 for regression
     choices: int = 1
+    padding: tuple[int, ...] = (0,)  # k
+    spare: tuple[int, ...] = (0,)  # k
+    streams: Tensor | None = None  # (k,) int64
 
     @property
     def members(self) -> int:
@@ -32,5 +40,6 @@ class Batch:
 
     def to(self, device: torch.device | str) -> Batch:
         """The same batch with every tensor on ``device``."""
-        tensors = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "choices"}
+        values = {f.name: getattr(self, f.name) for f in fields(self)}
+        tensors = {name: value for name, value in values.items() if isinstance(value, Tensor)}
         return replace(self, **{name: tensor.to(device, non_blocking=True) for name, tensor in tensors.items()})

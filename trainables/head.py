@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F  # noqa: N812
+
+from trainables import dropout
+from trainables.batch import Batch
 
 #: Probability of dropout before the linear layer where the protocol gives none; the paper does not state one.
 DROPOUT = 0.1
@@ -30,11 +32,13 @@ def count(outputs: int, width: int) -> int:
     return outputs * (width + 1)
 
 
-def logits(hidden: Tensor, tokens: int, weight: Tensor, bias: Tensor, dropout: float) -> Tensor:
+def logits(hidden: Tensor, batch: Batch, weight: Tensor, bias: Tensor, p: float) -> Tensor:
     """Outputs ``(k, b, outputs)`` in float32 from last hidden states ``(k·b, p + n, d)``.
 
-    The first real token stands after the prompt, which is whatever is longer than ``tokens`` = ``n``.
-    ``weight`` is ``(k, outputs, d)``, ``bias`` is ``(k, outputs)``.
+    The first real token stands after the prompt, which is whatever is longer than the batch's ``n`` tokens.
+    ``weight`` is ``(k, outputs, d)``, ``bias`` is ``(k, outputs)``, ``p`` the probability of dropout in training.
     """
-    first = hidden[:, hidden.shape[1] - tokens].float().unflatten(0, (weight.shape[0], -1))  # (k, b, d)
-    return torch.baddbmm(bias.unsqueeze(1), F.dropout(first, dropout), weight.transpose(1, 2))
+    tokens = batch.input_ids.shape[1]
+    first = hidden[:, hidden.shape[1] - tokens].float().unflatten(0, (batch.members, -1))  # (k, b, d)
+    dropped = dropout.of_examples(first, p, batch, "head")
+    return torch.baddbmm(bias.unsqueeze(1), dropped, weight.transpose(1, 2))

@@ -13,8 +13,7 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Collection, Generator, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Collection, Generator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -94,8 +93,7 @@ def train(pack: Pack, workspace: Workspace) -> Training:
     while run.active:
         before, started = saving, time.perf_counter() - saving
         run.epoch += 1
-        with _random_numbers(run):
-            losses = _train_epoch(run)
+        losses = _train_epoch(run)
         scores = _evaluate(run)
         seconds = (time.perf_counter() - started) / len(run.active)
         epochs = {}
@@ -229,19 +227,19 @@ class _Run:
         tensors[head.BIAS] = tensors[head.BIAS] * self.scale + self.shift
         return tensors
 
-    def outputs(self, batch: Batch, training: bool) -> Tensor:
+    def outputs(self, batch: Batch) -> Tensor:
         """Scores of classes ``(k, b, classes)`` or of choices ``(k, b / choices, choices)``, or values ``(k, b)``."""
         own = {n: t for n, t in self.members.stacked.items() if not n.startswith(head.PREFIX)}
         half = self.protocol.precision == "bfloat16"
         with torch.autocast(self.device.type, torch.bfloat16, enabled=half):
-            seams = self.method.seams(own, self.backbone, batch, training)
+            seams = self.method.seams(own, self.backbone, batch)
             hidden = self.backbone(batch, seams)
         logits = head.logits(
             hidden,
-            batch.input_ids.shape[1],
+            batch,
             self.members.stacked[head.WEIGHT],
             self.members.stacked[head.BIAS],
-            self.head_dropout if training else 0.0,
+            self.head_dropout,
         )
         if batch.choices > 1:
             return logits.squeeze(-1).unflatten(1, (-1, batch.choices))
@@ -249,7 +247,7 @@ class _Run:
 
     def losses(self, batch: Batch) -> Tensor:
         """Mean loss of each member ``(k,)``: cross-entropy, or squared error in the labels' standard deviations."""
-        outputs = self.outputs(batch, training=True)
+        outputs = self.outputs(batch)
         if self.task.kind == "regression":
             return ((outputs - batch.labels) / self.scale).square().mean(1)
         k, b, _ = outputs.shape
@@ -258,7 +256,6 @@ class _Run:
 
 def _train_epoch(run: _Run) -> list[float]:
     """One pass of every member over its own order of the train split; mean loss of each, NaN for a diverged one."""
-    run.backbone.train()
     total = torch.zeros(len(run.active), device=run.device)
     steps = 0
     batches = data.train_batches(
@@ -280,7 +277,6 @@ def _train_epoch(run: _Run) -> list[float]:
 @torch.no_grad()
 def _evaluate(run: _Run) -> list[dict[str, float]]:
     """The task's metric of every member on the dev split, in percent."""
-    run.backbone.eval()
     examples = run.data.dev
     predictions = np.full((len(run.active), len(examples)), np.nan)
     batches = data.dev_batches(
@@ -290,7 +286,7 @@ def _evaluate(run: _Run) -> list[dict[str, float]]:
         pad_token_id=run.backbone.spec.pad_token_id,
     )
     for batch, indices in batches:
-        outputs = run.outputs(batch.to(run.device), training=False)
+        outputs = run.outputs(batch.to(run.device))
         if run.task.kind != "regression":
             finite = outputs.isfinite().all(-1)
             outputs = torch.where(finite, outputs.argmax(-1).float(), torch.nan)
@@ -301,17 +297,6 @@ def _evaluate(run: _Run) -> list[dict[str, float]]:
 def _seed(*parts: int | str) -> int:
     """A seed of 63 bits for one consumer, from the master seed and the consumer's name."""
     return seed_of(canonical(list(parts))) >> 1
-
-
-@contextmanager
-def _random_numbers(run: _Run) -> Iterator[None]:
-    """Dropout's random numbers for one epoch, a function of the members' seeds and the epoch alone.
-
-    They need not be saved, then, to continue exactly; the generators outside are left as they were.
-    """
-    with torch.random.fork_rng(devices=[run.device] if run.device.type == "cuda" else []):
-        torch.manual_seed(_seed("dropout", run.epoch, *(m.trial.seed for m in run.active)))
-        yield
 
 
 def _mean_and_std(labels: np.ndarray) -> tuple[float, float]:

@@ -12,7 +12,7 @@ from typing import Any, Literal, NamedTuple
 from trainables.tasks import Task
 
 #: Raised whenever a change to the code changes the result of a trial; old results are then not taken for new ones.
-RESULT_VERSION = 1
+RESULT_VERSION = 2
 
 Status = Literal["finished", "diverged", "failed", "pruned"]
 Precision = Literal["float32", "bfloat16"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -102,11 +103,18 @@ def tiny_backbone(
 
 
 def tiny_batch(
-    backbone: Backbone, members: int = 1, sequences: int = 4, tokens: int = 9, seed: int = 0, classes: int = 2
+    backbone: Backbone,
+    members: int = 1,
+    sequences: int = 4,
+    tokens: int = 9,
+    seed: int = 0,
+    classes: int = 2,
+    shorter: int = 0,
 ) -> Batch:
     """Random sequences of different lengths, padded at the end to ``tokens``; the first of a member is the longest.
 
-    Token types are 0 and then 1 where the backbone has two types.
+    Each member is ``shorter`` by so many tokens than the one before. Token types are 0 and then 1 where the backbone
+    has two types.
     """
     generator = torch.Generator().manual_seed(seed)
     rows = members * sequences
@@ -114,7 +122,9 @@ def tiny_batch(
     low = spec.pad_token_id + 1
     ids = torch.randint(low, spec.vocabulary, (rows, tokens), generator=generator)
     lengths = torch.randint(2, tokens + 1, (members, sequences), generator=generator)
-    lengths[:, 0] = tokens
+    longest = tokens - shorter * torch.arange(members)
+    lengths = lengths.minimum(longest.unsqueeze(1))
+    lengths[:, 0] = longest
     mask = (torch.arange(tokens) < lengths.reshape(-1, 1)).long()
     ids = torch.where(mask.bool(), ids, spec.pad_token_id)
     two_types = getattr(backbone.model.config, "type_vocab_size", 0) > 1
@@ -126,13 +136,20 @@ def make_batch(
     ids: torch.Tensor, mask: torch.Tensor, types: torch.Tensor, members: int, labels: torch.Tensor | None = None
 ) -> Batch:
     """A batch of these sequences ``(k·b, n)``, with the distinct tokens of each of ``members``."""
-    per_member = ids.view(members, -1)
-    unique = [row.unique(return_inverse=True) for row in per_member]
-    width = max(len(values) for values, _ in unique)
-    distinct = torch.stack([torch.cat([v, v[-1:].expand(width - len(v))]) for v, _ in unique])
-    where = torch.stack([inverse for _, inverse in unique])
+    own = [ids.view(members, -1)[i][mask.view(members, -1)[i] > 0].unique() for i in range(members)]
+    padding_id = ids[mask == 0][:1]
+    width = max(map(len, own)) + len(padding_id)
+    distinct = torch.stack([torch.cat([v, padding_id.expand(width - len(v))]) for v in own])
+    where = (ids.view(members, -1, 1) == distinct.unsqueeze(1)).int().argmax(-1)
     labels = torch.zeros(members, len(ids) // members, dtype=torch.long) if labels is None else labels
-    return Batch(ids, mask, types, distinct, where, labels)
+    widths = mask.view(members, -1, mask.shape[1]).sum(-1).amax(1).tolist()
+    padding = tuple(mask.shape[1] - width for width in widths)
+    return Batch(ids, mask, types, distinct, where, labels, 1, padding, tuple(width - len(v) for v in own))
+
+
+def in_training(batch: Batch, first: int = 0) -> Batch:
+    """The same batch with streams of dropout, the numbers from ``first`` on."""
+    return replace(batch, streams=torch.arange(first, first + batch.members))
 
 
 _TEXT = """

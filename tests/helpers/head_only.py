@@ -36,7 +36,7 @@ class HeadOnly:
         """No tensors."""
         return {}
 
-    def seams(self, params: Mapping[str, Tensor], backbone: Backbone, batch: Batch, training: bool) -> Seams:
+    def seams(self, params: Mapping[str, Tensor], backbone: Backbone, batch: Batch) -> Seams:
         """None."""
         return Seams()
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import torch
-from helpers.families import tiny_backbone
+from helpers.families import in_training, make_batch, tiny_backbone
 from torch import Tensor, nn
 
 from trainables import methods
@@ -67,25 +67,22 @@ def stacked(members: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
 
 
 def alone(batch: Batch, member: int) -> Batch:
-    """The batch of one member only."""
+    """The batch of one member only, as long as its own longest sequence."""
     per_member = len(batch.input_ids) // batch.members
     rows, one = slice(member * per_member, (member + 1) * per_member), slice(member, member + 1)
-    return replace(
-        batch,
-        input_ids=batch.input_ids[rows],
-        attention_mask=batch.attention_mask[rows],
-        token_type_ids=batch.token_type_ids[rows],
-        distinct=batch.distinct[one],
-        where=batch.where[one],
-        labels=batch.labels[one],
-    )
+    width = batch.input_ids.shape[1] - batch.padding[member]
+    parts = (part[rows, :width].contiguous() for part in (batch.input_ids, batch.attention_mask, batch.token_type_ids))
+    streams = None if batch.streams is None else batch.streams[one]
+    return replace(make_batch(*parts, 1, batch.labels[one]), streams=streams)
 
 
 def hidden(
     backbone: Backbone, method: Method, params: Mapping[str, Tensor], batch: Batch, training: bool = False
 ) -> Tensor:
     """Last hidden states ``(k·b, n, d)`` of the text, zero where it is padded; a prompt's are left out."""
-    states = backbone(batch, method.seams(params, backbone, batch, training))
+    if training and batch.streams is None:
+        batch = in_training(batch)
+    states = backbone(batch, method.seams(params, backbone, batch))
     return of_text(states, batch)
 
 
@@ -113,7 +110,7 @@ def only_shifts_scores(
 
     def states(own: Mapping[str, Tensor]) -> tuple[Tensor, list[Tensor]]:
         keys: list[Tensor] = []
-        seams = method.seams(own, backbone, batch, False)
+        seams = method.seams(own, backbone, batch)
 
         def linear(site: str, layer: int, module: nn.Module, x: Tensor) -> Tensor:
             output = seams.linear(site, layer, module, x)

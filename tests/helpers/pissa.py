@@ -61,7 +61,7 @@ class PiSSA:
             params[f"{FROZEN}{site.name}"] = weight - a @ b
         return params
 
-    def seams(self, params: Mapping[str, Tensor], backbone: Backbone, batch: Batch, training: bool) -> Seams:
+    def seams(self, params: Mapping[str, Tensor], backbone: Backbone, batch: Batch) -> Seams:
         """``x W_residualᵀ + x Bᵀ Aᵀ`` and the linear's own bias."""
         layers = by_layer(params)
 

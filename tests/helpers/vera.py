@@ -56,7 +56,7 @@ class VeRA:
             params[f"{site}.b"] = torch.zeros(layers, width)
         return params
 
-    def seams(self, params: Mapping[str, Tensor], backbone: Backbone, batch: Batch, training: bool) -> Seams:
+    def seams(self, params: Mapping[str, Tensor], backbone: Backbone, batch: Batch) -> Seams:
         """The linear's output plus ``diag(b) B diag(d) A x``."""
         layers = by_layer(trainable(params))
         a, b = params[f"{FROZEN}a"], params[f"{FROZEN}b"]  # (k, r, d) and (k, d, r)

@@ -13,11 +13,14 @@ from helpers.families import save_tiny
 
 from trainables import backbones, methods
 from trainables.backbones import resolve
-from trainables.trial import BackboneSource
+from trainables.trial import BackboneSource, Pack
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 
 every_method = pytest.mark.parametrize("method", methods.names())
+
+#: The masks of dropout are others on the GPU than on the CPU.
+WITHOUT_DROPOUT = replace(golden.PROTOCOL, dropout=0.0)
 
 
 @pytest.fixture(autouse=True)
@@ -37,9 +40,20 @@ def source(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 def test_a_pack_on_the_gpu_equals_the_cpu(method: str, source: BackboneSource, tmp_path: Path) -> None:
     """In float32 (no TF32): six steps of the same arithmetic in another order. On CPUs that moves a loss by 1e-7."""
     assert not torch.backends.cuda.matmul.allow_tf32
-    pack = golden.pack(method, source)
+    pack = golden.pack(method, source, WITHOUT_DROPOUT)
     ours, cpu = (golden.losses(pack, tmp_path / device, device) for device in ("cuda", "cpu"))
     assert ours == [pytest.approx(member, rel=0, abs=1e-4) for member in cpu]
+
+
+@every_method
+def test_a_pack_with_dropout_on_the_gpu_equals_its_members_alone(
+    method: str, source: BackboneSource, tmp_path: Path
+) -> None:
+    pack = golden.pack(method, source)
+    together = golden.losses(pack, tmp_path / "pack", "cuda")
+    alone = [golden.losses(Pack((one,)), tmp_path / one.id, "cuda")[0] for one in pack.trials]
+    assert together == [pytest.approx(member, rel=0, abs=1e-4) for member in alone]
+    assert together != golden.losses(golden.pack(method, source, WITHOUT_DROPOUT), tmp_path / "without", "cuda")
 
 
 @every_method
@@ -48,8 +62,8 @@ def test_bfloat16_on_the_gpu_is_near_float32(method: str, source: BackboneSource
 
     Of the first epoch: later ones have followed gradients that differ.
     """
-    half = golden.pack(method, source, replace(golden.PROTOCOL, epochs=1, precision="bfloat16"))
-    full = golden.pack(method, source, replace(golden.PROTOCOL, epochs=1))
+    half = golden.pack(method, source, replace(WITHOUT_DROPOUT, epochs=1, precision="bfloat16"))
+    full = golden.pack(method, source, replace(WITHOUT_DROPOUT, epochs=1))
     ours, exact = (golden.losses(pack, tmp_path / str(i), "cuda") for i, pack in enumerate((half, full)))
     assert ours == [pytest.approx(member, rel=0, abs=0.05) for member in exact]
     assert ours != exact

@@ -107,8 +107,12 @@ def test_batches_keep_their_promises(lengths: list[int], choices: int, batch_siz
         assert (batch.token_type_ids[batch.attention_mask == 0] == 0).all()
         assert torch.equal(batch.distinct.gather(1, batch.where), batch.input_ids.view(members, -1))
         for row in range(members):
-            numbers = batch.distinct[row].unique()
-            assert torch.equal(numbers, batch.input_ids.view(members, -1)[row].unique())
+            own = batch.distinct.shape[1] - batch.spare[row]
+            real = batch.input_ids.view(members, -1)[row][batch.attention_mask.view(members, -1)[row] > 0]
+            assert torch.equal(batch.distinct[row, :own], real.unique())
+            assert (batch.distinct[row, own:] == PAD).all()
+            columns = batch.attention_mask.view(members, -1, batch.input_ids.shape[1])[row].amax(0)
+            assert batch.padding[row] == int((columns == 0).sum())
             labels, sequences, types = content(batch, row)
             expected = [label * choices + c for label in labels for c in range(choices)]
             assert [ids[0] - 1000 for ids in sequences] == expected

@@ -96,10 +96,14 @@ PACKED = [name for name in NAMES if name in ADDED or methods.get(name).max_membe
 
 
 @pytest.mark.parametrize("method", PACKED)
-def test_a_pack_of_three_equals_three_solo_runs(method: str, backbone, task, tmp_path: Path) -> None:
-    """Other rates, other seeds, and a rate so high or so low that some member stops before the others."""
+@pytest.mark.parametrize("dropout", [0.0, None])
+def test_a_pack_of_three_equals_three_solo_runs(method: str, dropout, backbone, task, tmp_path: Path) -> None:
+    """Other rates, other seeds, and a rate so high or so low that some member stops before the others.
+
+    Also with dropout, where ``None`` leaves all of it as it is, in the backbone, the head and the method.
+    """
     trials = [
-        trial(backbone, task, method, rate=rate, seed=seed, patience=2, epochs=7)
+        trial(backbone, task, method, rate=rate, seed=seed, patience=2, epochs=7, dropout=dropout)
         for rate, seed in [(1e-9, 0), (1e-3, 1), (1e-2, 2)]
     ]
     packed = run(Pack(tuple(trials)), workspace(tmp_path / "pack"))

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from trainables import dropout
 from trainables.backbones._family import Pass
 
 
@@ -51,7 +52,18 @@ def attend(
         bias = None if bias is None else functional.pad(bias, (before[0].shape[2], 0))
     if bias is not None:
         mask = bias.to(query.dtype).masked_fill(~mask, torch.finfo(query.dtype).min)
-    context = functional.scaled_dot_product_attention(
-        query, key, value, attn_mask=mask, dropout_p=forward.attention_dropout, scale=scale
-    )
+    if forward.batch.streams is None or forward.attention_dropout == 0:
+        context = functional.scaled_dot_product_attention(query, key, value, attn_mask=mask, scale=scale)
+    else:
+        context = _with_dropout(forward, layer, query, key, value, mask, scale)
     return context.transpose(1, 2).flatten(2)
+
+
+def _with_dropout(
+    forward: Pass, layer: int, query: Tensor, key: Tensor, value: Tensor, mask: Tensor, scale: float | None
+) -> Tensor:
+    """The same, written out: the library's fused attention takes no masks of one's own for its weights."""
+    scores = (query * (query.shape[-1] ** -0.5 if scale is None else scale)) @ key.transpose(-1, -2)
+    scores = scores.masked_fill(~mask, -torch.inf) if mask.dtype == torch.bool else scores + mask
+    weights = scores.softmax(-1).to(value.dtype)  # (k·b, h, p + n, keys)
+    return dropout.of_pairs(weights, forward.attention_dropout, forward.batch, "attention", layer) @ value

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from transformers import PretrainedConfig
 
+from trainables import dropout
 from trainables.backbones._attention import attend, project, split_heads
 from trainables.backbones._family import Pass, positions
 from trainables.backbones._seams import Site
@@ -23,11 +24,13 @@ class Relative:
 
     ``embeddings`` ``(k, 2s, d)``: row ``s + distance`` stands for a distance, clamped to ``[-s, s)``; one copy per
     member, since a method may change them. ``distance`` ``(p + n, p + n)``: from query to key, ``s`` being the span.
+    ``own``: how many of the rows, in their middle, each member would have if it trained alone.
     """
 
     embeddings: Tensor
     distance: Tensor
     span: int
+    own: tuple[int, ...]
 
 
 def embedding_sites(config: PretrainedConfig) -> tuple[Site, ...]:
@@ -51,7 +54,7 @@ def embed(forward: Pass, words: Tensor) -> Tensor:
     if embeddings.embed_proj is not None:
         words = forward.site("embedding_projection", -1, words)
     normed = forward.site("embedding_norm", -1, words)
-    return forward.drop(normed * forward.mask.unsqueeze(-1).to(normed.dtype))
+    return forward.drop("embedding", -1, normed * forward.mask.unsqueeze(-1).to(normed.dtype))
 
 
 def tables(config: PretrainedConfig, span: int) -> int:
@@ -97,7 +100,8 @@ def disentangled(
     scale = (terms * query.shape[-1]) ** -0.5
     bias = None
     if relative is not None:
-        table = forward.drop(relative.embeddings)
+        p = forward.hidden_dropout
+        table = dropout.of_distances(relative.embeddings, p, forward.batch, "distances", layer, relative.own)
         if key_site is not None:
             keys = split_heads(forward.site(key_site, layer, table), forward.heads)
             bias = _at_distances(query, keys, relative.distance, relative.span)

@@ -21,8 +21,8 @@ class Backbone(nn.Module):
     """A pretrained encoder, frozen and shared by ``k`` members, open at its seams.
 
     ``model`` is the library's model without a pooling layer; its submodules are used, its own forward is not.
-    The library's dropout modules are not used either: ``set_dropout`` holds the probabilities, and they are active
-    only in training mode.
+    The library's dropout modules are not used either: ``set_dropout`` holds the probabilities, and a batch that is
+    trained on the members' own streams of masks (``trainables/dropout.py``); the mode of the module plays no part.
     """
 
     def __init__(self, model: Any, family: Family) -> None:
@@ -78,10 +78,12 @@ class Backbone(nn.Module):
         for i in range(self.spec.layers):
             hidden = seams.before_layer(i, hidden)
             context = self.family.attend(forward, i, hidden, shared)
-            output = seams.sublayer("attention", i, forward.drop(forward.site("attention_output", i, context)))
+            output = forward.site("attention_output", i, context)
+            output = seams.sublayer("attention", i, forward.drop("attention_output", i, output))
             attended = forward.site("attention_norm", i, hidden + output)
             inner = self._activation(i)(forward.site("feed_forward", i, attended))
-            output = seams.sublayer("feed_forward", i, forward.drop(forward.site("feed_forward_output", i, inner)))
+            output = forward.site("feed_forward_output", i, inner)
+            output = seams.sublayer("feed_forward", i, forward.drop("feed_forward_output", i, output))
             output = forward.site("feed_forward_norm", i, attended + output)
             hidden = self.family.after_layer(forward, i, hidden, output)
         return hidden
@@ -97,8 +99,8 @@ class Backbone(nn.Module):
             prompt_tokens=0 if prompt is None else prompt.shape[1],
             heads=self.spec.heads,
             modules=self._modules_at,
-            hidden_dropout=self.hidden_dropout if self.training else 0.0,
-            attention_dropout=self.attention_dropout if self.training else 0.0,
+            hidden_dropout=self.hidden_dropout,
+            attention_dropout=self.attention_dropout,
         )
         tokens = forward.prompt_tokens + batch.input_ids.shape[1]
         if tokens > self.spec.max_tokens:

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from transformers import PretrainedConfig
 
+from trainables import dropout
 from trainables.backbones._seams import Seams, Site
 from trainables.batch import Batch
 
@@ -23,7 +24,7 @@ class Pass:
     """One forward pass of ``k`` members, ``b`` sequences each, of ``p`` prompt tokens and ``n`` tokens of text.
 
     ``mask`` is ``(k·b, p + n)``, true for prompts and real tokens. ``modules`` holds the library's modules by
-    site and layer. The dropout probabilities are zero outside training.
+    site and layer.
     """
 
     model: Any  # the library's; its submodules go by names that type checkers don't know
@@ -50,9 +51,9 @@ class Pass:
         """What the seams make of the module at site ``name`` of ``layer`` (-1 outside the layers) on ``x``."""
         return self.seams.linear(name, layer, self.modules[name, layer], x)
 
-    def drop(self, x: Tensor) -> Tensor:
-        """``x`` after the dropout of hidden states."""
-        return functional.dropout(x, self.hidden_dropout) if self.hidden_dropout > 0 else x
+    def drop(self, site: str, layer: int, x: Tensor) -> Tensor:
+        """``x`` ``(k·b, p + n, d)`` after the dropout of hidden states, which is none outside training."""
+        return dropout.of_tokens(x, self.hidden_dropout, self.batch, site, layer)
 
     def per_member(self, x: Tensor) -> Tensor:
         """``x`` ``(k, …)`` repeated for each of a member's sequences: ``(k·b, …)``."""

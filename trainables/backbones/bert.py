@@ -15,7 +15,7 @@ def embed(forward: Pass, words: Tensor) -> Tensor:
     embeddings = forward.model.embeddings
     summed = words + embeddings.token_type_embeddings(forward.token_types)
     summed = summed + embeddings.position_embeddings(positions(forward))
-    return forward.drop(forward.site("embedding_norm", -1, summed))
+    return forward.drop("embedding", -1, forward.site("embedding_norm", -1, summed))
 
 
 def max_tokens(config: PretrainedConfig) -> int:

@@ -71,7 +71,8 @@ def relative(forward: Pass, hidden: Tensor) -> Relative | None:
     span = min(hidden.shape[1], farthest)
     table = forward.model.encoder.rel_embeddings.weight[farthest - span : farthest + span]
     here = positions(forward)
-    return Relative(members_copies(forward, table), here.T - here, span)
+    own = tuple(2 * min(hidden.shape[1] - padding, farthest) for padding in forward.batch.padding)
+    return Relative(members_copies(forward, table), here.T - here, span, own)
 
 
 def attend(forward: Pass, layer: int, hidden: Tensor, shared: Relative | None) -> Tensor:

@@ -94,7 +94,7 @@ def relative(forward: Pass, hidden: Tensor) -> Relative | None:
     # Reached through the package, whose modelling code loads only when used: planning a study needs sizes alone.
     bucketed = library.modeling_deberta_v2.build_relative_position
     distance = bucketed(hidden, hidden, bucket_size=_buckets(config), max_position=max_distance(config))
-    return Relative(table, distance[0], _span(config))
+    return Relative(table, distance[0], _span(config), (table.shape[1],) * forward.members)
 
 
 def attend(forward: Pass, layer: int, hidden: Tensor, shared: Relative | None) -> Tensor:
@@ -123,7 +123,7 @@ def convolve(forward: Pass, layer: int, entered: Tensor, output: Tensor) -> Tens
         return output
     real = forward.mask.unsqueeze(-1)
     convolved = forward.site("convolution", -1, entered * real).masked_fill(~real, 0)
-    convolved = library.modeling_deberta_v2.ACT2FN[module.conv_act](forward.drop(convolved))
+    convolved = library.modeling_deberta_v2.ACT2FN[module.conv_act](forward.drop("convolution", layer, convolved))
     return forward.site("convolution_norm", -1, output + convolved) * real
 
 

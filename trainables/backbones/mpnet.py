@@ -24,7 +24,7 @@ def embed(forward: Pass, words: Tensor) -> Tensor:
     """Words and positions, summed and normed: ``(k·b, p + n, d)``."""
     embeddings = forward.model.embeddings
     summed = words + embeddings.position_embeddings(positions_after(embeddings.padding_idx, forward))
-    return forward.drop(forward.site("embedding_norm", -1, summed))
+    return forward.drop("embedding", -1, forward.site("embedding_norm", -1, summed))
 
 
 def relative_bias(forward: Pass, hidden: Tensor) -> Tensor:

@@ -6,13 +6,14 @@ too, but the same for all members: at step t they all work on the same pool, so 
 little is padding. Where the pools begin changes from epoch to epoch, so that examples near a border mix too.
 
 What a member sees in an epoch depends on its seed, the epoch, the task's name and the batch size alone: it is the same
-in a pack of any size as on its own, and the same after a restart.
+in a pack of any size as on its own, and the same after a restart. So do the streams of its dropout.
 """
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -66,7 +67,7 @@ def train_batches(
         pad_token_id: fills short sequences up.
 
     Yields:
-        ``Batch`` of ``k = len(seeds)`` members, padded to the longest sequence in it.
+        ``Batch`` of ``k = len(seeds)`` members, padded to the longest sequence in it, with the streams of its dropout.
     """
     if batch_size < 1 or not seeds or len(examples) == 0:
         raise ValueError(
@@ -75,16 +76,18 @@ def train_batches(
         )
     lengths = examples.lengths
     plans = [schedule(lengths, seed=seed, epoch=epoch, batch_size=batch_size, task_name=task_name) for seed in seeds]
-    for members in zip(*plans, strict=True):
-        yield collate(examples, np.stack(members), pad_token_id)
+    for step, members in enumerate(zip(*plans, strict=True)):
+        streams = [seed_of(f"{seed}/{epoch}/{step}/dropout") >> 1 for seed in seeds]
+        yield replace(collate(examples, np.stack(members), pad_token_id), streams=torch.tensor(streams))
 
 
 def collate(examples: Examples, members: np.ndarray, pad_token_id: int) -> Batch:
     """A batch of the examples ``members`` ``(k, examples of one member)``."""
     k, flat = len(members), members.ravel()
-    width = int(examples.lengths[flat].max())
+    widths = examples.lengths[members].max(1)  # (k,)
+    width = int(widths.max())
     ids, mask, types = examples.padded(examples.sequences(flat), width, pad_token_id)
-    distinct, where = _distinct(ids.reshape(k, -1))
+    distinct, where, spare = _distinct(ids.reshape(k, -1), mask.reshape(k, -1), pad_token_id)
     return Batch(
         input_ids=torch.from_numpy(ids),
         attention_mask=torch.from_numpy(mask),
@@ -93,15 +96,25 @@ def collate(examples: Examples, members: np.ndarray, pad_token_id: int) -> Batch
         where=torch.from_numpy(where),
         labels=torch.from_numpy(examples.labels[members]),
         choices=examples.choices,
+        padding=tuple(width - own for own in widths.tolist()),
+        spare=spare,
     )
 
 
-def _distinct(ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The distinct values of each row of ``ids`` ``(k, m)``, padded by repeating the first; and where each id is."""
-    found = [np.unique(row, return_inverse=True) for row in ids]
-    width = max(len(values) for values, _ in found)
-    distinct = np.stack([np.pad(values, (0, width - len(values)), constant_values=values[0]) for values, _ in found])
-    return distinct, np.stack([inverse.reshape(-1) for _, inverse in found]).astype(np.int64)
+def _distinct(ids: np.ndarray, mask: np.ndarray, pad_token_id: int) -> tuple[np.ndarray, np.ndarray, tuple[int, ...]]:
+    """The distinct real ids of each row of ``ids`` ``(k, m)``, and behind them the padding's where there is padding.
+
+    Returns them ``(k, u)``, where each id is ``(k, m)`` int64, and how many in each row are of no real token.
+    """
+    found = [np.unique(row[real], return_inverse=True) for row, real in zip(ids, mask.astype(bool), strict=True)]
+    width = max(len(values) for values, _ in found) + int(not mask.all())
+    distinct = np.full((len(ids), width), pad_token_id)
+    where = np.empty_like(ids)
+    for i, (values, inverse) in enumerate(found):
+        distinct[i, : len(values)] = values
+        where[i] = len(values) if len(values) < width else 0
+        where[i, mask[i].astype(bool)] = inverse
+    return distinct, where, tuple(width - len(values) for values, _ in found)
 
 
 def dev_batches(
@@ -138,4 +151,6 @@ def _repeat(batch: Batch, members: int) -> Batch:
         where=batch.where.repeat(members, 1),
         labels=batch.labels.repeat(members, 1),
         choices=batch.choices,
+        padding=batch.padding * members,
+        spare=batch.spare * members,
     )

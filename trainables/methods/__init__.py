@@ -10,6 +10,7 @@ import importlib
 import pkgutil
 from functools import cache
 
+from trainables import dropout
 from trainables.backbones import Backbone, Seams, Site, Spec
 from trainables.batch import Batch
 from trainables.methods._config import SETTINGS
@@ -32,6 +33,7 @@ __all__ = [
     "affine",
     "all_rows",
     "by_layer",
+    "dropout",
     "get",
     "grouped",
     "names",

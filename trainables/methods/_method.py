@@ -54,9 +54,10 @@ class Method(Protocol):
         """
         ...
 
-    def seams(self, params: Mapping[str, Tensor], backbone: Backbone, batch: Batch, training: bool) -> Seams:
-        """How stacked ``params`` ``(k, …)`` change the forward pass of ``batch``; dropout only when ``training``.
+    def seams(self, params: Mapping[str, Tensor], backbone: Backbone, batch: Batch) -> Seams:
+        """How stacked ``params`` ``(k, …)`` change the forward pass of ``batch``.
 
+        What is random in training comes from ``dropout``, which knows from the batch whether there is training.
         ValueError for more than ``max_members``.
         """
         ...

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from trainables import dropout
 from trainables.batch import Batch
 
 #: Tokens whose rows are computed at once when the whole of P is written out.
@@ -20,19 +21,17 @@ def take(table: Tensor, index: Tensor) -> Tensor:
     return functional.embedding(_offset(index, size), table.reshape(members * size, width))
 
 
-def add_rows(
-    rows: Callable[[int], Tensor], batch: Batch, dropout: float, training: bool
-) -> Callable[[int, Tensor], Tensor]:
+def add_rows(rows: Callable[[int], Tensor], batch: Batch, p: float) -> Callable[[int, Tensor], Tensor]:
     """The seam ``before_layer`` of equation 1: the hidden state of token ``x`` gets the row ``P_x`` added.
 
     ``rows(layer)`` are the rows ``(k, u, d)`` of the tokens ``batch.distinct``, so that no row is computed twice.
-    ``dropout`` acts on the rows after the look-up: each occurrence of a token has a mask of its own.
+    Dropout with probability ``p`` acts on the rows after the look-up: each occurrence of a token has a mask of its own.
     """
     where = _offset(batch.where, batch.distinct.shape[1])  # (k, b·n)
 
     def before_layer(layer: int, hidden: Tensor) -> Tensor:
         looked_up = functional.embedding(where, rows(layer).flatten(0, 1)).view(hidden.shape)  # (k·b, n, d)
-        return hidden + functional.dropout(looked_up, dropout, training)
+        return hidden + dropout.of_tokens(looked_up, p, batch, "rows", layer)
 
     return before_layer
 

@@ -62,7 +62,7 @@ class Adapters:
             params[f"{site}.up_bias"] = torch.zeros(self.layers, self.width)
         return params
 
-    def seams(self, params: Mapping[str, Tensor], backbone: Backbone, batch: Batch, training: bool) -> Seams:
+    def seams(self, params: Mapping[str, Tensor], backbone: Backbone, batch: Batch) -> Seams:
         """The bottleneck with its own residual around each sublayer's output."""
         layers = by_layer(params)
 

@@ -14,7 +14,19 @@ from pydantic import BaseModel, Field
 from torch import Tensor
 from torch.nn import functional
 
-from trainables.methods import SETTINGS, Backbone, Batch, Fused, Seams, Spec, add_rows, affine, all_rows, by_layer
+from trainables.methods import (
+    SETTINGS,
+    Backbone,
+    Batch,
+    Fused,
+    Seams,
+    Spec,
+    add_rows,
+    affine,
+    all_rows,
+    by_layer,
+    dropout,
+)
 
 
 class FullyConnectedAoT:
@@ -63,7 +75,7 @@ class FullyConnectedAoT:
             "b_2": torch.zeros(layers, width),
         }
 
-    def seams(self, params: Mapping[str, Tensor], backbone: Backbone, batch: Batch, training: bool) -> Seams:
+    def seams(self, params: Mapping[str, Tensor], backbone: Backbone, batch: Batch) -> Seams:
         """``H + P_x`` before each layer, with dropout on ``E`` (section 4.1), drawn anew for each layer.
 
         Its probability stands in the paper for Kronecker alone, 0.1; we take the same.
@@ -72,9 +84,9 @@ class FullyConnectedAoT:
         embedded = backbone.token_embeddings(batch.distinct)  # (k, u, d)
 
         def rows(layer: int) -> Tensor:
-            return _network(layers[layer], functional.dropout(embedded, self.dropout, training))
+            return _network(layers[layer], dropout.of_distinct(embedded, self.dropout, batch, "embeddings", layer))
 
-        return Seams(before_layer=add_rows(rows, batch, 0.0, training))
+        return Seams(before_layer=add_rows(rows, batch, 0.0))
 
     def fuse(self, params: Mapping[str, Tensor], backbone: Backbone) -> Fused:
         """The rows of P ``(v, l, d)`` in half precision."""

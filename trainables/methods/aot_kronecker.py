@@ -73,14 +73,14 @@ class KroneckerAoT:
             "w_r": torch.zeros(layers, rank * rank, self.spec.width),
         }
 
-    def seams(self, params: Mapping[str, Tensor], backbone: Backbone, batch: Batch, training: bool) -> Seams:
+    def seams(self, params: Mapping[str, Tensor], backbone: Backbone, batch: Batch) -> Seams:
         """``H + P_x`` before each layer, with dropout on ``P_x`` (section 4.1)."""
         layers = by_layer(params)
 
         def rows(layer: int) -> Tensor:
             return self._rows(layers[layer], batch.distinct)
 
-        return Seams(before_layer=add_rows(rows, batch, self.dropout, training))
+        return Seams(before_layer=add_rows(rows, batch, self.dropout))
 
     def fuse(self, params: Mapping[str, Tensor], backbone: Backbone) -> Fused:
         """The rows of P ``(v, l, d)`` in half precision."""

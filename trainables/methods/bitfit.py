@@ -48,7 +48,7 @@ class BitFit:
         """Zeros; nothing is drawn."""
         return {site.name: torch.zeros(self._shape(site)) for site in self.sites}
 
-    def seams(self, params: Mapping[str, Tensor], backbone: Backbone, batch: Batch, training: bool) -> Seams:
+    def seams(self, params: Mapping[str, Tensor], backbone: Backbone, batch: Batch) -> Seams:
         """The module's output plus the member's change of its bias."""
         # A site outside the layers is called with layer -1, which is the only element of its tuple.
         biases = {s.name: params[s.name].unbind(1) if s.per_layer else (params[s.name],) for s in self.sites}

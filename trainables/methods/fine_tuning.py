@@ -44,7 +44,7 @@ class FineTuning:
         """The pretrained values; nothing is drawn."""
         return {name: value.detach().to("cpu", copy=True) for name, value in backbone.named_parameters()}
 
-    def seams(self, params: Mapping[str, Tensor], backbone: Backbone, batch: Batch, training: bool) -> Seams:
+    def seams(self, params: Mapping[str, Tensor], backbone: Backbone, batch: Batch) -> Seams:
         """The trained tensors in place of the backbone's; ValueError for more than one member."""
         if batch.members != 1:
             raise ValueError(

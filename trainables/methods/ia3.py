@@ -50,7 +50,7 @@ class IA3:
         """Ones; nothing is drawn."""
         return {name: torch.ones(self.layers, width) for name, width in self.widths.items()}
 
-    def seams(self, params: Mapping[str, Tensor], backbone: Backbone, batch: Batch, training: bool) -> Seams:
+    def seams(self, params: Mapping[str, Tensor], backbone: Backbone, batch: Batch) -> Seams:
         """The outputs of key and value, and the input of the feed-forward's second linear, times their vectors."""
         layers = by_layer(params)
 

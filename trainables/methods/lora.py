@@ -62,7 +62,7 @@ class LoRA:
             params[f"{site.name}.b"] = torch.zeros(self.layers, site.outputs, self.rank)
         return params
 
-    def seams(self, params: Mapping[str, Tensor], backbone: Backbone, batch: Batch, training: bool) -> Seams:
+    def seams(self, params: Mapping[str, Tensor], backbone: Backbone, batch: Batch) -> Seams:
         """``x W + (α/r) x Aᵀ Bᵀ`` at query and value, never forming ΔW."""
         layers = by_layer(params)
 

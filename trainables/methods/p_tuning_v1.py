@@ -65,7 +65,7 @@ class PTuningV1:
         tokens = torch.randint(embeddings.shape[0], (self.length,), generator=generator)
         return {"prompt": embeddings[tokens.to(embeddings.device)].to("cpu", torch.float32, copy=True)}
 
-    def seams(self, params: Mapping[str, Tensor], backbone: Backbone, batch: Batch, training: bool) -> Seams:
+    def seams(self, params: Mapping[str, Tensor], backbone: Backbone, batch: Batch) -> Seams:
         """The prompt of each member before each of its sequences."""
         return Seams(prompt=lambda: params["prompt"])
 

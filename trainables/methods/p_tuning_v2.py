@@ -54,7 +54,7 @@ class PTuningV2:
         """Normal with deviation 0.02."""
         return {name: STD * torch.randn(self.shape, generator=generator) for name in ("keys", "values")}
 
-    def seams(self, params: Mapping[str, Tensor], backbone: Backbone, batch: Batch, training: bool) -> Seams:
+    def seams(self, params: Mapping[str, Tensor], backbone: Backbone, batch: Batch) -> Seams:
         """Each layer's keys and values ``(k, p, d)``."""
         layers = by_layer(params)
 

@@ -19,7 +19,7 @@ import torch
 from helpers import paper
 from helpers.added import ADDED, added, every_name
 from helpers.configs import OF_EVERY_TRIAL, accepted, configs, form_id, forms, is_number, kinds
-from helpers.families import FAMILIES, VARIANTS, tiny_batch
+from helpers.families import FAMILIES, VARIANTS, in_training, tiny_batch
 from helpers.members import (
     alone,
     changed_backbones,
@@ -34,6 +34,7 @@ from helpers.members import (
     stacked,
 )
 from pydantic import BaseModel, ValidationError
+from torch.nn import functional
 
 from trainables import head, methods
 from trainables.backbones import Seams, Spec
@@ -175,7 +176,7 @@ def test_backbone_as_it_is_at_the_start(name: str, values: dict[str, Any], famil
     method = small_method(name, backbone, **values)
     params = stacked([method.initial(backbone, generator(seed)) for seed in range(members_of(method))])
     batch = tiny_batch(backbone, members=members_of(method))
-    seams = method.seams(params, backbone, batch, True)
+    seams = method.seams(params, backbone, batch)
     with torch.no_grad():
         states = hidden(backbone, method, params, batch)
     lengthens = seams.prompt() is not None or seams.prefix(0) is not None
@@ -224,13 +225,14 @@ def test_what_is_frozen_has_an_effect(name: str, values: dict[str, Any], family:
 @every_form
 @every_family
 def test_a_pack_of_three_equals_three_alone(name: str, values: dict[str, Any], family: str) -> None:
+    """With dropout, in the method and in the backbone, and with batches that are shorter alone than in the pack."""
     backbone = shared_backbone(family)
     method = small_method(name, backbone, **values)
-    batch = tiny_batch(backbone, members=3)
+    batch = in_training(tiny_batch(backbone, members=3, shorter=2), first=5)
     members = [moved_member(method, backbone, seed) for seed in range(3)]
     if method.max_members == 1:
         with pytest.raises(ValueError, match="one member"):
-            method.seams(stacked(members), backbone, batch, False)
+            method.seams(stacked(members), backbone, batch)
         return
     together = stacked(members)
     states = hidden(backbone, method, together, batch)
@@ -238,6 +240,7 @@ def test_a_pack_of_three_equals_three_alone(name: str, values: dict[str, Any], f
     for i, part in enumerate(states.chunk(3)):
         solo = stacked(members[i : i + 1])
         solo_states = hidden(backbone, method, solo, alone(batch, i))
+        solo_states = functional.pad(solo_states, (0, 0, 0, batch.padding[i]))
         assert torch.allclose(part, solo_states, atol=1e-5, rtol=1e-5), "members of a pack feel each other"
         for key, gradient in gradients(solo_states, solo).items():
             torch.testing.assert_close(grads[key][i], gradient[0], atol=2e-4, rtol=1e-4)
@@ -298,11 +301,10 @@ BFLOAT16 = 10 * 2**-8
 @every_family
 def test_bfloat16(name: str, values: dict[str, Any], family: str) -> None:
     backbone = shared_backbone(family)
-    without = {"dropout": 0.0} if "dropout" in methods.get(name).Config.model_fields else {}
-    method = small_method(name, backbone, **values, **without)
+    method = small_method(name, backbone, **values)
     params = stacked([moved_member(method, backbone, seed) for seed in range(members_of(method))])
     batch = tiny_batch(backbone, members=members_of(method))
-    exact = hidden(backbone, method, params, batch).detach()
+    exact = hidden(backbone, method, params, batch, training=True).detach()
     with torch.autocast("cpu", torch.bfloat16):
         states = hidden(backbone, method, params, batch, training=True)
         if trainable(params):
@@ -317,11 +319,15 @@ def test_dropout_only_in_training(name: str, values: dict[str, Any]) -> None:
     dropout = {"dropout": 0.5} if "dropout" in methods.get(name).Config.model_fields else {}
     method = small_method(name, backbone, **values, **dropout)
     params, batch = stacked([moved_member(method, backbone)]), tiny_batch(backbone)
-    with torch.no_grad(), torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        evaluated = [hidden(backbone, method, params, batch, training=False) for _ in range(2)]
-        trained = [hidden(backbone, method, params, batch, training=True) for _ in range(2)]
+    backbone.set_dropout(0.0)
+    try:
+        with torch.no_grad():
+            evaluated = [hidden(backbone, method, params, batch) for _ in range(2)]
+            trained = [hidden(backbone, method, params, in_training(batch, first)) for first in (0, 0, 1)]
+    finally:
+        backbone.set_dropout(None)
     assert torch.equal(evaluated[0], evaluated[1]), "two evaluations differ: something is random, or remembered"
-    assert torch.equal(trained[0], trained[1]) == (not dropout), (
+    assert torch.equal(trained[0], trained[1]), "what is random must come from `dropout`, and from the batch's streams"
+    assert torch.equal(trained[0], trained[2]) == torch.equal(trained[0], evaluated[0]) == (not dropout), (
         "what is random in training, and nothing else, is a hyperparameter `dropout` that can be zero"
     )

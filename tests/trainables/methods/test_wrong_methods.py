@@ -26,6 +26,7 @@ ZEROS, ADDED_BIAS, LAYERS = "torch.zeros(self.shape)", "bias.unsqueeze(1)", "lay
 FIELD = 'scale: float = Field(1.0, gt=0, description="what the vector is multiplied by")'
 GRADIENTS = "gradients_reach_what_is_trained_and_nothing_else"
 DROPPED = "torch.nn.functional.dropout(bias, 0.5{}).unsqueeze(1)"
+OURS = '__import__("trainables.dropout").dropout.of_examples(bias.unsqueeze(1), 0.5, batch, "bias", layer)'
 MISTAKES = {
     "count": Mistake("* self.shape[1]", "* self.shape[1] + 1", "count_equals_the_tensors", r"count\(\) against"),
     "float64": Mistake(ZEROS, "torch.zeros(self.shape).double()", "count_equals_the_tensors", "is float32"),
@@ -43,9 +44,13 @@ MISTAKES = {
     ),
     "random": Mistake(ADDED_BIAS, DROPPED.format(""), "dropout_only_in_training", "two evaluations differ"),
     "remembers": Mistake(LAYERS, f"{LAYERS}; self.scale += 1", "dropout_only_in_training", "two evaluations differ"),
-    "other_dropout": Mistake(
-        ADDED_BIAS, DROPPED.format(", training"), "dropout_only_in_training", "is a hyperparameter `dropout`"
+    "other_streams": Mistake(
+        ADDED_BIAS,
+        DROPPED.format(", batch.streams is not None"),
+        "dropout_only_in_training",
+        "must come from `dropout`",
     ),
+    "other_dropout": Mistake(ADDED_BIAS, OURS, "dropout_only_in_training", "is a hyperparameter `dropout`"),
     "of_every_trial": Mistake(FIELD, f"{FIELD}; {FIELD.replace('scale', 'batch_size')}", "config", "every trial has"),
     "no_default": Mistake("Field(1.0, gt=0", "Field(gt=0", "config", "every hyperparameter has a default"),
     "no_settings": Mistake("model_config = SETTINGS", "pass", "config", "SETTINGS is missing"),
