@@ -90,7 +90,7 @@ def _dropout(
         return x
     outer = x.numel() // (batch.members * sizes[0] * sizes[1])
     place = Place((batch.members, outer, *sizes), tuple(own), batch.streams, _number(*site), centred)
-    dropped: Tensor = _Dropout.apply(x, p, place)  # type: ignore[no-untyped-call]
+    dropped: Tensor = _Dropout.apply(x, p, place)
     return dropped
 
 
