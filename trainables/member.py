@@ -73,7 +73,7 @@ class Member:
         return {
             "trial_id": trial.id,
             "backbone": asdict(trial.backbone),
-            "task": trial.task.identity(),
+            "task": {**trial.task.identity(), **trial.task.reading()},
             "method": trial.method,
             "hyperparameters": dict(trial.hyperparameters),
             "seed": trial.seed,

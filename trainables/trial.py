@@ -28,18 +28,30 @@ def digest(value: Any) -> str:
     return hashlib.sha256(canonical(value).encode()).hexdigest()[:16]
 
 
+def _number(value: Any) -> Any:
+    """One way to write each number: 16.0 is 16 and -0.0 is 0. Everything else as it is."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
 @dataclass(frozen=True)
 class BackboneSource:
     """Where a pretrained encoder comes from: a hub id, a folder, or ``package:NAME/FOLDER``.
 
-    ``name`` is for people (tables, MLflow); ``identity`` says which weights these are, whatever they are called:
-    the hub id and revision, or a hash of the folder's files.
+    ``name`` is for people (tables, MLflow); ``identity`` says which weights and which tokenizer these are, whatever
+    they are called: the hub's commit, or a hash of what the folder's files hold. ``dropout``: of hidden states and of
+    attention, as the config has them; ``None``: not known without a network.
     """
 
     name: str
     source: str
     revision: str | None = None
     identity: str = ""
+    dropout: tuple[float, float] | None = None
+
+    @property
+    def pinned(self) -> bool:
+        """Whether the identity stands for these weights for ever, and not for a branch of the hub that may move on."""
+        return self.identity.startswith(("sha256:", "commit:"))
 
 
 @dataclass(frozen=True)
@@ -53,6 +65,14 @@ class Protocol:
     dropout: float | None = None
     train_rows: int | None = None
     dev_rows: int | None = None
+
+    def row_limits(self, task: Task) -> tuple[int | None, int | None]:
+        """The most rows of train and dev; ``None`` where a task's split, if it was counted, has no more anyway."""
+        limits, rows = (self.train_rows, self.dev_rows), task.source.rows
+        if rows is None:
+            return limits
+        train, dev = (None if n is not None and n >= most else n for n, most in zip(limits, rows, strict=True))
+        return train, dev
 
 
 class CellKey(NamedTuple):
@@ -88,7 +108,12 @@ class Trial:
 
     @cached_property
     def id(self) -> str:
-        """Hash of the canonical JSON of everything that determines the trial's result."""
+        """Hash of the canonical JSON of everything that determines the trial's result, and of nothing else.
+
+        Two ways to write one number, limits that limit nothing and the backbone's own dropout written out are the
+        same; so are the same rows and the same weights from wherever they come. The backbone's name does not count;
+        the task's does, since subsets of rows and the schedule of the batches are drawn by it.
+        """
         return digest({**self._identity(), "seed": self.seed})
 
     @property
@@ -115,8 +140,26 @@ class Trial:
             "backbone": self.backbone.identity or [self.backbone.source, self.backbone.revision],
             "task": self.task.identity(),
             "method": self.method,
-            "hyperparameters": dict(self.hyperparameters),
-            "protocol": vars(self.protocol),
+            "hyperparameters": {name: _number(value) for name, value in self.hyperparameters.items()},
+            "protocol": self._protocol(),
+        }
+
+    def _protocol(self) -> dict[str, Any]:
+        protocol = self.protocol
+        train_rows, dev_rows = protocol.row_limits(self.task)
+        dropout = (protocol.dropout,) * 3  # of hidden states, attention and head
+        if protocol.dropout is None and self.backbone.dropout is not None:
+            from trainables import head  # with torch, which reading results does not need
+
+            dropout = (*self.backbone.dropout, head.DROPOUT)
+        return {
+            "epochs": protocol.epochs,
+            "patience": min(protocol.patience, protocol.epochs),
+            "max_length": protocol.max_length,
+            "precision": protocol.precision,
+            "dropout": [_number(p) for p in dropout],
+            "train_rows": train_rows,
+            "dev_rows": dev_rows,
         }
 
 

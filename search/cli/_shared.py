@@ -24,6 +24,11 @@ def load(path: Path, *, bind: bool = True, offline: bool = False) -> Study:
     return study.load(path, bind=bind, offline=offline)
 
 
+def unpinned(study: Study) -> str:
+    """The words for what a study names on the hub, where that does not answer."""
+    return f"neither the hub nor its cache here tells the commit or the rows of {', '.join(study.unpinned)}"
+
+
 def say(words: str) -> None:
     """Words for people, on stderr."""
     typer.echo(words, err=True)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from search.cli._shared import StudyFile, fail, faults, load, say
+from search.cli._shared import StudyFile, fail, faults, load, say, unpinned
 
 if TYPE_CHECKING:
     from search.planning.estimates import EpochTime
@@ -54,6 +54,8 @@ def plan_command(
 
     with faults():
         study = load(study_file, offline=not calibrate)
+        if study.unpinned:
+            say(f"{unpinned(study)}: trials of other runs are not recognised here, and aot run will need them")
         records = read_records(study.name, study.folder, study.tracking, say)
         planned = plan(study, records, ProposalLog(local_folder(study.folder), say))
         counts = sizes(study, planned)

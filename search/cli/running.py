@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from search.cli._shared import FAILED, INTERRUPTED, StudyFile, faults, load, say
+from search.cli._shared import FAILED, INTERRUPTED, StudyFile, fail, faults, load, say, unpinned
 
 
 def register(app: typer.Typer) -> None:
@@ -25,6 +25,11 @@ def run(
     """Train every trial of a study that is not finished yet; Ctrl-C leaves everything resumable."""
     with faults():
         study = load(study_file)  # before Ray is imported: a mistake is told within seconds
+    if study.unpinned:
+        fail(
+            f"{unpinned(study)}, so that nobody could say later what was trained; connect to the hub, give folders "
+            "(data_dir for data), or name the commit of a backbone that is in the cache with revision:"
+        )
     again = f"aot {'submit' if _in_ray_job() else 'run'} {_named(study_file)}"
     from search.errors import RunError, StudyBusyError
     from search.tune import tuner

@@ -220,6 +220,12 @@ class Study(BaseModel):
             return str(Path.home() / ".cache" / "aot-search")
         return str(Path(self.storage).absolute() / "cache")
 
+    @property
+    def unpinned(self) -> tuple[str, ...]:
+        """Backbones of the hub at no known commit, and tasks of unread rows: their trials have no lasting ids yet."""
+        backbones = [backbone.source for backbone in self.backbones if not backbone.pinned]
+        return (*backbones, *(task.name for task in self.tasks if not task.source.digest))
+
     def grids(self, task: str, method: str) -> dict[str, Grid]:
         """The hyperparameters of a cell and their values; of two places that name one, the more specific wins.
 

@@ -19,11 +19,13 @@ from safetensors import SafetensorError
 from transformers import AutoConfig, PretrainedConfig
 from transformers.utils import logging
 
+from trainables import hub
 from trainables.backbones import _registry
 from trainables.backbones._encoder import Backbone, describe
+from trainables.backbones._identity import identity_of
 from trainables.backbones._known_configs import KNOWN_CONFIGS
 from trainables.backbones._seams import Spec
-from trainables.backbones._sources import folder_of, identity_of, location
+from trainables.backbones._sources import folder_of, location
 from trainables.trial import BackboneSource
 
 
@@ -128,7 +130,8 @@ def _hub_config(source: BackboneSource) -> PretrainedConfig:
         values = dict(KNOWN_CONFIGS[source.source])
         return AutoConfig.for_model(values.pop("model_type"), **values)
     try:
-        return AutoConfig.from_pretrained(source.source, revision=revision, trust_remote_code=False)
+        with hub.spared():
+            return AutoConfig.from_pretrained(source.source, revision=revision, trust_remote_code=False)
     except OSError as error:
         raise ValueError(
             f"backbone {source.source!r} (revision {revision}) is neither in the local cache nor reachable on the hub; "

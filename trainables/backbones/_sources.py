@@ -2,39 +2,30 @@
 
 from __future__ import annotations
 
-import hashlib
 import importlib.util
 import re
-from fnmatch import fnmatch
 from pathlib import Path
 
+from transformers import AutoConfig
+
+from trainables import hub
+from trainables.backbones._identity import config_dropout, dropout_of, identity_of
 from trainables.trial import BackboneSource
 
-PACKAGE = "package:"
+PACKAGE, COMMIT = "package:", "commit:"
 _HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?")
-#: The files of a folder that determine what the model computes and how text becomes tokens.
-_MEANINGFUL = (
-    "config.json",
-    "*.safetensors",
-    "*.safetensors.index.json",
-    "tokenizer*.json",
-    "special_tokens_map.json",
-    "added_tokens.json",
-    "vocab.*",
-    "merges.txt",
-    "*.model",
-)
 
 
 def resolve(source: str, name: str | None = None, revision: str | None = None) -> BackboneSource:
-    """Find ``source`` without loading its weights and without a network, and fill in its identity.
+    """Find ``source`` without loading its weights, and fill in its identity.
 
     ``name`` is for people; by default the last part of the hub id, the folder's name or the package's name.
-    ``revision`` is a hub branch, tag or commit. The identity of a folder is a hash of its files; that of a hub id
-    is the id and its revision.
+    ``revision`` is a hub branch, tag or commit, by default the main branch. The identity of a folder is a hash of
+    what its files hold; that of a hub id is the commit that its revision stands for now, which is then also the
+    revision to load. Where neither the hub nor its cache on this machine can tell, it is the id and the revision.
 
     Raises ValueError where a package is not installed, a folder is missing or has no config.json or no safetensors,
-    a local source is given a revision, or the text is neither a folder nor a hub id.
+    a local source is given a revision, the text is neither a folder nor a hub id, or the hub knows no such id.
     """
     folder = folder_of(source)
     if folder is None:
@@ -43,12 +34,24 @@ def resolve(source: str, name: str | None = None, revision: str | None = None) -
                 f"a backbone is a hub id such as FacebookAI/roberta-base, a folder that exists, or "
                 f"{PACKAGE}NAME/FOLDER, but got {source!r}"
             )
-        return BackboneSource(name or source.split("/")[-1], source, revision, f"{source}@{revision or 'main'}")
+        return _on_the_hub(source, name or source.split("/")[-1], revision)
     if revision is not None:
         raise ValueError(f"only a hub id has a revision, but {source!r} is local and got {revision!r}; leave it out")
     if source.startswith(PACKAGE):
-        return BackboneSource(name or _package_of(source), source, None, identity_of(folder))
-    return BackboneSource(name or folder.name, str(folder), None, identity_of(folder))
+        return BackboneSource(name or _package_of(source), source, None, identity_of(folder), dropout_of(folder))
+    return BackboneSource(name or folder.name, str(folder), None, identity_of(folder), dropout_of(folder))
+
+
+def _on_the_hub(source: str, name: str, revision: str | None) -> BackboneSource:
+    commit = hub.commit("model", source, revision)
+    if commit is None:
+        return BackboneSource(name, source, revision, f"{source}@{revision or 'main'}")
+    try:
+        with hub.spared():
+            dropout = config_dropout(AutoConfig.from_pretrained(source, revision=commit, trust_remote_code=False))
+    except (OSError, ValueError, KeyError):
+        dropout = None  # whoever loads it says what is wrong
+    return BackboneSource(name, source, commit, f"{COMMIT}{commit}", dropout)
 
 
 def folder_of(source: str) -> Path | None:
@@ -75,15 +78,6 @@ def location(source: BackboneSource) -> str:
     """What the library loads from: a folder's path or the hub id."""
     folder = folder_of(source.source)
     return source.source if folder is None else str(folder)
-
-
-def identity_of(folder: Path) -> str:
-    """``sha256:`` and the hash of the names and contents of the folder's config, tokenizer and weights."""
-    total = hashlib.sha256()
-    for path in sorted(p for p in folder.iterdir() if any(fnmatch(p.name, pattern) for pattern in _MEANINGFUL)):
-        with path.open("rb") as file:
-            total.update(f"{path.name}:{hashlib.file_digest(file, 'sha256').hexdigest()}\n".encode())
-    return f"sha256:{total.hexdigest()}"
 
 
 def _package_of(source: str) -> str:

@@ -6,7 +6,7 @@ import json
 import logging
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -20,7 +20,8 @@ from trainables import backbones
 from trainables.data.batches import generator
 from trainables.data.examples import Examples
 from trainables.tasks import DataError, Files, Task
-from trainables.tasks._source import SPLITS, Split, with_digest
+from trainables.tasks._content import digest_of
+from trainables.tasks._source import SPLITS, Split
 from trainables.tasks._text import Texts, render
 from trainables.trial import BackboneSource, Protocol, digest
 
@@ -58,7 +59,7 @@ def load(task: Task, backbone: BackboneSource, protocol: Protocol, cache_dir: Pa
         DataError: the data cannot be used as it is, or changed since the task was resolved.
         ValueError: ``max_length`` is more than the backbone can read.
     """
-    return _load(task, backbone, protocol.max_length, (protocol.train_rows, protocol.dev_rows), str(cache_dir))
+    return _load(task, backbone, protocol.max_length, protocol.row_limits(task), str(cache_dir))
 
 
 @lru_cache(maxsize=4)
@@ -83,7 +84,6 @@ def _load(
 def _tokenise(
     task: Task, backbone: BackboneSource, max_length: int, rows: tuple[int | None, int | None]
 ) -> tuple[dict[str, np.ndarray], dict[str, str]]:
-    _check_unchanged(task)
     most = backbones.spec(backbone).max_tokens
     if max_length > most:
         raise ValueError(
@@ -92,8 +92,10 @@ def _tokenise(
     tokenizer = backbones.tokenizer(backbone)
     arrays: dict[str, np.ndarray] = {}
     shares: dict[str, str] = {}
+    whole = {split: render(task, split) for split in SPLITS}
+    _check_unchanged(task, whole)
     for split, limit in zip(SPLITS, rows, strict=True):
-        texts = _limited(render(task, split), task, split, limit)
+        texts = _limited(whole[split], task, split, limit)
         made, truncated = _encode(texts, tokenizer, max_length)
         arrays |= {f"{split}.{name}": array for name, array in made.items()}
         shares[f"truncated_{split}"] = repr(truncated)
@@ -102,12 +104,13 @@ def _tokenise(
     return arrays, shares
 
 
-def _check_unchanged(task: Task) -> None:
+def _check_unchanged(task: Task, texts: Mapping[Split, Texts]) -> None:
     source = task.source
-    if isinstance(source, Files) and source.digest and with_digest(source) != source:
+    known = source.digest and task.read_as == task.recipe
+    if known and digest_of(texts["train"], texts["dev"]) != source.digest:
+        place = f" ({', '.join((*source.train, *source.dev))})" if isinstance(source, Files) else ""
         raise DataError(
-            f"the files of task {task.name} changed since the study was planned "
-            f"({', '.join((*source.train, *source.dev))}); start the study again"
+            f"the rows of task {task.name} changed since the study was planned{place}; start the study again"
         )
 
 

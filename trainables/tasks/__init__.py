@@ -14,9 +14,10 @@ from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
-from trainables.tasks._source import SPLITS, DataError, Files, Generated, Hub, find, with_digest
+from trainables.tasks._content import content
+from trainables.tasks._source import DataError, Files, Generated, Hub, UnreachableError, find, pinned
 from trainables.tasks._task import Derived, Kind, Task
-from trainables.tasks._text import infer_labels, render
+from trainables.tasks._text import infer_labels
 
 __all__ = ["DataError", "Derived", "Files", "Generated", "Hub", "Kind", "Task", "get", "names", "resolve"]
 
@@ -45,26 +46,30 @@ def get(name: str) -> Task:
 
 
 def resolve(task: Task, data_dir: str | None = None) -> Task:
-    """The task bound to real data.
+    """The task bound to real data, with the digest of what it reads there and the rows of both splits in its source.
 
     A task of the hub that has a place in a data folder (``glue/rte``) is read from there if ``data_dir`` or the
-    variable ``AOT_DATA_DIR`` names such a folder. Files get a digest of their content, and labels that were not given
-    are read from the train split: every distinct value, sorted. A study's own files are read whole, so that what is
-    wrong in them is found before anything starts.
+    variable ``AOT_DATA_DIR`` names such a folder. Otherwise it is read from the hub at the commit that its revision
+    stands for now. Labels that were not given are read from the train split: every distinct value, sorted. All rows
+    are read, so that what is wrong in them is found before anything starts.
+
+    Data of the hub that is not in its cache either, where the hub does not answer, stays unread: without digest.
 
     Raises:
-        DataError: the folder, a split or a file is missing; or anything ``render`` refuses in a study's own files.
+        DataError: the folder, a split or a file is missing; the hub has no such dataset or revision; or anything that
+            ``render`` refuses.
     """
     data_dir = data_dir or os.environ.get("AOT_DATA_DIR") or None
-    source, own_files = task.source, isinstance(task.source, Files)
+    source = task.source
     if isinstance(source, Hub) and source.folder and data_dir:
         source = find(Path(data_dir), source)
-    if isinstance(source, Files):
-        source = with_digest(source)
-    task = replace(task, source=source)
+    if isinstance(source, Hub):
+        source = pinned(source)
+    task = replace(task, source=replace(source, digest="", rows=None), read_as="")
     if task.labels == ():
         task = replace(task, labels=infer_labels(task))
-    if own_files:
-        for split in SPLITS:
-            render(task, split)
-    return task
+    try:
+        digest, rows = content(task)
+    except UnreachableError:
+        return task
+    return replace(task, source=replace(task.source, digest=digest, rows=rows), read_as=task.recipe)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -15,11 +14,16 @@ class DataError(ValueError):
     """Data that cannot be used as it is. The message names the file, the column and the row, and the next step."""
 
 
+class UnreachableError(DataError):
+    """Data of the hub, which does not answer, that is not in its cache either: it may be sound."""
+
+
 @dataclass(frozen=True)
 class Hub:
     """A dataset on the Hugging Face hub. ``train`` and ``dev`` are names of its splits.
 
     ``folder`` is the dataset's place in a data folder, such as ``glue/rte`` with ``train.parquet`` in it; empty: none.
+    ``digest`` and ``rows`` (train, dev), of every kind of source, say what ``trainables.tasks.resolve`` read there.
     """
 
     id: str
@@ -28,6 +32,8 @@ class Hub:
     train: str = "train"
     dev: str = "validation"
     folder: str = ""
+    digest: str = ""
+    rows: tuple[int, int] | None = None
 
     def identity(self) -> list[Any]:
         return ["hub", self.id, self.config, self.revision, self.train, self.dev]
@@ -35,11 +41,12 @@ class Hub:
 
 @dataclass(frozen=True)
 class Files:
-    """Files on disk, each split in one or more; CSV, TSV, JSON lines or parquet. ``digest`` is of their content."""
+    """Files on disk, each split in one or more; CSV, TSV, JSON lines or parquet."""
 
     train: tuple[str, ...]
     dev: tuple[str, ...]
     digest: str = ""
+    rows: tuple[int, int] | None = None
 
     def identity(self) -> list[Any]:
         return ["files", self.digest or [list(self.train), list(self.dev)]]
@@ -52,6 +59,8 @@ class Generated:
     module: str
     name: str
     version: int
+    digest: str = ""
+    rows: tuple[int, int] | None = None
 
     def identity(self) -> list[Any]:
         return ["generated", self.module, self.name, self.version]
@@ -89,23 +98,17 @@ def _listing(folder: Path, pattern: str) -> str:
     return f"it has {', '.join(found)}" if found else "it is empty"
 
 
-def with_digest(source: Files) -> Files:
-    """The same files with a digest of their content.
+def pinned(source: Hub) -> Hub:
+    """The same dataset at the commit that its revision stands for now, which workers then load.
+
+    Unchanged where neither the hub nor its cache on this machine can tell.
 
     Raises:
-        DataError: a file does not exist or cannot be read.
+        DataError: the hub has no such dataset or revision.
     """
-    digest = hashlib.sha256()
-    for split in (source.train, source.dev):
-        for name in split:
-            digest.update(Path(name).suffix.encode() + _content_digest(name))
-        digest.update(b"/")
-    return replace(source, digest=digest.hexdigest()[:16])
+    from trainables import hub  # takes a while to import, and most tasks are not from there
 
-
-def _content_digest(name: str) -> bytes:
     try:
-        with open(name, "rb") as file:
-            return hashlib.file_digest(file, "sha256").digest()
-    except OSError as error:
-        raise DataError(f"cannot read the data file {name}: {error.strerror}; correct the path or create it") from error
+        return replace(source, revision=hub.commit("dataset", source.id, source.revision) or source.revision)
+    except ValueError as error:
+        raise DataError(str(error)) from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -46,6 +47,7 @@ class Task:
     ``metric``: a name in ``trainables.metrics.METRICS``.
     ``epochs`` and ``patience``: the paper's Table 6 for its tasks.
     ``blanks``: whether a text may be empty; otherwise that is an error.
+    ``read_as``: how rows became text when ``resolve`` read them; empty before.
     """
 
     name: str
@@ -59,6 +61,7 @@ class Task:
     epochs: int = 100
     patience: int = 10
     blanks: bool = False
+    read_as: str = ""
 
     @property
     def benchmark(self) -> str:
@@ -101,16 +104,29 @@ class Task:
     def identity(self) -> dict[str, Any]:
         """Plain JSON values of everything that determines the data and the score, and of nothing else.
 
-        Epochs and patience belong to the protocol. The place of a file does not count, only its content.
+        Of a task whose rows were read, the texts and label ids stand for its data: neither where they came from nor
+        what columns, templates and labels were called. Before that, all of it has to stand there.
+
+        The name counts: the subset of a row limit and the schedule of the batches are drawn by it. Epochs and patience
+        belong to the protocol.
         """
+        known = bool(self.source.digest) and self.read_as == self.recipe
+        data = {"digest": self.source.digest} if known else {**self.reading(), "source": self.source.identity()}
+        head = {"kind": self.kind, "choices": self.choices, "outputs": self.outputs if self.labels != () else None}
+        return {"name": self.name, "metric": self.metric, **head, "data": data}
+
+    @property
+    def recipe(self) -> str:
+        """``reading`` as one text, to tell whether a task still is what its rows were read for."""
+        return json.dumps(self.reading(), sort_keys=True)
+
+    def reading(self) -> dict[str, Any]:
+        """Plain JSON values of how rows become texts and label ids."""
         return {
-            "name": self.name,
             "text": list(self.text),
             "options": list(self.options),
             "derived": [self.derived.function.__name__, self.derived.version] if self.derived else None,
             "label": self.label,
             "labels": None if self.labels is None else list(self.labels),
-            "metric": self.metric,
             "blanks": self.blanks,
-            "source": self.source.identity(),
         }

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import repeat
 from typing import Any
 
 import numpy as np
@@ -37,24 +38,29 @@ def render(task: Task, split: Split) -> Texts:
     table = read(task.source, split, (*task.columns, task.label))
     for column in task.columns:
         _check_texts(table, column, blanks=task.blanks)
-    segments: list[list[str]] = [[] for _ in task.text]
-    fill = [_filler(template) for template in task.text]
-    options = [_filler(template) for template in task.options]
-    for values in zip(*(table.columns[c] for c in task.columns), strict=True):
-        row = dict(zip(task.columns, values, strict=True))
-        if task.derived is not None:
-            row |= task.derived.function({c: row[c] for c in task.derived.columns})
-        for option in options or (None,):
-            if option is not None:
-                row[CHOICE] = option(row)
-            for segment, filler in zip(segments, fill, strict=True):
-                segment.append(filler(row))
+    columns = _with_derived(task, table)
+    choices = [{**columns, CHOICE: _fill(option, columns, len(table))} for option in task.options] or [columns]
+    segments = []
+    for template in task.text:
+        sequences = [_fill(template, choice, len(table)) for choice in choices]  # a list for each choice
+        segments.append([text for example in zip(*sequences, strict=True) for text in example])
     return Texts(segments[0], segments[1] if len(segments) > 1 else None, _labels(task, table))
 
 
-def _filler(template: str) -> Callable[[dict[str, Any]], str]:
-    # Not str.format: a column may be called "review.text" or "0", and texts may hold braces.
-    return lambda row: PLACEHOLDER.sub(lambda match: str(row[match[1]]), template)
+def _with_derived(task: Task, table: RawSplit) -> dict[str, Sequence[Any]]:
+    derived, columns = task.derived, table.columns
+    if derived is None:
+        return dict(columns)
+    cells = zip(*(columns[c] for c in derived.columns), strict=True)
+    made = [derived.function(dict(zip(derived.columns, row, strict=True))) for row in cells]
+    return {**columns, **{name: [row[name] for row in made] for name in derived.makes}}
+
+
+def _fill(template: str, columns: Mapping[str, Sequence[Any]], rows: int) -> list[str]:
+    """The texts of a template. Not by str.format: a column may be called "review.text", and texts may hold braces."""
+    parts = PLACEHOLDER.split(template)  # literal text and columns' names by turns
+    pieces = [map(str, columns[part]) if i % 2 else repeat(part, rows) for i, part in enumerate(parts) if i % 2 or part]
+    return list(pieces[0]) if len(pieces) == 1 else ["".join(row) for row in zip(*pieces, strict=True)]
 
 
 def _is_missing(value: Any) -> bool:

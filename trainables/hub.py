@@ -1,0 +1,97 @@
+"""Which commit of a hub repository is meant: what is trained and what a trial's id stands for must be one and the same.
+
+The hub is asked where it can be reached; else its cache on this machine is, which holds the commits of branches and
+tags as they were last seen.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+from typing import Literal
+
+from huggingface_hub import HfApi, constants
+from huggingface_hub.errors import HfHubHTTPError, RepositoryNotFoundError, RevisionNotFoundError
+from huggingface_hub.file_download import repo_folder_name
+from huggingface_hub.utils import get_session
+
+Kind = Literal["model", "dataset"]
+
+SECONDS = 5.0  # to wait for the hub's answer
+#: What a request raises that gets no answer; whose HTTP library that is, is the hub library's own choice.
+NO_ANSWER: tuple[type[Exception], ...] = HfHubHTTPError.__bases__
+_COMMIT = re.compile(r"[0-9a-f]{40}")
+
+
+def is_commit(revision: str | None) -> bool:
+    """Whether a revision names a commit itself and not a branch or tag, which may move on."""
+    return revision is not None and _COMMIT.fullmatch(revision) is not None
+
+
+@cache
+def commit(kind: Kind, repository: str, revision: str | None = None) -> str | None:
+    """The commit of a branch, tag or commit, by default of the main branch; ``None`` where nobody here can tell.
+
+    It stays the same for the life of the process, so that all of a study means the same commit.
+
+    Raises:
+        ValueError: the hub knows no such repository or revision.
+    """
+    if revision is not None and is_commit(revision):
+        return revision
+    if reachable():
+        try:
+            info = HfApi().repo_info(repository, repo_type=kind, revision=revision, timeout=SECONDS)
+            return str(info.sha)
+        except (RepositoryNotFoundError, RevisionNotFoundError) as error:
+            what = f"{repository!r}" if revision is None else f"{repository!r} with revision {revision!r}"
+            raise ValueError(
+                f"the hub has no {kind} {what}, or this machine may not see it; correct the id, or log in"
+            ) from error
+        except NO_ANSWER:
+            pass  # it answers, but not to this
+    return _cached(kind, repository, revision or "main")
+
+
+def reachable() -> bool:
+    """Whether the hub answers. It is asked once in a process, and never in the libraries' offline mode."""
+    return not constants.is_offline_mode() and _answers(constants.ENDPOINT)
+
+
+@contextmanager
+def spared() -> Iterator[None]:
+    """Where the hub does not answer, the libraries read their caches at once instead of asking it for half a minute."""
+    if reachable():
+        yield
+        return
+    flags = [module for name in ("huggingface_hub.constants", "datasets.config") if (module := sys.modules.get(name))]
+    before = [module.HF_HUB_OFFLINE for module in flags]
+    try:
+        for module in flags:
+            module.HF_HUB_OFFLINE = True  # type: ignore[attr-defined]
+        yield
+    finally:
+        for module, value in zip(flags, before, strict=True):
+            module.HF_HUB_OFFLINE = value  # type: ignore[attr-defined]
+
+
+@cache
+def _answers(endpoint: str) -> bool:
+    try:
+        get_session().head(endpoint, timeout=SECONDS)
+    except NO_ANSWER:
+        return False
+    return True
+
+
+def _cached(kind: Kind, repository: str, revision: str) -> str | None:
+    folder = repo_folder_name(repo_id=repository, repo_type=kind)
+    reference = Path(constants.HF_HUB_CACHE) / folder / "refs" / revision
+    if not reference.is_file():
+        return None
+    found = reference.read_text().strip()
+    return found if is_commit(found) else None
