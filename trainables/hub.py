@@ -57,6 +57,17 @@ def commit(kind: Kind, repository: str, revision: str | None = None) -> str | No
     return _cached(kind, repository, revision or "main")
 
 
+def remember(kind: Kind, repository: str, revision: str | None, found: str) -> None:
+    """Note the commit of a branch in the hub's cache, as the library does that asked for the branch by its name.
+
+    Files that are loaded by their commit leave no such note, and without it nobody could tell offline what was meant.
+    """
+    reference = _repository(kind, repository) / "refs" / (revision or "main")
+    if not is_commit(revision) and (_repository(kind, repository) / "snapshots" / found).is_dir():
+        reference.parent.mkdir(parents=True, exist_ok=True)
+        reference.write_text(found)
+
+
 def reachable() -> bool:
     """Whether the hub answers. It is asked once in a process, and never in the libraries' offline mode."""
     return not constants.is_offline_mode() and _answers(constants.ENDPOINT)
@@ -89,9 +100,13 @@ def _answers(endpoint: str) -> bool:
 
 
 def _cached(kind: Kind, repository: str, revision: str) -> str | None:
-    folder = repo_folder_name(repo_id=repository, repo_type=kind)
-    reference = Path(constants.HF_HUB_CACHE) / folder / "refs" / revision
+    reference = _repository(kind, repository) / "refs" / revision
     if not reference.is_file():
         return None
     found = reference.read_text().strip()
     return found if is_commit(found) else None
+
+
+def _repository(kind: Kind, repository: str) -> Path:
+    """Where the hub's cache keeps a repository: ``refs`` with the commits of branches, ``snapshots`` with the files."""
+    return Path(constants.HF_HUB_CACHE) / repo_folder_name(repo_id=repository, repo_type=kind)

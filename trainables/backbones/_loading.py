@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -41,7 +41,7 @@ def load(source: BackboneSource) -> Backbone:
         raise ValueError(f"the files of backbone {source.source!r} have changed since the study was read; start again")
     config = _config(source)
     family = _registry.of_model_type(config.model_type)
-    with _quiet():
+    with _quiet(), _spared(source):
         try:
             model, report = transformers.AutoModel.from_pretrained(
                 location(source),
@@ -83,7 +83,7 @@ def spec_of(config: PretrainedConfig) -> Spec:
 
 def tokenizer(source: BackboneSource) -> Any:
     """The library's fast tokenizer of a backbone; ValueError where there is none."""
-    with _quiet():
+    with _quiet(), _spared(source):
         try:
             return transformers.AutoTokenizer.from_pretrained(
                 location(source), revision=source.revision or "main", use_fast=True, trust_remote_code=False
@@ -137,6 +137,11 @@ def _hub_config(source: BackboneSource) -> PretrainedConfig:
             f"backbone {source.source!r} (revision {revision}) is neither in the local cache nor reachable on the hub; "
             f"check the id and the network, or give a folder: {error}"
         ) from error
+
+
+def _spared(source: BackboneSource) -> AbstractContextManager[None]:
+    """Without waiting for a hub that does not answer; what is local never asks it."""
+    return hub.spared() if folder_of(source.source) is None else nullcontext()
 
 
 @contextmanager

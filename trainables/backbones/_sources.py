@@ -49,6 +49,7 @@ def _on_the_hub(source: str, name: str, revision: str | None) -> BackboneSource:
     try:
         with hub.spared():
             dropout = config_dropout(AutoConfig.from_pretrained(source, revision=commit, trust_remote_code=False))
+        hub.remember("model", source, revision, commit)
     except (OSError, ValueError, KeyError):
         dropout = None  # whoever loads it says what is wrong
     return BackboneSource(name, source, commit, f"{COMMIT}{commit}", dropout)

@@ -164,9 +164,21 @@ def _read_hub(source: Hub, split: Split, columns: tuple[str, ...]) -> RawSplit:
             hint = f"set data_dir in the study, or AOT_DATA_DIR, to a folder that has {source.folder}/{wanted}.parquet"
         kind = DataError if hub.reachable() else UnreachableError
         raise kind(f"cannot load {place}: {error}; check the name and the network, or {hint}") from error
+    if not hub.reachable():
+        _check_cached(place, source.revision, data)
     _check_columns(place, columns, data.column_names, empty=len(data) == 0)
     table = data.select_columns(list(columns)).with_format("arrow")[:]
     return _from_arrow(place, table, data.features, columns)
+
+
+def _check_cached(place: str, revision: str | None, data: Any) -> None:
+    """Where the hub does not answer, the library gives whatever it read last, whichever revision is meant."""
+    found = Path(data.cache_files[0]["filename"]).parent.name if data.cache_files else revision
+    if revision not in (None, found):
+        raise UnreachableError(
+            f"{place} is meant at revision {revision}, but was last read at commit {found}, and the hub does not "
+            "answer; connect to it, or name that commit as the revision"
+        )
 
 
 def _from_arrow(place: str, table: Any, features: Any, columns: tuple[str, ...]) -> RawSplit:
