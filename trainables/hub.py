@@ -48,6 +48,8 @@ def commit(kind: Kind, repository: str, revision: str | None = None) -> str | No
             info = HfApi().repo_info(repository, repo_type=kind, revision=revision, timeout=SECONDS)
             return str(info.sha)
         except (RepositoryNotFoundError, RevisionNotFoundError) as error:
+            if found := _cached(kind, repository, revision or "main"):  # seen before: gone, or this machine logged out
+                return found
             what = f"{repository!r}" if revision is None else f"{repository!r} with revision {revision!r}"
             raise ValueError(
                 f"the hub has no {kind} {what}, or this machine may not see it; correct the id, or log in"

@@ -39,6 +39,11 @@ def bind_backbones(
         if source.name in [other.name for other in found]:
             rule = f"two backbones must not share the name {source.name!r}; give this one another with name:"
             problems.add(entry.location, rule, entry.source)
+        elif twins := [other.name for other in found if source.pinned and other.identity == source.identity]:
+            rule = (
+                f"holds the same weights and tokenizer as backbone {twins[0]!r}, so that their trials would be the same"
+            )
+            problems.add(entry.location, f"{rule}; name one of them", entry.source)
         found.append(source)
     return tuple(found)
 

@@ -148,6 +148,25 @@ def test_files_that_change_after_planning_are_refused(minilm: BackboneSource, tm
         data.load(task, minilm, SHORT, tmp_path)
 
 
+def test_the_same_rows_elsewhere_are_the_same_tokens(minilm: BackboneSource, tmp_path: Path) -> None:
+    rows = [{"text": f"row {i}", "label": "ab"[i % 2]} for i in range(6)]
+
+    def load(name: str, text: str, **protocol: int) -> data.TaskData:
+        (tmp_path / name).write_text(text)
+        source = files(str(tmp_path / name), str(tmp_path / name))
+        task = tasks.resolve(custom_task("x", source=source, columns=Columns(("text",))))
+        return data.load(task, minilm, dataclasses.replace(SHORT, **protocol), tmp_path)
+
+    first = load("a.jsonl", "\n".join(map(json.dumps, rows)))
+    table = ["label,text", *(f"{row['label']},{row['text']}" for row in rows)]
+    assert equal(load("b.csv", "\n".join(table)).train, first.train)
+    load("a.jsonl", "\n".join(map(json.dumps, rows)), train_rows=6, dev_rows=1000)
+    assert len(list((tmp_path / "tokens").iterdir())) == 1
+    table[3] = "a,row of another kind"
+    assert not equal(load("b.csv", "\n".join(table)).train, first.train)  # written over, under the same name
+    assert len(list((tmp_path / "tokens").iterdir())) == 2
+
+
 def test_a_length_that_the_backbone_cannot_read(minilm: BackboneSource, tmp_path: Path) -> None:
     task = tasks.resolve(tasks.get("demo/sentiment"))
     with pytest.raises(ValueError, match=r"max_length must be at most 512 .*but got 600"):

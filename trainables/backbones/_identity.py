@@ -128,7 +128,7 @@ def _plain(name: str) -> str:
 
 def _tensor_part(tensor: torch.Tensor) -> str:
     values = tensor.to(torch.float32) if tensor.is_floating_point() else tensor
-    return f"{list(values.shape)} {hashlib.sha256(values.contiguous().numpy()).hexdigest()}"
+    return f"{list(values.shape)} {hashlib.sha256(values.contiguous().flatten().numpy().data).hexdigest()}"
 
 
 def _file_part(path: Path) -> str:

@@ -25,7 +25,7 @@ class Derived:
     """Extra columns that a template cannot make from a row by itself.
 
     ``function`` maps a row's ``columns`` to new ones, which ``makes`` names. Raise ``version`` with every change of
-    what it returns: it stands in the identity of the task's trials.
+    what it returns: it stands for that wherever the rows are not read.
     """
 
     function: Callable[[Row], dict[str, str]]

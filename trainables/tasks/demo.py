@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 from trainables.tasks._source import Generated, Split
 from trainables.tasks._task import Task
 
-#: Raise with every change of what is generated: it stands in the identity of the tasks' trials.
+#: Raise with every change of what is generated: it stands for the rows wherever they are not read.
 VERSION = 1
 ROWS: dict[Split, int] = {"train": 400, "dev": 200}
 

@@ -8,12 +8,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import huggingface_hub.constants
 import pandas as pd
 import pytest
 from helpers.small_study import write_study
 from typer.testing import CliRunner
 
 from search.cli import app
+from trainables import hub
 
 ROOT = Path(__file__).parents[3]
 COMMANDS = ("plan", "run", "submit", "status", "logs", "stop", "list", "ui", "export", "replay", "report")
@@ -117,6 +119,21 @@ def test_plan_says_what_it_cannot_know_offline_and_run_refuses(tmp_path: Path) -
     assert done.exit_code == 2
     assert "backbones[0] = 'nobody/encoder' (line " in done.stderr
     assert "neither in the local cache nor reachable" in done.stderr
+
+
+def test_what_is_not_pinned_is_said_by_plan_and_refused_by_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of known sizes, but nobody can tell which commit of the weights it is, or what rows there are."""
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    hub.commit.cache_clear()
+    path = write_study(tmp_path, backbones=["FacebookAI/roberta-base"], tasks=["glue/rte", "demo/sentiment"])
+    planned = runner.invoke(app, ["plan", str(path), "--json"])
+    assert planned.exit_code == 0
+    said = "neither the hub nor its cache here tells the commit or the rows of FacebookAI/roberta-base, glue/rte"
+    assert planned.stderr.count("neither the hub") == planned.stderr.count(f"{said}: ") == 1
+    done = runner.invoke(app, ["run", str(path)])
+    assert done.exit_code == 2
+    assert f"{said}, so that nobody could say later what was trained; connect to the hub" in done.stderr
+    assert not (tmp_path / "runs").exists()
 
 
 # --- export and report ------------------------------------------------------------------------------------------------

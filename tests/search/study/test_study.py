@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from helpers import paper
+from helpers.families import save_tiny
 from helpers.studies import OWN, VALID, changed, problems, write
 
 from search.study import Range, load
@@ -110,6 +111,16 @@ def test_a_backbone_may_be_a_mapping(tmp_path: Path) -> None:
     backbones = [{"source": "FacebookAI/roberta-base", "name": "one", "revision": "abc"}, "FacebookAI/roberta-base"]
     first, second = load(write(tmp_path, changed(backbones=backbones)), bind=False).backbones
     assert (first.name, first.revision, second.name) == ("one", "abc", "roberta-base")
+
+
+def test_the_same_weights_are_one_backbone_whatever_they_are_called(tmp_path: Path) -> None:
+    for name in ("first", "copy"):
+        save_tiny("roberta", tmp_path / name)
+    save_tiny("roberta", tmp_path / "other", seed=1)
+    grids = {"methods": {"bitfit": None}, "overrides": None}
+    (problem,) = problems(tmp_path, changed(backbones=["first", "other", "copy"], **grids)).values()
+    assert problem.path == "backbones[2]"
+    assert "the same weights and tokenizer as backbone 'first'" in problem.rule
 
 
 def test_results_can_be_read_where_backbone_and_data_are_not(tmp_path: Path) -> None:
