@@ -13,7 +13,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from search.cli._shared import StudyFile, fail, faults, load, say
+from search.cli._shared import StudyFile, fail, faults, load, say, unpinned
 
 if TYPE_CHECKING:
     from search.strategy.replay import Replay
@@ -78,6 +78,8 @@ def replay(
 
     with faults(player.ReplayError):
         study = load(study_file, offline=True)
+        if study.unpinned:
+            say(f"{unpinned(study)}: trials that were run are not recognised here")
         try:
             chosen = [Search.model_validate({"strategy": strategy or "grid", **settings}, strict=False)]
         except ValidationError as error:

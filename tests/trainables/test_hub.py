@@ -18,6 +18,8 @@ from helpers.families import save_tiny
 from helpers.hub import Files, LocalHub, local_hub
 from pyarrow import parquet
 
+pytestmark = pytest.mark.cluster  # a server, and processes that import everything
+
 ROOT = Path(__file__).parents[2]
 
 READ = """

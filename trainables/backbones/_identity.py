@@ -106,7 +106,7 @@ def _weight_parts(folder: Path) -> Iterator[str]:
                     if not plain.startswith(_HEADS) and plain not in _BUFFERS:
                         found[plain] = _tensor_part(file.get_tensor(name))
         except (SafetensorError, OSError):
-            found[path.name] = _file_part(path)
+            found[path.name] = _file_part(path) if path.is_file() else "missing"  # whoever loads it says so
     return (f"{name} {content}" for name, content in sorted(found.items()))
 
 

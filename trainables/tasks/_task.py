@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Literal
 
 from trainables.tasks._source import Files, Generated, Hub
@@ -115,7 +116,7 @@ class Task:
         head = {"kind": self.kind, "choices": self.choices, "outputs": self.outputs if self.labels != () else None}
         return {"name": self.name, "metric": self.metric, **head, "data": data}
 
-    @property
+    @cached_property
     def recipe(self) -> str:
         """``reading`` as one text, to tell whether a task still is what its rows were read for."""
         return json.dumps(self.reading(), sort_keys=True)

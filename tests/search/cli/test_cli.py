@@ -130,6 +130,8 @@ def test_what_is_not_pinned_is_said_by_plan_and_refused_by_run(tmp_path: Path, m
     assert planned.exit_code == 0
     said = "neither the hub nor its cache here tells the commit or the rows of FacebookAI/roberta-base, glue/rte"
     assert planned.stderr.count("neither the hub") == planned.stderr.count(f"{said}: ") == 1
+    replayed = runner.invoke(app, ["replay", str(path), "--strategy", "random", "--n", "2"])
+    assert f"{said}: trials that were run are not recognised here" in replayed.stderr
     done = runner.invoke(app, ["run", str(path)])
     assert done.exit_code == 2
     assert f"{said}, so that nobody could say later what was trained; connect to the hub" in done.stderr

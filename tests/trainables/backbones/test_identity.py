@@ -13,7 +13,7 @@ from helpers.families import save_tiny
 from safetensors.torch import load_file, save_file
 from transformers import AutoModel, AutoTokenizer, BertForMaskedLM
 
-from trainables.backbones import resolve
+from trainables.backbones import load, resolve
 
 Change = Callable[[Path], object]
 
@@ -126,6 +126,16 @@ def test_the_format_of_the_numbers_does_not_count(tiny: Path, tmp_path: Path) ->
     halves = tensors(lambda found: found.update({name: value.half() for name, value in found.items()}))
     wide = tensors(lambda found: found.update({name: value.half().float() for name, value in found.items()}))
     assert identity(tiny, tmp_path / "a", halves) == identity(tiny, tmp_path / "b", wide) != resolve(str(tiny)).identity
+
+
+def test_a_shard_that_is_not_there_is_told_by_who_loads_it(tiny: Path, tmp_path: Path) -> None:
+    shutil.copytree(tiny, tmp_path / "a")
+    sharded(tmp_path / "a")
+    next((tmp_path / "a").glob("model-00001-*")).unlink()
+    source = resolve(str(tmp_path / "a"))
+    assert source.identity != resolve(str(tiny)).identity
+    with pytest.raises(ValueError, match="cannot load safetensors weights of backbone"):
+        load(source)
 
 
 def test_the_dropout_of_the_config_is_told(tiny: Path, tmp_path: Path) -> None:
