@@ -23,6 +23,7 @@ MODELS: dict[str, type[BaseModel]] = {
     "tasks[]": _tasks.TaskEntry,
     "tasks[].files": _tasks.FilesEntry,
     "tasks[].hub": _tasks.HubEntry,
+    "tasks[].truncation": _tasks.TruncationEntry,
     "defaults": _grids.Shared,
     "overrides.TASK": _model.Override,
     "protocol": _model.ProtocolSettings,

@@ -14,7 +14,7 @@ import logging
 import math
 import time
 from collections.abc import Collection, Generator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -218,7 +218,7 @@ class _Run:
         return results
 
     def _result(self, member: Member) -> Result:
-        return member.result(self.trainable_parameters)
+        return replace(member.result(self.trainable_parameters), text=self.data.text)
 
     def weights(self, i: int) -> dict[str, Tensor]:
         """Tensors of member ``i`` as they are kept: the head of a regression speaks in the label's own units."""

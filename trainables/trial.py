@@ -222,6 +222,9 @@ class Result:
     reason: str = ""
     weights: str | None = None  # name of the best epoch's weights in the study's storage
     metrics: Mapping[str, float] = field(default_factory=dict)  # the parts of the score at the best epoch
+    #: Shares, 0 to 1, of the sequences that were cut and of the tokens that are unknown: ``train_cut``, ``dev_cut``,
+    #: ``train_unknown``, ``dev_unknown``. Empty where training ended before the data was there.
+    text: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def epochs(self) -> int:

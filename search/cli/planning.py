@@ -45,7 +45,7 @@ def plan_command(
     """
     if price is not None and not math.isfinite(price):
         fail(f"--price must be a number of some currency, but got {price:g}")
-    from search.planning import show
+    from search.planning import show, texts
     from search.planning.estimates import estimate
     from search.planning.plan import plan, sizes
     from search.strategy.proposals import ProposalLog
@@ -59,13 +59,18 @@ def plan_command(
         records = read_records(study.name, study.folder, study.tracking, say)
         planned = plan(study, records, ProposalLog(local_folder(study.folder), say))
         counts = sizes(study, planned)
+        described = texts.describe(study)
         found = estimate(study, planned, _epoch_times(study, planned, records, calibrate), devices, price)
     if as_json:
         parts = {"trainable_parameters": [c.to_json() for c in counts], "estimate": found.to_json() if found else None}
+        parts["tasks"] = [facts.to_json() for facts in described]
         typer.echo(json.dumps({**planned.to_json(), **parts}, indent=2))
     else:
+        show.print_tasks(described)
         show.print_plan(study, planned, counts)
         show.print_estimate(found)
+    for line in texts.warnings(described):
+        say(line)
     if not planned.pending:
         say(f"nothing is left to train; see the results with: aot report {study_file} --out report")
     elif found is None:

@@ -30,6 +30,11 @@ def run(
             f"{unpinned(study)}, so that nobody could say later what was trained; connect to the hub, give folders "
             "(data_dir for data), or name the commit of a backbone that is in the cache with revision:"
         )
+    with faults():
+        from search.planning import texts
+
+        for line in texts.warnings(texts.describe(study)):
+            say(line)
     again = f"aot {'submit' if _in_ray_job() else 'run'} {_named(study_file)}"
     from search.errors import RunError, StudyBusyError
     from search.tune import tuner

@@ -23,10 +23,10 @@ from search._process import environment
 from search._words import Say
 from search.planning.estimates import EpochTime
 from search.planning.plan import CellPlan
+from search.planning.texts import text_facts
 from search.study import Range, Resources, Study
 from trainables import methods
-from trainables.tasks import Task
-from trainables.trial import BackboneSource, CellKey, Pack, Trial
+from trainables.trial import CellKey, Pack, Trial
 
 TRAIN_STEPS = (6, 2)  # of an epoch in the two measurements
 DEV_ROWS = (4, 64)
@@ -138,21 +138,10 @@ def _middle(grid: tuple[Any, ...] | Range) -> Any:
 
 def tokens_of(study: Study) -> Callable[[str, str], float | None]:
     """The tokens of an epoch, both splits, by backbone and task; ``None`` where the data is not at hand."""
-    from trainables import data
-
-    backbones = {backbone.name: backbone for backbone in study.backbones}
-    tasks = {task.name: task for task in study.tasks}
 
     @cache
     def tokens(backbone: str, task: str) -> float | None:
-        try:
-            return _tokens(study, backbones[backbone], tasks[task], data.load)
-        except (ValueError, OSError):
-            return None
+        facts = text_facts(study, backbone, task)
+        return None if facts is None else float(sum(split.tokens for split in facts.values()))
 
     return tokens
-
-
-def _tokens(study: Study, backbone: BackboneSource, task: Task, load: Callable[..., Any]) -> float:
-    found = load(task, backbone, study.protocol_for(task), Path(study.cache_dir))
-    return float(found.train.offsets[-1] + found.dev.offsets[-1])

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from rich import box
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from search._words import duration
 from search.planning.estimates import CellEstimate, Estimate, Total
 from search.planning.plan import Plan, Size
+from search.planning.texts import TaskFacts, share
 from search.study import Study
+from trainables.data import TextFacts
+from trainables.tasks import Split
+
+#: Of a task with more labels so many are shown.
+LABELS_SHOWN = 12
 
 
 def print_plan(study: Study, plan: Plan, sizes: Sequence[Size], console: Console | None = None) -> None:
@@ -154,3 +161,41 @@ def _total(found: Estimate, total: Total) -> str:
     if total.cost is None:
         return words
     return f"{words}, cost {total.cost:,.2f}" if total.cost >= 0.1 else f"{words}, cost {total.cost:.2g}"
+
+
+def print_tasks(described: Sequence[TaskFacts], console: Console | None = None) -> None:
+    """Print the rows and labels of each task, and what of its texts is cut and unknown where that is known, to stdout."""
+    console = console or Console()
+    several = len({backbone for facts in described for backbone in facts.texts}) > 1
+    table = _table("Tasks: rows and shares of train / dev")
+    table.add_column("task", overflow="fold")
+    for name in ("rows", "tokens", *(["backbone"] if several else []), "cut", "unknown"):
+        table.add_column(name, justify="left" if name == "backbone" else "right", no_wrap=True)
+    table.add_column("labels of train", overflow="fold")
+    for facts in described:
+        for number, (backbone, splits) in enumerate(facts.texts.items() or [("", {})]):
+            shares = [_shares(splits, name) for name in ("cut", "unknown")]
+            place = [backbone] if several else []
+            first = number == 0
+            head = [facts.task.name, _rows(facts), str(facts.protocol.max_length)] if first else [""] * 3
+            table.add_row(*map(escape, [*head, *place, *shares, _labels(facts) if first else ""]))
+    console.print(table)
+
+
+def _rows(facts: TaskFacts) -> str:
+    return "on the hub" if facts.rows is None else " / ".join(f"{rows:,}" for rows in facts.rows.rows.values())
+
+
+def _shares(splits: Mapping[Split, TextFacts], name: str) -> str:
+    return " / ".join(share(getattr(facts, name), facts) for facts in splits.values())
+
+
+def _labels(facts: TaskFacts) -> str:
+    """Each label with its rows; of many the first; of a regression its least, mean and greatest value."""
+    if facts.rows is None:
+        return ", ".join(facts.task.labels or ())
+    if facts.rows.values is not None:
+        return "{:g} to {:g}, mean {:.3g}".format(*(facts.rows.values[i] for i in (0, 2, 1)))
+    classes = [f"{label} {count:,}" for label, count in (facts.rows.classes or {}).items()]
+    more = f", … ({len(classes)} labels)" if len(classes) > LABELS_SHOWN else ""
+    return ", ".join(classes[:LABELS_SHOWN]) + more

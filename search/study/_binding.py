@@ -24,7 +24,8 @@ def named(entries: Sequence[BackboneEntry]) -> tuple[BackboneSource, ...]:
 def bind_backbones(
     problems: Collector, entries: Sequence[BackboneEntry], *, offline: bool
 ) -> tuple[BackboneSource, ...]:
-    """The backbones with their identities; each must be there, of a known family, and have a name of its own.
+    """The backbones with their identities; each must be there, of a known family, with a tokenizer that fits and a name
+    of its own.
 
     With ``offline``, one on the hub is taken on trust where that cannot be reached.
     """
@@ -33,6 +34,7 @@ def bind_backbones(
         try:
             source = backbones.resolve(entry.source, entry.name, entry.revision)
             spec_if_known(source) if offline else backbones.spec(source)
+            backbones.tokenizer_if_here(source)
         except ValueError as error:
             problems.add(entry.location, str(error), entry.source)
             continue

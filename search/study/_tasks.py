@@ -11,8 +11,8 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from search.study._collector import Collector
 from search.study._problems import Location
 from trainables import tasks
-from trainables.tasks import Files, Hub, Task
-from trainables.tasks._task import Kind
+from trainables.tasks import Files, Hub, Task, Truncation
+from trainables.tasks._task import Kind, Segment, Side
 
 _STRICT = ConfigDict(frozen=True, extra="forbid", strict=True)
 
@@ -49,6 +49,15 @@ class HubEntry(BaseModel):
     dev: Name = "validation"
 
 
+class TruncationEntry(BaseModel):
+    """How the texts of a task are cut; see ``trainables.tasks.Truncation``."""
+
+    model_config = _STRICT
+
+    side: Side = "right"
+    segment: Segment = "longest"
+
+
 class TaskEntry(BaseModel):
     """A task that a study defines; see ``trainables.tasks.custom.custom_task``."""
 
@@ -66,6 +75,7 @@ class TaskEntry(BaseModel):
     epochs: int = Field(100, ge=1)
     patience: int = Field(10, ge=1)
     benchmark: Name = "custom"
+    truncation: TruncationEntry = TruncationEntry()
 
 
 def task_list(problems: Collector, data: Any, folder: Path) -> list[tuple[Location, Task]]:
@@ -128,6 +138,7 @@ def _own(problems: Collector, at: Location, item: dict[Any, Any], folder: Path) 
             epochs=entry.epochs,
             patience=entry.patience,
             benchmark=entry.benchmark,
+            truncation=Truncation(entry.truncation.side, entry.truncation.segment),
         )
     except ValueError as error:
         problems.add(at, str(error))

@@ -72,6 +72,7 @@ class Entry:
     versions: Mapping[str, str] = field(default_factory=dict)
     git_commit: str = ""
     search: Mapping[str, str] = field(default_factory=dict)
+    text: Mapping[str, float] = field(default_factory=dict)  # shares of what was cut and unknown, see ``Result``
 
     @classmethod
     def of(
@@ -107,6 +108,7 @@ class Entry:
             versions=versions,
             git_commit=git_commit,
             search=search or {},
+            text=dict(result.text),
         )
 
     @property
@@ -127,6 +129,8 @@ class Entry:
         values = {f.name: getattr(self, f.name) for f in fields(self)}
         if not self.search:
             del values["search"]  # the lines of plain searches stay as they ever were
+        if not self.text:
+            del values["text"]  # and so do those of before it was known
         return json.dumps(_written(values), separators=(",", ":"), allow_nan=False).encode() + b"\n"
 
     @classmethod

@@ -222,7 +222,7 @@ def _metrics(entry: Entry) -> Iterator[tuple[str, float, int, int]]:
         "seconds": entry.seconds,
     }
     parts = {f"dev_{name}": value for name, value in entry.metrics.items() if name != "score"}
-    for name, value in {**final, **parts}.items():
+    for name, value in {**final, **parts, **entry.text}.items():
         if value is not None:
             yield name, float(value), _milliseconds(entry.time), 0
 

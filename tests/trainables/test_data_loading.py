@@ -53,7 +53,7 @@ def test_tokens_are_those_of_the_tokenizer(name: str, minilm: BackboneSource, tm
         np.testing.assert_array_equal(examples.labels, texts.labels)
         lengths = np.diff(examples.offsets).reshape(-1, task.choices).max(1)
         np.testing.assert_array_equal(examples.lengths, lengths)
-    assert loaded.truncated_train == loaded.truncated_dev == 0
+    assert loaded.text == dict.fromkeys(("train_cut", "train_unknown", "dev_cut", "dev_unknown"), 0)
 
 
 def test_real_pairs_are_cut_at_the_longer_segment(
@@ -65,12 +65,12 @@ def test_real_pairs_are_cut_at_the_longer_segment(
     tokenizer = backbones.tokenizer(minilm)
     texts = render(task, "dev")
     whole = [len(ids) for ids in tokenizer(texts.first, texts.second)["input_ids"]]
-    assert loaded.truncated_dev == pytest.approx(np.mean([n > 32 for n in whole]))
+    assert loaded.facts["dev"].cut == pytest.approx(np.mean([n > 32 for n in whole]))
     np.testing.assert_array_equal(loaded.dev.lengths, np.minimum(whole, 32))
     hypothesis = tokenizer(texts.second[0], add_special_tokens=False)["input_ids"]
     first = loaded.dev.ids[: loaded.dev.offsets[1]].tolist()
     assert first[-len(hypothesis) - 1 : -1] == hypothesis
-    assert f"glue/rte dev: {100 * loaded.truncated_dev:.1f} % of sequences cut at 32 tokens" in caplog.text
+    assert f"glue/rte dev: {100 * loaded.facts['dev'].cut:.1f} % of sequences cut at 32 tokens" in caplog.text
 
 
 def test_the_second_time_comes_from_the_file(minilm: BackboneSource, tmp_path: Path, monkeypatch) -> None:

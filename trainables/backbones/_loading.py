@@ -41,7 +41,7 @@ def load(source: BackboneSource) -> Backbone:
         raise ValueError(f"the files of backbone {source.source!r} have changed since the study was read; start again")
     config = _config(source)
     family = _registry.of_model_type(config.model_type)
-    with _quiet(), _spared(source):
+    with quiet(), spared(source):
         try:
             model, report = transformers.AutoModel.from_pretrained(
                 location(source),
@@ -79,17 +79,6 @@ def spec(source: BackboneSource) -> Spec:
 def spec_of(config: PretrainedConfig) -> Spec:
     """The sizes of a backbone with this config, computed without building its model."""
     return describe(config, _registry.of_model_type(config.model_type))
-
-
-def tokenizer(source: BackboneSource) -> Any:
-    """The library's fast tokenizer of a backbone; ValueError where there is none."""
-    with _quiet(), _spared(source):
-        try:
-            return transformers.AutoTokenizer.from_pretrained(
-                location(source), revision=source.revision or "main", use_fast=True, trust_remote_code=False
-            )
-        except OSError as error:
-            raise ValueError(f"cannot load the tokenizer of backbone {source.source!r}: {error}") from error
 
 
 def _config(source: BackboneSource) -> PretrainedConfig:
@@ -139,13 +128,13 @@ def _hub_config(source: BackboneSource) -> PretrainedConfig:
         ) from error
 
 
-def _spared(source: BackboneSource) -> AbstractContextManager[None]:
+def spared(source: BackboneSource) -> AbstractContextManager[None]:
     """Without waiting for a hub that does not answer; what is local never asks it."""
     return hub.spared() if folder_of(source.source) is None else nullcontext()
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Without the library's progress bars and reports; what was set before is set again afterwards."""
     verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
     logging.set_verbosity_error()

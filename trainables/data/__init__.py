@@ -1,9 +1,17 @@
-"""From a task and a tokenizer to batches: tokenised once and cached (``loading``), batched by length (``batches``)."""
+"""From a task and a tokenizer to batches: tokenised once and cached (``loading``), batched by length (``batches``).
+
+``encoding.py`` makes tokens of texts, ``truncation.py`` cuts them, ``preview.py`` tells of them before training.
+"""
 
 from __future__ import annotations
 
 from trainables.data.batches import dev_batches, train_batches
+from trainables.data.encoding import TextFacts
 from trainables.data.examples import Examples
-from trainables.data.loading import TaskData, load
+from trainables.data.loading import MUCH_CUT, MUCH_UNKNOWN, TaskData, load
+from trainables.data.preview import SAMPLE, RowFacts, row_facts, text_facts
 
-__all__ = ["Examples", "TaskData", "dev_batches", "load", "train_batches"]
+__all__ = [
+    "MUCH_CUT", "MUCH_UNKNOWN", "SAMPLE", "Examples", "RowFacts", "TaskData", "TextFacts", "dev_batches", "load",
+    "row_facts", "text_facts", "train_batches",
+]  # fmt: skip

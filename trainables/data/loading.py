@@ -6,8 +6,8 @@ import json
 import logging
 import os
 import tempfile
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from safetensors.numpy import save_file
 
 from trainables import backbones
 from trainables.data.batches import generator
+from trainables.data.encoding import TextFacts, encode
 from trainables.data.examples import Examples
 from trainables.tasks import DataError, Files, Task
 from trainables.tasks._content import digest_of
@@ -26,28 +27,33 @@ from trainables.tasks._text import Texts, render
 from trainables.trial import BackboneSource, Protocol, digest
 
 #: Raised with every change of how text becomes tokens; older files are then made anew.
-CACHE_VERSION = 1
+CACHE_VERSION = 2
 
-_CHUNK = 4096  # sequences tokenised at a time
+#: Shares of text from which on they are told as warnings: 5 % of the tokens unknown, 20 % of the sequences cut.
+MUCH_UNKNOWN, MUCH_CUT = 0.05, 0.2
+
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, eq=False)
 class TaskData:
-    """Both splits of a task, tokenised. ``truncated_*``: the share of sequences, 0 to 1, cut at ``max_length``."""
+    """Both splits of a task, tokenised, and what is to be told of each."""
 
     train: Examples
     dev: Examples
-    truncated_train: float
-    truncated_dev: float
+    facts: Mapping[Split, TextFacts]
+
+    @property
+    def text(self) -> dict[str, float]:
+        """``train_cut``, ``train_unknown``, ``dev_cut``, ``dev_unknown``: shares, 0 to 1; see ``TextFacts``."""
+        return {f"{split}_{name}": getattr(self.facts[split], name) for split in SPLITS for name in ("cut", "unknown")}
 
 
 def load(task: Task, backbone: BackboneSource, protocol: Protocol, cache_dir: Path) -> TaskData:
     """The task's data in the backbone's tokens; from the cache where it has been made before.
 
-    Of a pair, the longer segment is cut first (``longest_first``). Row limits of the protocol take a random subset of
-    the rows that depends on the task's name and the split alone: it is the same for every method, backbone and seed,
-    and the rows of a smaller limit are among those of a larger one.
+    Row limits of the protocol take a random subset of the rows that depends on the task's name and the split alone: it
+    is the same for every method, backbone and seed, and the rows of a smaller limit are among those of a larger one.
 
     Args:
         task: as ``trainables.tasks.resolve`` gives it.
@@ -66,6 +72,22 @@ def load(task: Task, backbone: BackboneSource, protocol: Protocol, cache_dir: Pa
 def _load(
     task: Task, backbone: BackboneSource, max_length: int, rows: tuple[int | None, int | None], cache_dir: str
 ) -> TaskData:
+    path = token_file(task, backbone, max_length, rows, cache_dir)
+    if not path.exists():
+        _write(path, *_tokenise(task, backbone, max_length, rows))
+    loaded = _read(path, task.choices)
+    for split, facts in loaded.facts.items():
+        much = facts.cut > MUCH_CUT or facts.unknown > MUCH_UNKNOWN
+        words = "%s %s: %.1f %% of sequences cut at %d tokens, %.1f %% of tokens unknown"
+        shares = 100 * facts.cut, max_length, 100 * facts.unknown
+        _log.log(logging.WARNING if much else logging.INFO, words, task.name, split, *shares)
+    return loaded
+
+
+def token_file(
+    task: Task, backbone: BackboneSource, max_length: int, rows: tuple[int | None, int | None], cache_dir: str
+) -> Path:
+    """Where the tokens of a task are kept, or will be."""
     identity = task.identity()
     del identity["metric"]
     key = {
@@ -75,15 +97,12 @@ def _load(
         "max_length": max_length,
         "rows": list(rows),
     }
-    path = Path(cache_dir) / "tokens" / f"{task.name.replace('/', '-')}-{digest(key)}.safetensors"
-    if not path.exists():
-        _write(path, _tokenise(task, backbone, max_length, rows))
-    return _read(path, task.choices)
+    return Path(cache_dir) / "tokens" / f"{task.name.replace('/', '-')}-{digest(key)}.safetensors"
 
 
 def _tokenise(
     task: Task, backbone: BackboneSource, max_length: int, rows: tuple[int | None, int | None]
-) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+) -> tuple[dict[str, np.ndarray], dict[Split, TextFacts]]:
     most = backbones.spec(backbone).max_tokens
     if max_length > most:
         raise ValueError(
@@ -91,17 +110,14 @@ def _tokenise(
         )
     tokenizer = backbones.tokenizer(backbone)
     arrays: dict[str, np.ndarray] = {}
-    shares: dict[str, str] = {}
+    facts: dict[Split, TextFacts] = {}
     whole = {split: render(task, split) for split in SPLITS}
     _check_unchanged(task, whole)
     for split, limit in zip(SPLITS, rows, strict=True):
         texts = _limited(whole[split], task, split, limit)
-        made, truncated = _encode(texts, tokenizer, max_length)
-        arrays |= {f"{split}.{name}": array for name, array in made.items()}
-        shares[f"truncated_{split}"] = repr(truncated)
-        level = logging.WARNING if truncated > 0.05 else logging.INFO
-        _log.log(level, "%s %s: %.1f %% of sequences cut at %d tokens", task.name, split, 100 * truncated, max_length)
-    return arrays, shares
+        made, facts[split] = encode(texts, tokenizer, max_length, task.truncation)
+        arrays |= {f"{split}.{name}": array for name, array in (made | {"labels": texts.labels}).items()}
+    return arrays, facts
 
 
 def _check_unchanged(task: Task, texts: Mapping[Split, Texts]) -> None:
@@ -114,47 +130,30 @@ def _check_unchanged(task: Task, texts: Mapping[Split, Texts]) -> None:
         )
 
 
+def rows_within(task: Task, split: Split, rows: int, limit: int | None) -> np.ndarray:
+    """Of so many rows those that a limit leaves, as indices in their order."""
+    if limit is None or limit >= rows:
+        return np.arange(rows)
+    return np.sort(generator(task.name, split, "rows").permutation(rows)[:limit])
+
+
 def _limited(texts: Texts, task: Task, split: Split, limit: int | None) -> Texts:
-    examples = len(texts.labels)
-    if limit is None or limit >= examples:
+    kept = rows_within(task, split, len(texts.labels), limit)
+    if len(kept) == len(texts.labels):
         return texts
-    kept = np.sort(generator(task.name, split, "rows").permutation(examples)[:limit])
     sequences = (kept[:, None] * task.choices + np.arange(task.choices)).ravel()
     second = None if texts.second is None else [texts.second[i] for i in sequences]
     return Texts([texts.first[i] for i in sequences], second, texts.labels[kept])
 
 
-def _encode(texts: Texts, tokenizer: Any, max_length: int) -> tuple[dict[str, np.ndarray], float]:
-    ids: list[np.ndarray] = []
-    types: list[np.ndarray] = []
-    truncated: list[bool] = []
-    for encoding in _encodings(texts, tokenizer, max_length):
-        ids.append(np.array(encoding.ids, dtype=np.int32))
-        types.append(np.array(encoding.type_ids, dtype=np.uint8))
-        truncated.append(bool(encoding.overflowing))
-    offsets = np.cumsum([0, *map(len, ids)], dtype=np.int64)
-    all_types = np.concatenate(types)
-    if "token_type_ids" not in tokenizer.model_input_names:  # as for RoBERTa: the model has one type, 0
-        all_types[:] = 0
-    arrays = {"ids": np.concatenate(ids), "types": all_types, "offsets": offsets, "labels": texts.labels}
-    return arrays, float(np.mean(truncated))
-
-
-def _encodings(texts: Texts, tokenizer: Any, max_length: int) -> Iterator[Any]:
-    for start in range(0, len(texts.first), _CHUNK):
-        part = slice(start, start + _CHUNK)
-        pair = None if texts.second is None else texts.second[part]
-        yield from tokenizer(texts.first[part], pair, truncation="longest_first", max_length=max_length).encodings
-
-
-def _write(path: Path, content: tuple[dict[str, np.ndarray], dict[str, str]]) -> None:
+def _write(path: Path, arrays: dict[str, np.ndarray], facts: Mapping[Split, TextFacts]) -> None:
     """Whole or not at all: processes that make the same file at once each put the same content in its place."""
-    arrays, metadata = content
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.stem, suffix=".partial")
     os.close(handle)
     try:
-        save_file(arrays, temporary, metadata={"shares": json.dumps(metadata)})
+        told = {split: asdict(each) for split, each in facts.items()}
+        save_file(arrays, temporary, metadata={"facts": json.dumps(told)})
         os.replace(temporary, path)
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
@@ -163,10 +162,20 @@ def _write(path: Path, content: tuple[dict[str, np.ndarray], dict[str, str]]) ->
 
 def _read(path: Path, choices: int) -> TaskData:
     with safe_open(path, framework="numpy") as file:
-        shares = json.loads(file.metadata()["shares"])
 
         def split(name: str) -> Examples:
             parts = {part: file.get_tensor(f"{name}.{part}") for part in ("ids", "types", "offsets", "labels")}
             return Examples(**parts, choices=choices)
 
-        return TaskData(split("train"), split("dev"), float(shares["truncated_train"]), float(shares["truncated_dev"]))
+        return TaskData(split("train"), split("dev"), _facts(file))
+
+
+def facts_in(path: Path) -> dict[Split, TextFacts]:
+    """What a file of tokens says of itself."""
+    with safe_open(path, framework="numpy") as file:
+        return _facts(file)
+
+
+def _facts(file: Any) -> dict[Split, TextFacts]:
+    told = json.loads(file.metadata()["facts"])
+    return {split: TextFacts(**told[split]) for split in SPLITS}

@@ -15,11 +15,14 @@ from functools import cache
 from pathlib import Path
 
 from trainables.tasks._content import content
-from trainables.tasks._source import DataError, Files, Generated, Hub, UnreachableError, find, pinned
-from trainables.tasks._task import Derived, Kind, Task
+from trainables.tasks._source import DataError, Files, Generated, Hub, Split, UnreachableError, find, pinned
+from trainables.tasks._task import Derived, Kind, Task, Truncation
 from trainables.tasks._text import infer_labels
 
-__all__ = ["DataError", "Derived", "Files", "Generated", "Hub", "Kind", "Task", "get", "names", "resolve"]
+__all__ = [
+    "DataError", "Derived", "Files", "Generated", "Hub", "Kind", "Split", "Task", "Truncation", "get", "names",
+    "resolve",
+]  # fmt: skip
 
 
 @cache

@@ -30,6 +30,11 @@ class RawSplit:
     def __len__(self) -> int:
         return len(next(iter(self.columns.values()), []))
 
+    def take(self, rows: Iterable[int]) -> RawSplit:
+        """Some of the rows, by their indices; what ``at`` says counts them anew."""
+        rows = list(rows)
+        return RawSplit(self.place, {c: [values[i] for i in rows] for c, values in self.columns.items()}, self.names)
+
     def at(self, row: int, column: str, problem: str, step: str) -> str:
         """The text of an error about one cell; ``row`` counts from 1."""
         return f"{self.place}, row {row} (data rows counted from 1), column {column!r}: {problem}; {step}"

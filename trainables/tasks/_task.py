@@ -12,6 +12,8 @@ from typing import Any, Literal
 from trainables.tasks._source import Files, Generated, Hub
 
 Kind = Literal["classification", "regression", "multiple_choice"]
+Side = Literal["left", "right"]
+Segment = Literal["longest", "first", "second"]
 Row = Mapping[str, Any]
 
 #: A column's name in a template. Anything but braces may stand in it: columns of users have all kinds of names.
@@ -36,6 +38,23 @@ class Derived:
 
 
 @dataclass(frozen=True)
+class Truncation:
+    """How a text that is too long is cut.
+
+    ``side``: at which end of a segment tokens are taken away.
+    ``segment``: which one of a pair gives way. ``longest``: the longer one, until both are of one length; ``first`` or
+        ``second``: that one, and the other only where nothing of it is left.
+    """
+
+    side: Side = "right"
+    segment: Segment = "longest"
+
+
+#: On the right, the longer segment first: what a task does that says nothing.
+CUT_RIGHT = Truncation()
+
+
+@dataclass(frozen=True)
 class Task:
     """A data set with a question asked of each row.
 
@@ -48,6 +67,7 @@ class Task:
     ``metric``: a name in ``trainables.metrics.METRICS``.
     ``epochs`` and ``patience``: the paper's Table 6 for its tasks.
     ``blanks``: whether a text may be empty; otherwise that is an error.
+    ``truncation``: how a text that is longer than the protocol's ``max_length`` is cut.
     ``read_as``: how rows became text when ``resolve`` read them; empty before.
     """
 
@@ -62,6 +82,7 @@ class Task:
     epochs: int = 100
     patience: int = 10
     blanks: bool = False
+    truncation: Truncation = CUT_RIGHT
     read_as: str = ""
 
     @property
@@ -114,7 +135,8 @@ class Task:
         known = bool(self.source.digest) and self.read_as == self.recipe
         data = {"digest": self.source.digest} if known else {**self.reading(), "source": self.source.identity()}
         head = {"kind": self.kind, "choices": self.choices, "outputs": self.outputs if self.labels != () else None}
-        return {"name": self.name, "metric": self.metric, **head, "data": data}
+        cut = [self.truncation.side, self.truncation.segment]
+        return {"name": self.name, "metric": self.metric, "truncation": cut, **head, "data": data}
 
     @cached_property
     def recipe(self) -> str:

@@ -35,7 +35,11 @@ def render(task: Task, split: Split) -> Texts:
     Raises:
         DataError: a column is missing, a text is missing or empty, or a label is none of the task's.
     """
-    table = read(task.source, split, (*task.columns, task.label))
+    return rendered(task, read(task.source, split, (*task.columns, task.label)))
+
+
+def rendered(task: Task, table: RawSplit) -> Texts:
+    """The texts and labels of rows that have been read; errors as ``render``."""
     for column in task.columns:
         _check_texts(table, column, blanks=task.blanks)
     columns = _with_derived(task, table)
@@ -44,7 +48,7 @@ def render(task: Task, split: Split) -> Texts:
     for template in task.text:
         sequences = [_fill(template, choice, len(table)) for choice in choices]  # a list for each choice
         segments.append([text for example in zip(*sequences, strict=True) for text in example])
-    return Texts(segments[0], segments[1] if len(segments) > 1 else None, _labels(task, table))
+    return Texts(segments[0], segments[1] if len(segments) > 1 else None, labels_of(task, table))
 
 
 def _with_derived(task: Task, table: RawSplit) -> dict[str, Sequence[Any]]:
@@ -78,7 +82,8 @@ def _check_texts(table: RawSplit, column: str, *, blanks: bool) -> None:
             raise DataError(table.at(number, column, "the text is empty", "fill the cell or remove the row"))
 
 
-def _labels(task: Task, table: RawSplit) -> np.ndarray:
+def labels_of(task: Task, table: RawSplit) -> np.ndarray:
+    """``(examples,)`` the labels' ids, int64, or a regression's values, float32; errors as ``render``."""
     values = table.columns[task.label]
     if task.labels is None:
         return np.array([_number(table, task, n, v) for n, v in enumerate(values, start=1)], dtype=np.float32)

@@ -9,7 +9,7 @@ from typing import get_args
 
 from trainables.metrics import METRICS
 from trainables.tasks._source import Files, Hub
-from trainables.tasks._task import CHOICE, PLACEHOLDER, Kind, Task
+from trainables.tasks._task import CHOICE, CUT_RIGHT, PLACEHOLDER, Kind, Segment, Side, Task, Truncation
 from trainables.tasks._text import label_text
 
 #: The metric of a kind of task where none is named.
@@ -44,6 +44,7 @@ def custom_task(
     epochs: int = 100,
     patience: int = 10,
     benchmark: str = "custom",
+    truncation: Truncation = CUT_RIGHT,
 ) -> Task:
     """A task of a study's own. It still has to be bound to its data by ``trainables.tasks.resolve``.
 
@@ -59,6 +60,7 @@ def custom_task(
         epochs: the most epochs.
         patience: epochs without a better dev score after which a trial stops.
         benchmark: the first part of the name, where the name has none.
+        truncation: how a text that is too long is cut.
 
     Raises:
         ValueError: a value breaks a rule; the message names the task, the rule and the value.
@@ -72,6 +74,7 @@ def custom_task(
     _check_metric(name, metric, kind, names)
     _require(epochs >= 1 and patience >= 1, name, "epochs and patience must be at least 1", (epochs, patience))
     text = tuple(_template(t) for t in columns.text)
+    _check_truncation(name, truncation, pair=len(text) == 2 or kind == "multiple_choice")
     if kind == "multiple_choice":
         text = (text[0], f"{text[1]} {{{CHOICE}}}" if len(text) == 2 else f"{{{CHOICE}}}")
     return Task(
@@ -84,6 +87,7 @@ def custom_task(
         options=tuple(_template(c) for c in columns.choices),
         epochs=epochs,
         patience=patience,
+        truncation=truncation,
     )
 
 
@@ -129,6 +133,15 @@ def _check_columns(name: str, columns: Columns, kind: Kind) -> None:
     else:
         rule = f"choices belong to multiple_choice, and not to {kind}"
         _require(not columns.choices, name, rule, columns.choices)
+
+
+def _check_truncation(name: str, truncation: Truncation, *, pair: bool) -> None:
+    sides, segments = get_args(Side), get_args(Segment)
+    _require(truncation.side in sides, name, f"truncation.side must be one of {', '.join(sides)}", truncation.side)
+    rule = f"truncation.segment must be one of {', '.join(segments)}"
+    _require(truncation.segment in segments, name, rule, truncation.segment)
+    rule = "truncation.segment belongs to tasks of two segments, and this one has one: leave it out"
+    _require(pair or truncation.segment == "longest", name, rule, truncation.segment)
 
 
 def _label_names(name: str, kind: Kind, labels: Sequence[object] | None, columns: Columns) -> tuple[str, ...] | None:

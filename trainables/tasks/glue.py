@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from trainables.tasks._source import Hub
-from trainables.tasks._task import Task
+from trainables.tasks._task import Task, Truncation
 
 
 def _hub(config: str, dev: str = "validation") -> Hub:
@@ -57,6 +57,7 @@ TASKS = (
         source=_hub("mnli", dev="validation_matched"),
         epochs=5,
         patience=2,
+        truncation=Truncation(segment="first"),
     ),
     Task(
         name="glue/qnli",
@@ -66,6 +67,7 @@ TASKS = (
         source=_hub("qnli"),
         epochs=10,
         patience=2,
+        truncation=Truncation(segment="second"),
     ),
     Task(
         name="glue/rte",
@@ -75,5 +77,6 @@ TASKS = (
         source=_hub("rte"),
         epochs=200,
         patience=20,
+        truncation=Truncation(segment="first"),
     ),
 )

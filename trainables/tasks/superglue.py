@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from trainables.tasks._source import Hub
-from trainables.tasks._task import Derived, Task
+from trainables.tasks._task import Derived, Task, Truncation
 
 _QUESTIONS = {"cause": "What was the cause?", "effect": "What was the effect?"}
 
@@ -56,6 +56,7 @@ TASKS = (
         labels=("False", "True"),
         metric="accuracy",
         source=_hub("boolq"),
+        truncation=Truncation(segment="first"),
     ),
     Task(
         name="superglue/cb",
@@ -65,6 +66,7 @@ TASKS = (
         source=_hub("cb"),
         epochs=500,
         patience=100,
+        truncation=Truncation("left", "first"),  # the clause in question ends the premise
     ),
     Task(
         name="superglue/copa",
@@ -76,6 +78,7 @@ TASKS = (
         source=_hub("copa"),
         epochs=500,
         patience=100,
+        truncation=Truncation("left", "first"),  # the question ends the first segment
     ),
     Task(
         name="superglue/multirc",
@@ -86,6 +89,7 @@ TASKS = (
         epochs=10,
         patience=4,
         blanks=True,  # three published train answers are only spaces
+        truncation=Truncation(segment="first"),
     ),
     Task(
         name="superglue/rte",
@@ -93,6 +97,7 @@ TASKS = (
         labels=("entailment", "not_entailment"),
         metric="accuracy",
         source=_hub("rte"),
+        truncation=Truncation(segment="first"),
     ),
     Task(
         name="superglue/wic",
@@ -116,5 +121,6 @@ TASKS = (
         source=_hub("wsc"),
         epochs=500,
         patience=100,
+        truncation=Truncation("left", "first"),  # the pronoun stands near the end
     ),
 )
