@@ -164,7 +164,7 @@ def _total(found: Estimate, total: Total) -> str:
 
 
 def print_tasks(described: Sequence[TaskFacts], console: Console | None = None) -> None:
-    """Print the rows and labels of each task, and what of its texts is cut and unknown where that is known, to stdout."""
+    """Print the rows and labels of each task, and the shares of its texts that are cut and unknown, to stdout."""
     console = console or Console()
     several = len({backbone for facts in described for backbone in facts.texts}) > 1
     table = _table("Tasks: rows and shares of train / dev")

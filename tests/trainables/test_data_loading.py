@@ -13,7 +13,7 @@ import pytest
 
 from trainables import backbones, data, tasks
 from trainables.data import loading
-from trainables.tasks import DataError, Task
+from trainables.tasks import DataError, Task, Truncation
 from trainables.tasks._text import render
 from trainables.tasks.custom import Columns, custom_task, files
 from trainables.trial import BackboneSource, Protocol
@@ -87,15 +87,50 @@ def test_the_second_time_comes_from_the_file(minilm: BackboneSource, tmp_path: P
     assert equal(data.load(scored_otherwise, minilm, SHORT, tmp_path).dev, first.dev)
 
 
+def test_shares_are_told_when_the_cache_is_warm_too(
+    minilm: BackboneSource, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    rows = [
+        {"text": text, "label": label} for text, label in (("short", "a"), ("long " * 40, "b"), ("\U0001f9ff", "a"))
+    ]
+    (tmp_path / "rows.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    source = files(str(tmp_path / "rows.jsonl"), str(tmp_path / "rows.jsonl"))
+    task = tasks.resolve(custom_task("x", source=source, columns=Columns(("text",))))
+    for _ in ("cold", "warm"):
+        caplog.clear()
+        loading._load.cache_clear()
+        told = data.load(task, minilm, SHORT, tmp_path).text
+        # of the texts' 1 + 30 + 1 tokens that stay, the third text's is unknown
+        assert told == pytest.approx({f"{s}_cut": 1 / 3 for s in ("train", "dev")} | dict.fromkeys(
+            ("train_unknown", "dev_unknown"), 1 / 32
+        ))  # fmt: skip
+        assert [record.levelname for record in caplog.records] == ["WARNING", "WARNING"]
+        assert "custom/x dev: 33.3 % of sequences cut at 32 tokens, 3.1 % of tokens unknown" in caplog.text
+
+
+def test_a_task_is_cut_as_it_says(real_data: str, minilm: BackboneSource, tmp_path: Path) -> None:
+    task = tasks.resolve(tasks.get("superglue/cb"), real_data)
+    loaded = data.load(task, minilm, SHORT, tmp_path)
+    tokenizer = backbones.tokenizer(minilm)
+    texts = render(task, "dev")
+    for i, (premise, hypothesis) in enumerate(zip(texts.first, texts.second, strict=True)):
+        parts = [tokenizer(text, add_special_tokens=False)["input_ids"] for text in (premise, hypothesis)]
+        room = 32 - 3 - len(parts[1])
+        tail = parts[0][-room:] if len(parts[0]) > room else parts[0]
+        kept = loaded.dev.ids[loaded.dev.offsets[i] : loaded.dev.offsets[i + 1]].tolist()
+        assert kept == [tokenizer.cls_token_id, *tail, tokenizer.sep_token_id, *parts[1], tokenizer.sep_token_id]
+
+
 def test_what_changes_the_tokens_makes_another_file(minilm: BackboneSource, tmp_path: Path) -> None:
     task = tasks.resolve(tasks.get("demo/entailment"))
     data.load(task, minilm, SHORT, tmp_path)
     data.load(task, minilm, dataclasses.replace(SHORT, max_length=16), tmp_path)
     data.load(task, minilm, dataclasses.replace(SHORT, dev_rows=10), tmp_path)
     data.load(dataclasses.replace(task, text=("{premise}",)), minilm, SHORT, tmp_path)
+    data.load(dataclasses.replace(task, truncation=Truncation("left")), minilm, SHORT, tmp_path)
     data.load(task, dataclasses.replace(minilm, identity="another"), SHORT, tmp_path)
     data.load(task, dataclasses.replace(minilm, name="called otherwise"), SHORT, tmp_path)
-    assert len(list((tmp_path / "tokens").iterdir())) == 5
+    assert len(list((tmp_path / "tokens").iterdir())) == 6
 
 
 def test_row_limits_take_the_same_rows_everywhere(minilm: BackboneSource, tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from helpers.families import save_tiny
 from helpers.ports import free_port
 from helpers.small_study import write_study
 from typer.testing import CliRunner
@@ -95,10 +96,8 @@ def test_ui_shows_the_store_on_this_machine(trained: tuple[Path, subprocess.Comp
 
 @pytest.mark.usefixtures("ray_two_cpus")
 def test_a_failed_trial_gives_exit_code_1(tmp_path: Path) -> None:
-    sizes = {"num_hidden_layers": 1, "hidden_size": 8, "num_attention_heads": 2, "intermediate_size": 8}
-    (tmp_path / "broken").mkdir()
-    (tmp_path / "broken" / "config.json").write_text(json.dumps({"model_type": "bert", "vocab_size": 100, **sizes}))
-    (tmp_path / "broken" / "model.safetensors").write_bytes(b"no weights")  # found when a worker loads them
+    broken = save_tiny("bert", tmp_path / "broken", layers=1)
+    (broken / "model.safetensors").write_bytes(b"no weights")  # found when a worker loads them
     path = write_study(
         tmp_path,
         backbones=["broken"],

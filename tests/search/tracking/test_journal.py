@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from helpers.entries import entry
+from helpers.entries import entry, result, trial
 
 from search.errors import StudyBusyError
 from search.tracking import journal
@@ -30,6 +30,14 @@ def test_an_entry_is_read_as_it_was_written() -> None:
     ((epoch, score, loss, seconds),) = Entry.read(diverged.line()).history
     assert (epoch, math.isnan(score), loss, seconds) == (1, True, math.inf, 1e-300)
     assert b"NaN" not in diverged.line(), "the journal is strict JSON"
+
+
+def test_shares_of_text_are_kept_and_lines_without_them_still_read() -> None:
+    told = replace(entry(), text={"train_cut": 0.64, "dev_cut": 0.73, "train_unknown": 0.0, "dev_unknown": 0.001})
+    assert Entry.read(told.line()) == told
+    assert Entry.of("s", trial(), replace(result(trial()), text=told.text), {}, "").text == told.text
+    assert b'"text"' not in entry().line()
+    assert Entry.read(entry().line()).text == {}
 
 
 @pytest.mark.parametrize("missing", [1, 2, 50, 600])

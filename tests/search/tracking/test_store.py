@@ -52,7 +52,10 @@ class TestStore:
         one, other = trial(), trial(1)
         with store() as opened:
             assert opened.records() == {}
-            opened.record([(one, result(one)), (other, result(other, None, "failed", "ValueError: why"))])
+            text = {"train_cut": 0.64, "dev_cut": 0.73, "train_unknown": 0.0, "dev_unknown": 0.01}
+            opened.record(
+                [(one, replace(result(one), text=text)), (other, result(other, None, "failed", "ValueError: why"))]
+            )
         assert problems(said) == []
         runs = logged(tmp_path)
         (run,) = runs[one.id]
@@ -65,6 +68,7 @@ class TestStore:
         assert {"score": 60.0, "best_epoch": 3.0, "epochs": 3.0, "seconds": 6.0}.items() <= run["metrics"].items()
         assert run["metrics"]["trainable_parameters"] == 100
         assert run["metrics"]["dev_accuracy"] == 0.5
+        assert text.items() <= run["metrics"].items()
         assert {k: run["params"][k] for k in ("seed", *HYPERPARAMETERS)} == {
             "seed": "0", "learning_rate": "0.001", "batch_size": "16", "a": "null", "deep": "true", "kind": "x",
         }  # fmt: skip
