@@ -1,10 +1,10 @@
 """How much of what a model computes is padding, and what batching by length saves: the figures of docs/tasks.md.
 
-    python benchmarks/padding.py FOLDER [--max-length 128] [--batch-size 16] [--members 1 8] [--tasks glue/rte]
+    python -m benchmarks.padding FOLDER [--max-length 128] [--batch-size 16] [--members 1 8] [--tasks glue/rte]
 
-FOLDER holds GLUE and SuperGLUE in the hub's layout. Train splits, with the tokenizer of MiniLM, one epoch. ``by length``
-is what training does; ``shuffled`` fills batches at random and pads each to its longest sequence; ``fixed`` pads all to
-``--max-length``. A share is that of padding among all tokens of the batches.
+FOLDER holds GLUE and SuperGLUE in the hub's layout. Train splits, with the tokenizer of MiniLM, one epoch.
+``by length`` is what training does; ``shuffled`` fills batches at random and pads each to its longest sequence;
+``fixed`` pads all to ``--max-length``. A share is that of padding among all tokens of the batches.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """What is lost where texts are cut: the figures of docs/tasks.md.
 
-    python benchmarks/truncation.py FOLDER [--lengths 64 128 384] [--tasks superglue/cb] [--all]
+    python -m benchmarks.truncation FOLDER [--lengths 64 128 384] [--tasks superglue/cb] [--all]
 
 FOLDER holds GLUE and SuperGLUE in the hub's layout. Dev splits, with the tokenizer of MiniLM. Of every pair a row loses
 words of what is *asked* where a token of the segment that asks is cut away, and words of its *place* where a word of

@@ -197,6 +197,7 @@ def test_what_members_reached_before_an_interruption_comes_first(backbone, task,
 def test_results_come_again_until_they_are_recorded(backbone, task, tmp_path: Path) -> None:
     pack, where = Pack((trial(backbone, task, "bitfit", rate=1e-2, seed=0),)), workspace(tmp_path)
     first = run(pack, where)
+    assert [r.text["dev_cut"] for r in first.values()] == [0.0], "shares of the data that it was trained on"
     again = list(training.train(pack, where))
     assert len(again) == 1
     assert again[0].done

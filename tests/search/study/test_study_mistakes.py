@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from helpers.families import save_tiny
 from helpers.studies import OWN, VALID, changed, problems
 
 from search.study import StudyError, load
@@ -170,6 +171,21 @@ MALFORMED = {
     "own task, unknown kind": (
         {"tasks": [{**OWN, "kind": "ranking"}]}, "tasks[0].kind", "ranking", "'regression'", (),
     ),
+    "own task, unknown side": (
+        {"tasks": [{**OWN, "truncation": {"side": "middle"}}]},
+        "tasks[0].truncation.side", "middle", "must be 'left' or 'right'", (),
+    ),
+    "own task, unknown segment": (
+        {"tasks": [{**OWN, "truncation": {"segment": "third"}}]},
+        "tasks[0].truncation.segment", "third", "must be 'longest', 'first' or 'second'", (),
+    ),
+    "own task, unknown key of truncation": (
+        {"tasks": [{**OWN, "truncation": {"sid": "left"}}]},
+        "tasks[0].truncation.sid", "left", "did you mean 'side'", ("side", "segment"),
+    ),
+    "own task, a segment of one": (
+        {"tasks": [{**OWN, "truncation": {"segment": "first"}}]}, "tasks[0]", None, "tasks of two segments", (),
+    ),
     "own task, three texts": (
         {"tasks": [{**OWN, "text": ["a", "b", "c"]}]}, "tasks[0].text", ["a", "b", "c"], "at most 2", (),
     ),
@@ -182,6 +198,15 @@ MALFORMED = {
         "methods.aot_kronecker", {"a": 2, "b": 3}, "does not fit backbone roberta-base: a·b", (),
     ),
 }  # fmt: skip
+
+
+def test_a_backbone_without_a_tokenizer_is_refused_before_anything_starts(tmp_path: Path) -> None:
+    folder = save_tiny("bert", tmp_path / "encoder", layers=1)
+    for path in folder.glob("tokenizer*"):
+        path.unlink()
+    found = problems(tmp_path, changed(backbones=["FacebookAI/roberta-base", "./encoder"]))
+    assert list(found) == ["backbones[1]"]
+    assert "needs the files of its tokenizer" in str(found["backbones[1]"])
 
 
 @pytest.mark.parametrize("case", MALFORMED)

@@ -25,7 +25,7 @@ def tokenizer_of(folder: Path) -> Any:
 
 
 def refused(folder: Path) -> str:
-    with pytest.raises(ValueError) as caught:
+    with pytest.raises(ValueError, match="tokenizer") as caught:
         tokenizer_of(folder)
     return str(caught.value)
 

@@ -11,7 +11,7 @@ import numpy as np
 import pandas
 import pytest
 
-from trainables.tasks import DataError, Hub, Task, resolve
+from trainables.tasks import DataError, Hub, Task, Truncation, resolve
 from trainables.tasks._text import render
 from trainables.tasks.custom import Columns, custom_task, files
 
@@ -134,6 +134,15 @@ def test_multiple_choice(label: object, tmp_path: Path) -> None:
     assert render(pair, "dev").second == ["why? x", "why? y", "why? z"]
 
 
+def test_how_texts_are_cut_is_the_tasks_own(tmp_path: Path) -> None:
+    cut = Truncation("left", "second")
+    assert task_of(tmp_path, ROWS, columns=Columns(("text", "more")), truncation=cut).truncation == cut
+    assert (
+        task_of(tmp_path, ROWS, columns=Columns(("text",), "label", ("more", "text")), truncation=cut).truncation == cut
+    )
+    assert task_of(tmp_path, ROWS).truncation == Truncation("right", "longest")
+
+
 def test_several_files_make_one_split(tmp_path: Path) -> None:
     first, second = write(tmp_path, ROWS, "csv", "one"), write(tmp_path, ROWS[:1], "jsonl", "two")
     task = resolve(custom_task("x", source=files([first, second], first), columns=Columns(("text",))))
@@ -150,6 +159,12 @@ def test_several_files_make_one_split(tmp_path: Path) -> None:
         ({"kind": "regression", "labels": ["a", "b"]}, "a regression has no labels"),
         ({"labels": ["a", "a"]}, "labels must be different"),
         ({"labels": ["a"]}, "a classification needs two or more labels"),
+        ({"truncation": Truncation("middle")}, "truncation.side must be one of left, right, but got 'middle'"),
+        (
+            {"truncation": Truncation(segment="all")},
+            "truncation.segment must be one of longest, first, second, but got",
+        ),
+        ({"truncation": Truncation(segment="first")}, "belongs to tasks of two segments"),
         ({"epochs": 0}, "epochs and patience must be at least 1"),
         ({"columns": Columns(("a", "b", "c"))}, "text must be one or two columns"),
         ({"columns": Columns(("label",))}, "the label column must not be part of the text"),

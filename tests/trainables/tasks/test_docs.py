@@ -27,6 +27,12 @@ def test_the_table_has_every_task_as_it_is(name: str) -> None:
         assert f"`{task.source.id}` on the hub" in PAGE
 
 
+@pytest.mark.parametrize("name", [name for name in names() if not name.startswith("demo/")])
+def test_the_table_of_what_is_cut_has_every_task_as_it_is(name: str) -> None:
+    cut = get(name).truncation
+    assert f"| `{name}` | {cut.side}, {cut.segment} |" in PAGE.split("## What is cut")[1]
+
+
 @pytest.mark.parametrize("metric", METRICS)
 def test_every_metric_is_explained(metric: str) -> None:
     assert f"`{metric}`" in PAGE.split("## Metrics")[1].split("## Where")[0]

@@ -9,7 +9,7 @@ import pickle
 import pytest
 
 from trainables.metrics import METRICS
-from trainables.tasks import Generated, get, names
+from trainables.tasks import Generated, Truncation, get, names
 from trainables.tasks.superglue import copa_question
 
 #: task: (metric, epochs, patience, sequences per example, outputs), by the paper's Tables 4 and 6
@@ -62,9 +62,11 @@ def test_identity_changes_with_what_counts_and_not_with_the_protocol() -> None:
         dataclasses.replace(task, labels=("a", "b")),
         dataclasses.replace(task, metric="macro_f1"),
         dataclasses.replace(task, source=Generated("demo", "choice", 1)),
+        dataclasses.replace(task, truncation=Truncation("right", "first")),
+        dataclasses.replace(task, truncation=Truncation("left", "longest")),
         raised,
     ]
-    assert len({json.dumps(t.identity()) for t in (task, *others)}) == 6
+    assert len({json.dumps(t.identity()) for t in (task, *others)}) == 8
     assert dataclasses.replace(task, epochs=1, patience=1).identity() == task.identity()
     assert copa_question.__name__ in json.dumps(task.identity())
 
