@@ -169,7 +169,7 @@ def print_tasks(described: Sequence[TaskFacts], console: Console | None = None) 
     several = len({backbone for facts in described for backbone in facts.texts}) > 1
     table = _table("Tasks: rows and shares of train / dev")
     table.add_column("task", overflow="fold")
-    for name in ("rows", "tokens", *(["backbone"] if several else []), "cut", "unknown"):
+    for name in ("rows", "max length", *(["backbone"] if several else []), "cut", "unknown"):
         table.add_column(name, justify="left" if name == "backbone" else "right", no_wrap=True)
     table.add_column("labels of train", overflow="fold")
     for facts in described:
@@ -193,9 +193,15 @@ def _shares(splits: Mapping[Split, TextFacts], name: str) -> str:
 def _labels(facts: TaskFacts) -> str:
     """Each label with its rows; of many the first; of a regression its least, mean and greatest value."""
     if facts.rows is None:
-        return ", ".join(facts.task.labels or ())
+        return ", ".join(map(_short, (facts.task.labels or ())[:LABELS_SHOWN]))
     if facts.rows.values is not None:
         return "{:g} to {:g}, mean {:.3g}".format(*(facts.rows.values[i] for i in (0, 2, 1)))
-    classes = [f"{label} {count:,}" for label, count in (facts.rows.classes or {}).items()]
+    classes = [f"{_short(label)}: {count:,}" for label, count in (facts.rows.classes or {}).items()]
     more = f", … ({len(classes)} labels)" if len(classes) > LABELS_SHOWN else ""
     return ", ".join(classes[:LABELS_SHOWN]) + more
+
+
+def _short(label: str) -> str:
+    """A label of a user's data, without what a terminal would take for a command, and no longer than a few words."""
+    printable = label if label.isprintable() else ascii(label)[1:-1]
+    return printable if len(printable) <= 40 else f"{printable[:39]}…"

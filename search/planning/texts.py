@@ -99,7 +99,8 @@ def warnings(described: list[TaskFacts]) -> Iterator[str]:
 
 def share(value: float, facts: TextFacts) -> str:
     """A share in percent, with a tilde where it is an estimate."""
-    return f"{'~' * facts.estimated}{100 * value:.{0 if value >= 0.1 or not value else 1}f} %"
+    number = "<0.1" if 0 < value < 0.001 else f"{100 * value:.{0 if value >= 0.1 or not value else 1}f}"
+    return f"{'~' * facts.estimated}{number} %"
 
 
 def _where(task: Task) -> str:

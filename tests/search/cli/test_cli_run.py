@@ -42,6 +42,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory, minilm: Any) -> tuple[Path
         backbones=[{"source": minilm.source, "name": "minilm"}],
         methods={"bitfit": {}},
         defaults={"batch_size": 8, "learning_rate": 1e-3},
+        protocol={"max_length": 8, "epochs": 2, "train_rows": 16, "dev_rows": 8},
     )
     return path, aot("run", path)
 
@@ -51,6 +52,10 @@ def test_run_trains_everything_once(trained: tuple[Path, subprocess.CompletedPro
     assert first.returncode == 0, first.stderr
     assert first.stdout == ""
     assert "2 finished, 0 diverged, 0 failed; 0 were done before" in first.stderr
+    warned = [line for line in first.stderr.splitlines() if line.startswith("WARNING demo/sentiment, ")]
+    assert "WARNING demo/sentiment, dev, minilm: 100 % of the sequences are cut at 8 tokens, on the right" in warned[1]
+    journal = (path.parent / "runs" / "small" / "journal.jsonl").read_text().splitlines()
+    assert {json.loads(line)["text"]["dev_cut"] for line in journal} == {1.0}
     again = runner.invoke(app, ["run", str(path)])
     assert again.exit_code == 0, again.stderr
     assert "0 finished, 0 diverged, 0 failed; 2 were done before" in again.stderr

@@ -50,13 +50,23 @@ def test_the_plan_shows_rows_labels_and_shares(tmp_path: Path, minilm: Any, real
     lines = {line.split()[0]: line for line in reversed(done.stdout.splitlines()) if line.strip()}
     assert "250 / 56" in lines["superglue/cb"]
     assert "64 % / 73 %" in lines["superglue/cb"]
-    assert "entailment 115, contradiction 119, neutral 16" in lines["superglue/cb"]
+    assert "entailment: 115, contradiction: 119, neutral: 16" in lines["superglue/cb"]
     assert "~" in lines["glue/sts-b"], "of 5,749 rows a sample is told"
     assert "0 to 5, mean 2.7" in lines["glue/sts-b"]
-    assert "bad 1, good 2" in lines["mine/a"]
+    assert "bad: 1, good: 2" in lines["mine/a"]
     warned = [line for line in done.stderr.splitlines() if line.startswith("WARNING")]
     assert [line.split(":")[0] for line in warned] == [f"WARNING superglue/cb, {s}, minilm" for s in ("train", "dev")]
     assert "73 % of the sequences are cut at 64 tokens, on the left (the first segment first)" in warned[1]
+
+
+def test_labels_of_any_kind_are_shown_on_a_line(tmp_path: Path, minilm: Any) -> None:
+    labels = ["\x1b[31mred", "[bold]no markup", "long " * 20, *(f"label {i}" for i in range(20))]
+    rows(tmp_path, labels)
+    path = minilm_study(tmp_path, minilm, tasks=[{"name": "mine/a", **OWN}], protocol={"train_rows": 23})
+    done = runner.invoke(app, ["plan", str(path)], env={"COLUMNS": "400"})
+    assert "\x1b" not in done.stdout
+    assert r"\x1b[31mred: 1, [bold]no markup: 1, label 0: 1, " in done.stdout
+    assert ", … (23 labels)" in done.stdout
 
 
 def test_machines_are_told_the_same(tmp_path: Path, minilm: Any, real_data: str) -> None:
