@@ -5,6 +5,8 @@
 FOLDER holds GLUE and SuperGLUE in the hub's layout. Train splits, with the tokenizer of MiniLM, one epoch.
 ``by length`` is what training does; ``shuffled`` fills batches at random and pads each to its longest sequence;
 ``fixed`` pads all to ``--max-length``. A share is that of padding among all tokens of the batches.
+``label spread`` is the standard deviation over batches of the share of the first label, by length and shuffled: where
+it is larger by length, the label depends on the length.
 """
 
 from __future__ import annotations
@@ -30,18 +32,23 @@ def padded_tokens(examples: Examples, steps: Iterable[np.ndarray]) -> int:
     return sum(int(examples.lengths[step].max()) * step.size * examples.choices for step in steps)
 
 
-def by_length(examples: Examples, name: str, members: int, batch_size: int) -> int:
-    """Padded tokens of an epoch as training makes it."""
+def by_length(examples: Examples, name: str, members: int, batch_size: int) -> list[np.ndarray]:
+    """The batches of an epoch as training makes them."""
     plans = [
         schedule(examples.lengths, seed=seed, epoch=1, batch_size=batch_size, task_name=name) for seed in range(members)
     ]
-    return padded_tokens(examples, map(np.stack, zip(*plans, strict=True)))
+    return [np.stack(step) for step in zip(*plans, strict=True)]
 
 
-def shuffled(examples: Examples, members: int, batch_size: int) -> int:
-    """Padded tokens of an epoch of batches filled at random."""
+def shuffled(examples: Examples, members: int, batch_size: int) -> list[np.ndarray]:
+    """Those of an epoch filled at random."""
     orders = np.stack([generator("padding", seed).permutation(len(examples)) for seed in range(members)])
-    return padded_tokens(examples, (orders[:, i : i + batch_size] for i in range(0, len(examples), batch_size)))
+    return [orders[:, i : i + batch_size] for i in range(0, len(examples), batch_size)]
+
+
+def label_spread(examples: Examples, steps: Iterable[np.ndarray]) -> float:
+    """Standard deviation over the batches of single members of the share of the first label."""
+    return float(np.std([np.mean(examples.labels[batch] == 0) for step in steps for batch in step]))
 
 
 def main() -> None:
@@ -54,17 +61,20 @@ def main() -> None:
     options = parser.parse_args()
     backbone = backbones.resolve(MINILM)
     protocol = Protocol(epochs=1, patience=1, max_length=options.max_length)
-    print(f"{'task':14}{'members':>8}{'by length':>11}{'shuffled':>10}{'fixed':>8}{'tokens saved':>14}")
+    head = f"{'task':14}{'members':>8}{'by length':>11}{'shuffled':>10}{'fixed':>8}"
+    print(f"{head}{'tokens saved':>14}{'label spread':>16}")
     with tempfile.TemporaryDirectory() as cache:
         for name, members in product(options.tasks, options.members):
             examples = data.load(tasks.resolve(tasks.get(name), options.folder), backbone, protocol, Path(cache)).train
             real = members * int(examples.offsets[-1])
-            ours = by_length(examples, name, members, options.batch_size)
-            random = shuffled(examples, members, options.batch_size)
+            batches = [by_length(examples, name, members, options.batch_size)]
+            batches += [shuffled(examples, members, options.batch_size)]
+            ours, random = (padded_tokens(examples, steps) for steps in batches)
+            spreads = " / ".join(f"{label_spread(examples, steps):.3f}" for steps in batches)
             fixed = members * (len(examples.offsets) - 1) * options.max_length
             shares = [f"{100 * (1 - real / tokens):.1f} %" for tokens in (ours, random, fixed)]
             saved = f"{100 * (1 - ours / random):.0f} %"
-            print(f"{name:14}{members:>8}{shares[0]:>11}{shares[1]:>10}{shares[2]:>8}{saved:>14}")
+            print(f"{name:14}{members:>8}{shares[0]:>11}{shares[1]:>10}{shares[2]:>8}{saved:>14}{spreads:>16}")
 
 
 if __name__ == "__main__":
