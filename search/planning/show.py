@@ -183,7 +183,7 @@ def print_tasks(described: Sequence[TaskFacts], console: Console | None = None) 
 
 
 def _rows(facts: TaskFacts) -> str:
-    return "on the hub" if facts.rows is None else " / ".join(f"{rows:,}" for rows in facts.rows.rows.values())
+    return "on the hub" if facts.row_counts is None else " / ".join(f"{n:,}" for n in facts.row_counts.values())
 
 
 def _shares(splits: Mapping[Split, TextFacts], name: str) -> str:

@@ -34,16 +34,23 @@ class TaskFacts:
     rows: RowFacts | None
     texts: Mapping[str, Mapping[Split, TextFacts]]
 
+    @property
+    def row_counts(self) -> Mapping[Split, int] | None:
+        """Rows of each split after row limits; for data on the hub, of the token cache, ``None`` where it is cold."""
+        if self.rows is not None:
+            return self.rows.rows
+        tokens = next(iter(self.texts.values()), None)
+        return tokens and {split: facts.sequences // self.task.choices for split, facts in tokens.items()}
+
     def to_json(self) -> dict[str, Any]:
         """Plain values; shares are from 0 to 1."""
-        rows = None if self.rows is None else dict(self.rows.rows)
         return {
             "task": self.task.name,
             "kind": self.task.kind,
             "metric": self.task.metric,
             "max_length": self.protocol.max_length,
             "truncation": asdict(self.task.truncation),
-            "rows": rows,
+            "rows": self.row_counts and dict(self.row_counts),
             "labels": None if self.task.labels is None else list(self.task.labels),
             "classes": self.rows and self.rows.classes,
             "values": self.rows and self.rows.values,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,8 @@ from search.planning.calibration import tokens_of
 from search.planning.texts import describe, warnings
 from search.study import load
 from trainables import data
+from trainables.data.loading import token_file
+from trainables.tasks import resolve
 
 runner = CliRunner()
 
@@ -86,6 +89,24 @@ def test_what_cannot_be_known_here_is_left_out(tmp_path: Path) -> None:
     assert (hub.rows, hub.texts) == (None, {})
     assert (demo.rows.rows, demo.texts) == ({"train": 400, "dev": 200}, {})
     assert "on the hub" in runner.invoke(app, ["plan", str(path)]).stdout
+
+
+def test_of_data_on_the_hub_the_token_cache_tells(tmp_path: Path, minilm: Any, real_data: str) -> None:
+    """The tokens of copies, put where those of the hub's data would be."""
+    path = minilm_study(tmp_path, minilm, tasks=["superglue/copa"], protocol={"max_length": 24, "train_rows": 60})
+    study = load(path)
+    (task,), (backbone,) = study.tasks, study.backbones
+    copies = resolve(task, real_data)
+    loaded = data.load(copies, backbone, study.protocol_for(task), tmp_path)
+    places = [
+        token_file(t, backbone, 24, (60, None), folder) for t, folder in ((copies, tmp_path), (task, study.cache_dir))
+    ]
+    places[1].parent.mkdir(parents=True)
+    shutil.copy(*places)
+    (told,) = describe(study)
+    assert told.texts == {"minilm": loaded.facts}
+    assert told.row_counts == {"train": 60, "dev": 100}
+    assert "60 / 100" in runner.invoke(app, ["plan", str(path)]).stdout
 
 
 @pytest.mark.parametrize(
