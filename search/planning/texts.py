@@ -40,7 +40,9 @@ class TaskFacts:
         if self.rows is not None:
             return self.rows.rows
         tokens = next(iter(self.texts.values()), None)
-        return tokens and {split: facts.sequences // self.task.choices for split, facts in tokens.items()}
+        if tokens is None:
+            return None
+        return {split: facts.sequences // self.task.choices for split, facts in tokens.items()}
 
     def to_json(self) -> dict[str, Any]:
         """Plain values; shares are from 0 to 1."""
