@@ -32,6 +32,13 @@ def number(value: Any) -> int | float | None:
     return float(text)
 
 
+def truth(value: Any) -> Any:
+    """The truth value in a cell, ``pd.NA`` where it is empty, ``None`` where it holds something else."""
+    if _empty(value):
+        return pd.NA
+    return {"true": True, "false": False}.get(str(value).strip().lower())
+
+
 def hyperparameter_series(values: list[Any]) -> Any:
     """A column of hyperparameter values as a pandas array.
 

@@ -9,7 +9,8 @@ With the N assignments of a cell sorted by their median over seeds, ``x_1 ≤ �
   ``w_i = C(i−1, n−1) / C(N, n)``; free of bias where the assignments were drawn at random.
 
 The band is a 95 % percentile bootstrap over assignments. Assignments cut short by an adaptive search are no sample of
-the search space, so a cell with pruned trials is refused.
+the search space, so a cell with pruned trials is refused. Nor is the part of a grid that is trained first, in the order
+of the file. Of a random search that has not ended, the assignments drawn before the first that lacks a seed are one.
 """
 
 from __future__ import annotations
@@ -81,17 +82,36 @@ def curves(frame: pd.DataFrame, estimator: Estimator = "v") -> tuple[pd.DataFram
     parts: list[pd.DataFrame] = []
     refused: dict[tuple[str, ...], str] = {}
     for cell, table in assignments(frame).groupby(CELL):
-        pruned = int(table["n_pruned"].sum())
-        values = table["median"].dropna().to_numpy(dtype=float)
+        pruned, unfinished = int(table["n_pruned"].sum()), _unfinished(table)
+        values = (_first_draws(table) if unfinished else table)["median"].dropna().to_numpy(dtype=float)
         if pruned:
             refused[cell] = f"{pruned} of {int(table['n_trials'].sum())} trials were cut short by an adaptive search"
         elif table["proposed"].any():
             refused[cell] = f"{int(table['proposed'].sum())} of {len(table)} assignments are no random sample but TPE's"
         elif table["promoted"].any() and table["n_trials"].nunique() > 1:
             refused[cell] = f"{int(table['promoted'].sum())} of {len(table)} assignments were promoted to more seeds"
+        elif unfinished and table["draw"].isna().any():
+            refused[cell] = (
+                f"only {unfinished} trials of the grid have ended, in the order of the file: no random sample"
+            )
+        elif unfinished and not len(values):
+            refused[cell] = f"only {unfinished} trials have ended, and the first assignment drawn lacks a seed"
         elif not len(values):
             refused[cell] = "no trial has a score"
         else:
             part = curve(values, estimator, "|".join(cell))
             parts.append(part.assign(**dict(zip(CELL, cell, strict=True)), estimator=estimator)[COLUMNS])
     return (pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=COLUMNS)), refused
+
+
+def _unfinished(table: pd.DataFrame) -> str:
+    """``12 of 30`` where so many trials of a cell have ended; empty where all have, or nobody knows of how many."""
+    planned, ended = table["planned_in_cell"].max(), int(table["n_trials"].sum())
+    return "" if pd.isna(planned) or ended >= planned else f"{ended:,} of {planned:,}"
+
+
+def _first_draws(table: pd.DataFrame) -> pd.DataFrame:
+    """The assignments of a random search before the first that is missing or lacks a seed."""
+    drawn = table.sort_values("draw")
+    whole = (drawn["n_trials"] >= drawn["planned_seeds"]) & (drawn["draw"] == np.arange(1, len(drawn) + 1))
+    return drawn[whole.fillna(False).cummin().astype(bool)]

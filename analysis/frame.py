@@ -1,8 +1,9 @@
-"""Runs as one tidy frame: a row per trial, failures included. The only file of the analysis that knows MLflow.
+"""Runs as one tidy frame: a row per trial, failures included.
 
 The schema is the one of ``aot export`` and ``aot report --runs``: the columns of ``COLUMNS``, then one column
-``hp.NAME`` per hyperparameter. Every frame, wherever it comes from, passes through :func:`tidy`, so that CSV, parquet
-and MLflow give the same frame for the same runs, to the last bit of every score.
+``hp.NAME`` per hyperparameter, then those of ``OPTIONAL`` that are known. Every frame, wherever it comes from, passes
+through :func:`tidy`, so that CSV, parquet and a study's own records give the same frame for the same runs, to the last
+bit of every score.
 """
 
 from __future__ import annotations
@@ -10,34 +11,39 @@ from __future__ import annotations
 import csv
 import os
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
 
-from analysis._values import hyperparameter_series, number
-from common.uris import masked_in
+from analysis._values import hyperparameter_series, number, truth
 
 STATUSES = ("finished", "diverged", "failed", "pruned")
-_TEXT = ("study", "benchmark", "backbone", "task", "method", "assignment_id", "trial_id")
-_WHOLE = ("seed", "best_epoch", "epochs", "trainable_parameters")
-_REAL = ("score", "seconds")
 COLUMNS = (
     *("study", "benchmark", "backbone", "task", "method", "assignment_id", "trial_id", "seed", "status", "score"),
     *("best_epoch", "epochs", "trainable_parameters", "seconds"),
 )
-#: How an adaptive search came to a trial, in frames that have such trials; see ``analysis/selection.py``.
+#: How an adaptive search came to a trial; see ``analysis/selection.py``.
 ADAPTIVE = ("strategy", "promotion")
+#: What the study plans: seeds of the assignment, trials of the cell, tasks of the benchmark, trials in all, at most.
+PLANNED = ("planned_seeds", "planned_in_cell", "planned_tasks", "planned_in_study")
+#: How a trial was trained, beside its hyperparameters.
+PROTOCOL = ("max_length", "precision", "dropout", "max_epochs", "patience", "train_rows", "dev_rows")
+#: Shares, of 0 to 1, of sequences that were cut and of tokens that the backbone does not know.
+SHARES = ("train_cut", "dev_cut", "train_unknown", "dev_unknown")
+#: What may be known of a trial beside ``COLUMNS``, in this order. ``in_study``: whether the study names the trial as it
+#: stands, empty where nobody could tell. ``draw``: the place of its assignment in a random search, counted from 1.
+OPTIONAL = (*ADAPTIVE, "in_study", *PLANNED, "draw", *PROTOCOL, *SHARES, "pack_size", "device", "commit",
+            "result_version")  # fmt: skip
+_TEXT = ("study", "benchmark", "backbone", "task", "method", "assignment_id", "trial_id")
+_TEXT_OR_NONE = (*ADAPTIVE, "precision", "device", "commit")
+_WHOLE = ("seed", "best_epoch", "epochs", "trainable_parameters", *PLANNED, "draw", "max_length", "max_epochs",
+          "patience", "train_rows", "dev_rows", "pack_size", "result_version")  # fmt: skip
+_REAL = ("score", "seconds", "dropout", *SHARES)
 HYPERPARAMETER = "hp."
 _SHOWN = 25  # problems printed in a message; all of them stand in FrameError.problems
-_PAGE = 1000  # runs per request to MLflow
-_ENVIRONMENT = {
-    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
-    "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
-    "MLFLOW_DISABLE_TELEMETRY": "true",
-}
 
 
 class FrameError(ValueError):
@@ -61,9 +67,10 @@ def hyperparameters(frame: pd.DataFrame) -> list[str]:
 def tidy(raw: pd.DataFrame, source: str = "runs", lines: list[int] | None = None) -> pd.DataFrame:
     """A validated frame with fixed types from one with any types.
 
-    Text columns become ``str``, counts nullable ``Int64``, ``score`` (percent) and ``seconds`` ``float64``; a
-    hyperparameter column becomes ``Int64``, ``float64`` or ``boolean`` where all its values agree, and ``str`` where
-    they do not. Columns outside the schema are kept as they are. ``lines`` gives the line of each row in its file.
+    Text columns become ``str``, counts nullable ``Int64``, ``score`` (percent), ``seconds`` and shares ``float64``,
+    ``in_study`` ``boolean``; a hyperparameter column becomes ``Int64``, ``float64`` or ``boolean`` where all its values
+    agree, and ``str`` where they do not. Columns outside the schema are kept as they are. ``lines`` gives the line of
+    each row in its file.
 
     Raises FrameError with all problems: the row (counted from 1), column, value, rule and known values of each.
     """
@@ -73,32 +80,48 @@ def tidy(raw: pd.DataFrame, source: str = "runs", lines: list[int] | None = None
     problems = [f"column {c!r} occurs more than once; keep one" for c in duplicated]
     problems += [f"column {c!r} is missing; a runs file has the columns {', '.join(COLUMNS)}" for c in missing]
     raw = raw.loc[:, ~raw.columns.duplicated()]
-    columns: dict[str, Any] = {}
-    for column in raw.columns:
-        values = raw[column].tolist()
-        if column in _TEXT:
-            columns[column] = pd.array(list(_texts(column, values, where, problems)), dtype="str")
-        elif column == "status":
-            columns[column] = pd.array(list(_statuses(values, where, problems)), dtype="str")
-        elif column in _WHOLE:
-            parsed = list(_numbers(column, values, where, problems))
-            columns[column] = pd.array([pd.NA if v is None else int(v) for v in parsed], dtype="Int64")
-        elif column in _REAL:
-            parsed = list(_numbers(column, values, where, problems))
-            columns[column] = np.array([np.nan if v is None else v for v in parsed], dtype="float64")
-        elif column in ADAPTIVE:
-            columns[column] = pd.array(["" if v is None or v != v else str(v) for v in values], dtype="str")
-        elif column.startswith(HYPERPARAMETER):
-            columns[column] = hyperparameter_series(values)
-        else:
-            columns[column] = raw[column].reset_index(drop=True)
+    columns = {name: _column(str(name), raw[name].tolist(), where, problems) for name in raw.columns if _known(name)}
+    columns |= {name: raw[name].reset_index(drop=True) for name in raw.columns if not _known(name)}
     frame = pd.DataFrame(columns, index=pd.RangeIndex(len(raw)))
     problems += _faults_between_rows(frame, where)
     if problems:
         raise FrameError(source, problems)
-    rest = [c for c in frame.columns if c not in COLUMNS]
-    return frame[[*COLUMNS, *[c for c in rest if c.startswith(HYPERPARAMETER)],
-                  *[c for c in rest if not c.startswith(HYPERPARAMETER)]]]  # fmt: skip
+    optional = [name for name in OPTIONAL if name in frame.columns]
+    others = [name for name in raw.columns if not _known(name)]
+    return frame[[*COLUMNS, *hyperparameters(frame), *optional, *others]]
+
+
+def from_rows(rows: Iterable[Mapping[str, Any]], source: str = "runs") -> pd.DataFrame:
+    """The frame of rows, a mapping of columns to values each, sorted by cell, assignment and seed.
+
+    Raises FrameError as :func:`tidy` does.
+    """
+    raw = pd.DataFrame(list(rows))
+    names = sorted(hyperparameters(raw))
+    raw = raw[[c for c in raw.columns if c not in names] + names] if len(raw) else pd.DataFrame(columns=list(COLUMNS))
+    return tidy(raw, source).sort_values([*COLUMNS[1:6], "seed"], ignore_index=True)
+
+
+def _known(column: object) -> bool:
+    return column in COLUMNS or column in OPTIONAL or str(column).startswith(HYPERPARAMETER)
+
+
+def _column(column: str, values: list[Any], where: list[str], problems: list[str]) -> Any:
+    """A column of the schema with its type."""
+    if column in _TEXT:
+        return pd.array(list(_texts(column, values, where, problems)), dtype="str")
+    if column in _TEXT_OR_NONE:
+        return pd.array(["" if v is None or v is pd.NA or v != v else str(v) for v in values], dtype="str")
+    if column == "status":
+        return pd.array(list(_statuses(values, where, problems)), dtype="str")
+    if column == "in_study":
+        return pd.array(list(_truths(column, values, where, problems)), dtype="boolean")
+    if column.startswith(HYPERPARAMETER):
+        return hyperparameter_series(values)
+    parsed = list(_numbers(column, values, where, problems))
+    if column in _WHOLE:
+        return pd.array([pd.NA if v is None else int(v) for v in parsed], dtype="Int64")
+    return np.array([np.nan if v is None else v for v in parsed], dtype="float64")
 
 
 def _texts(column: str, values: list[Any], where: list[str], problems: list[str]) -> Iterator[str]:
@@ -115,6 +138,14 @@ def _statuses(values: list[Any], where: list[str], problems: list[str]) -> Itera
         if not isinstance(value, str) or value not in STATUSES:
             problems.append(f"{row}, column 'status': {value!r} is not a status; known: {known}")
         yield str(value)
+
+
+def _truths(column: str, values: list[Any], where: list[str], problems: list[str]) -> Iterator[bool | Any]:
+    for value, row in zip(values, where, strict=True):
+        parsed = truth(value)
+        if parsed is None:
+            problems.append(f"{row}, column {column!r}: {value!r} is neither true nor false; it may be empty")
+        yield parsed
 
 
 def _numbers(column: str, values: list[Any], where: list[str], problems: list[str]) -> Iterator[float | int | None]:
@@ -236,65 +267,3 @@ def _read_parquet(path: Path) -> tuple[pd.DataFrame, None]:
         return pd.read_parquet(path), None
     except (OSError, ValueError) as error:  # pyarrow's errors are ValueErrors
         raise FrameError(str(path), [f"this is not a parquet file: {error}"]) from error
-
-
-# --- MLflow ----------------------------------------------------------------------------------------------------------
-
-
-def from_mlflow(tracking_uri: str, study: str) -> pd.DataFrame:
-    """Every trial of a study that has ended, the newest run of each, sorted by cell, assignment and seed.
-
-    Raises FrameError where the store cannot be read, the study is not there, or a run breaks the schema.
-    """
-    source = f"study {study!r} in {masked_in(tracking_uri)}"
-    database = tracking_uri.removeprefix("sqlite:///")
-    if database != tracking_uri and not Path(database).exists():  # MLflow would create an empty one
-        step = (
-            "run the study first (aot run STUDY), or set MLFLOW_TRACKING_URI to the MLflow of the cluster where it ran"
-        )
-        raise FrameError(source, [f"there is no file {database}; {step}"])
-    for name, value in _ENVIRONMENT.items():
-        os.environ.setdefault(name, value)
-    from mlflow import MlflowClient  # seconds to import, and only this function needs it
-    from mlflow.exceptions import MlflowException
-    from sqlalchemy.exc import SQLAlchemyError
-
-    newest: dict[str, dict[str, Any]] = {}
-    try:
-        for run in _ended(MlflowClient(tracking_uri=tracking_uri), study, source):
-            newest.setdefault(run.data.tags.get("aot.trial_id", run.info.run_id), _row(run.data, study))
-    except (MlflowException, SQLAlchemyError, OSError) as error:
-        lines = str(error).strip().splitlines() or [type(error).__name__]
-        raise FrameError(source, [f"MLflow cannot be read: {masked_in(lines[0])}"]) from None
-    raw = pd.DataFrame(list(newest.values()), columns=None if newest else list(COLUMNS))
-    keys = ["benchmark", "backbone", "task", "method", "assignment_id", "seed"]
-    return tidy(raw, source).sort_values(keys, ignore_index=True)
-
-
-def _ended(client: Any, study: str, source: str) -> Iterator[Any]:
-    """The study's trial runs that have ended, newest first. One that is being written has no status, or is running."""
-    experiment = client.get_experiment_by_name(study)
-    if experiment is None:
-        names = ", ".join(sorted(e.name for e in client.search_experiments())) or "none"
-        raise FrameError(source, [f"the store has no experiment {study!r}; known: {names}"])
-    order, token = ["attributes.start_time DESC"], None
-    while True:
-        page = client.search_runs(
-            [experiment.experiment_id], "tags.`aot.kind` = 'trial'", max_results=_PAGE, order_by=order, page_token=token
-        )
-        yield from (r for r in page if "aot.status" in r.data.tags and r.info.status in ("FINISHED", "FAILED"))
-        token = page.token
-        if not token:
-            return
-
-
-def _row(data: Any, study: str) -> dict[str, Any]:
-    tags, metrics = data.tags, data.metrics
-    names = ("benchmark", "backbone", "task", "method", "assignment_id", "trial_id", "status")
-    row: dict[str, Any] = {"study": tags.get("aot.study", study)}
-    row |= {name: tags.get(f"aot.{name}") for name in names}
-    row["seed"] = data.params.get("seed")
-    row |= {name: metrics.get(name) for name in ("score", "best_epoch", "epochs", "trainable_parameters", "seconds")}
-    row |= {name: tags[f"aot.{name}"] for name in ADAPTIVE if tags.get(f"aot.{name}")}
-    own = {k: v for k, v in data.params.items() if k != "seed" and not k.startswith("protocol.")}
-    return row | {f"{HYPERPARAMETER}{name}": own[name] for name in sorted(own)}

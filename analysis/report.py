@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 
@@ -11,7 +11,7 @@ import pandas as pd
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.backends.backend_pdf import FigureCanvasPdf
 
-from analysis import reports, style, summary
+from analysis import coverage, reports, style, summary
 from analysis.evp import Estimator
 from analysis.frame import FrameError, tidy
 from analysis.page import Document, markdown, page
@@ -27,36 +27,44 @@ def write_report(
     estimator: Estimator = "v",
     methods: Mapping[str, MethodInfo] = MappingProxyType({}),
     title: str | None = None,
+    planned: pd.DataFrame | None = None,
+    notes: Sequence[str] = (),
 ) -> Path:
     """Write the report of a frame into the folder ``out`` and return the path of its HTML page.
 
     ``out`` then holds ``report.md``, ``report.html`` (one self-contained file), ``figures/*.png`` and ``*.pdf``,
     ``tables/*.csv`` (``results.csv``, ``macro.csv``, ``evp.csv`` and others) and ``tables/*.tex``. ``paper`` sets the
     paper's published numbers beside ours; ``estimator`` is that of the EVP curves; ``methods`` is what is known of the
-    methods, and one that is not among them is called after its id. The same frame gives the same files.
+    methods, and one that is not among them is called after its id. ``planned``: what of each cell of the study is
+    trained, where that is known beside the frame (``analysis.coverage.COLUMNS``); ``notes``: what else to know of where
+    the runs come from. Trials that the study does not name (``in_study``) are counted and left out. The same frame
+    gives the same files.
 
-    Raises FrameError for a frame that has no trial or breaks the schema, ValueError for an unknown estimator.
+    Raises FrameError for a frame that has no trial of the study or breaks the schema, ValueError for an unknown
+    estimator.
     """
     if estimator not in ("v", "u"):
         raise ValueError(f"the estimator must be 'v' (with replacement) or 'u' (without), but is {estimator!r}")
-    frame = tidy(frame)
+    frame, others = coverage.of_study(tidy(frame))
     if frame.empty:
+        left = f" (it has {len(others)} that the study does not name)" if len(others) else ""
         raise FrameError(
-            "report", ["the frame has no trial; run the study first (aot run STUDY), or check the runs file"]
+            "report", [f"the frame has no trial{left}; run the study first (aot run STUDY), or check the runs file"]
         )
     keys = ["benchmark", "backbone", "task", "method", "assignment_id", "seed", "trial_id"]
     frame = frame.sort_values(keys, ignore_index=True)
     folder = Path(out)
     (folder / "figures").mkdir(parents=True, exist_ok=True)
     (folder / "tables").mkdir(parents=True, exist_ok=True)
-    options = Options(paper=paper, estimator=estimator, methods=methods)
+    options = Options(paper=paper, estimator=estimator, methods=methods, coverage=planned)
+    cells, elsewhere = (planned, 0) if planned is not None else coverage.of_frame(frame)
+    care = coverage.sentences(cells, elsewhere, [*notes, *coverage.caveats(frame, others)])
     with style.context({name: method.label for name, method in methods.items()}, frame["method"]):
         sections = _sections(frame, options, folder / "tables")
         images = _pictures(sections, folder / "figures")
         name = title or "Report: " + ", ".join(sorted(frame["study"].unique()))
-        document = Document(
-            name, summary.what(frame), tuple(summary.findings(frame)), tuple(summary.caveats(frame)), tuple(sections)
-        )
+        care += summary.caveats(frame)
+        document = Document(name, summary.what(frame), tuple(summary.findings(frame)), tuple(care), tuple(sections))
     (folder / "report.md").write_text(markdown(document), encoding="utf-8")
     (folder / "report.html").write_text(page(document, images), encoding="utf-8")
     return folder / "report.html"

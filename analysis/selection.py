@@ -10,66 +10,81 @@ import math
 
 import pandas as pd
 
-from analysis.frame import ADAPTIVE, STATUSES, hyperparameters
-from common.selection import Candidate, best_assignment
+from analysis.frame import PLANNED, STATUSES, hyperparameters
+from common.selection import COUNTED, Seed, best_assignment, candidates
 
 CELL = ["benchmark", "backbone", "task", "method"]
-SCORED = ("finished", "diverged")
 APART = "fine_tuning"  # ranked nowhere: as in the paper, the other methods are compared with one another
 
 
 def is_scored(frame: pd.DataFrame) -> pd.Series:
     """Which rows of a frame enter the statistics: a score, and the status finished or diverged."""
-    return frame["status"].isin(SCORED) & frame["score"].notna()
+    return frame["status"].isin(COUNTED) & frame["score"].notna()
 
 
 def assignments(frame: pd.DataFrame) -> pd.DataFrame:
     """One row per assignment of each cell.
 
     ``median`` and ``std`` (sample deviation; NaN with one seed) of the score over seeds in percent, ``n_seeds`` (trials
-    with a score that counts), ``n_trials`` and ``n_finished``, ``n_diverged``, ``n_failed``, ``n_pruned``,
+    with a score that counts), ``complete`` (every seed that was planned has one) and ``selected`` (the cell's best, by
+    :mod:`common.selection`), ``n_trials`` and ``n_finished``, ``n_diverged``, ``n_failed``, ``n_pruned``,
     ``trainable_parameters``, ``seconds`` (sum over seeds), ``promoted`` (it got all seeds for its first), ``proposed``
-    (by TPE), and the ``hp.NAME`` columns.
+    (by TPE), what the study plans (``frame.PLANNED``) and ``draw``, empty where the frame does not say, and the
+    ``hp.NAME`` columns.
     """
-    counted = is_scored(frame)
-    work = frame.assign(value=frame["score"].where(counted), counted=counted)
-    work = work.assign(**{f"n_{status}": work["status"] == status for status in STATUSES})
-    # Sorted, so that the same scores in another order of seeds give the same deviation to the last bit.
-    adaptive = {name: frame.get(name, "") for name in ADAPTIVE}
-    work = work.assign(promoted=adaptive["promotion"] == "promoted", proposed=adaptive["strategy"] == "tpe")
-    groups = work.sort_values("value").groupby([*CELL, "assignment_id"], sort=True)
-    table = groups.agg(
-        median=("value", "median"),
-        std=("value", "std"),
-        n_seeds=("counted", "sum"),
+    unknown = pd.array([pd.NA] * len(frame), dtype="Int64")
+    frame = frame.sort_values("trial_id")  # sums are then the same to the last bit, whatever the order of the rows
+    work = frame.assign(**{name: frame.get(name, unknown) for name in (*PLANNED, "draw")})
+    work = work.assign(**{f"n_{status}": frame["status"] == status for status in STATUSES})
+    work["proposed"] = frame["strategy"] == "tpe" if "strategy" in frame else False
+    table = work.groupby([*CELL, "assignment_id"], sort=True).agg(
         n_trials=("trial_id", "size"),
         **{f"n_{status}": (f"n_{status}", "sum") for status in STATUSES},
-        trainable_parameters=("trainable_parameters", "max"),
         seconds=("seconds", "sum"),
-        promoted=("promoted", "any"),
         proposed=("proposed", "any"),
+        **{name: (name, "max") for name in (*PLANNED, "draw")},
     )
     names = hyperparameters(frame)
-    return (table.join(groups[names].first()) if names else table).reset_index()
+    table = (table.join(work.groupby([*CELL, "assignment_id"])[names].first()) if names else table).reset_index()
+    return table.merge(_chosen(work), on=[*CELL, "assignment_id"])
+
+
+def _chosen(frame: pd.DataFrame) -> pd.DataFrame:
+    """What the rule says of every assignment: a row each, with the names of a ``Candidate``."""
+    rows = []
+    promoted = frame["promotion"] == "promoted" if "promotion" in frame else [False] * len(frame)
+    values = [frame[name].astype(object).where(frame[name].notna(), None) for name in _SEED]
+    columns = zip(*(frame[name] for name in CELL), *values, promoted, frame["planned_seeds"], strict=True)
+    cells: dict[tuple[str, ...], list[Seed]] = {}
+    planned: dict[tuple[str, ...], int] = {}
+    for *cell, assignment_id, status, score, size, is_promoted, seeds in columns:
+        cells.setdefault(tuple(cell), []).append(Seed(assignment_id, status, score, size, is_promoted))
+        planned[tuple(cell)] = max(planned.get(tuple(cell), 0), 0 if pd.isna(seeds) else seeds)
+    for cell, own in cells.items():
+        found = candidates(own, planned[cell])
+        best = best_assignment(found)
+        rows += [(*cell, *(getattr(c, name) for name in _CANDIDATE), c.assignment_id == best) for c in found]
+    table = pd.DataFrame(rows, columns=[*CELL, *_CANDIDATE, "selected"]).rename(columns={"seeds": "n_seeds"})
+    table["trainable_parameters"] = table["trainable_parameters"].astype("Int64")
+    return table.astype({"median": float, "std": float})
+
+
+_SEED = ("assignment_id", "status", "score", "trainable_parameters")
+_CANDIDATE = ("assignment_id", "median", "std", "seeds", "trainable_parameters", "promoted", "complete")
 
 
 def best_assignments(table: pd.DataFrame) -> pd.DataFrame:
     """The best assignment of every cell of an :func:`assignments` table, with what the whole cell counts.
 
-    Which one that is says :func:`common.selection.best_assignment`; ``fewer_seeds`` says where the winner has fewer
-    seeds than some assignment of its cell was given.
-
+    ``seeds_given``: seeds that an assignment was to have, or the most that one has; ``fewer_seeds`` says where the
+    winner has a score for fewer. ``n_missing``: trials of the cell that have not ended, zero where nobody knows.
     ``n_promoted`` counts the assignments that were promoted, zero where none was.
     ``n_assignments``, ``n_trials`` and ``n_failed``, ``n_diverged``, ``n_pruned`` count the whole cell. A cell without
     a score keeps its row, with an empty median and no ``assignment_id``.
     """
-    chosen = {cell: best_assignment(candidates) for cell, candidates in _candidates(table).items()}
-    cells_of_rows = zip(*(table[name] for name in CELL), strict=True)
-    is_best = [chosen[cell] == name for cell, name in zip(cells_of_rows, table["assignment_id"], strict=True)]
     # In a cell without a score any row stands for it.
-    order = table.assign(_best=is_best).sort_values("_best", ascending=False, kind="stable")
-    winners = order.drop_duplicates(CELL).drop(columns="_best")
-    winners["assignment_id"] = winners["assignment_id"].where(winners["median"].notna())
+    winners = table.sort_values("selected", ascending=False, kind="stable").drop_duplicates(CELL)
+    winners["assignment_id"] = winners["assignment_id"].where(winners["selected"])
     counted = [f"n_{status}" for status in STATUSES]
     cells = table.groupby(CELL).agg(
         n_assignments=("assignment_id", "size"),
@@ -79,32 +94,26 @@ def best_assignments(table: pd.DataFrame) -> pd.DataFrame:
         **{f"cell_{name}": (name, "sum") for name in counted},
         n_promoted=("promoted", "sum"),
     )
-    result = winners.drop(columns=["n_trials", "promoted", "proposed", *counted]).merge(cells.reset_index(), on=CELL)
+    dropped = ["n_trials", "promoted", "proposed", "selected", "complete", "draw", *counted]
+    result = winners.drop(columns=dropped).merge(cells.reset_index(), on=CELL)
     result = result.rename(columns={f"cell_{name}": name for name in counted} | {"cell_trials": "n_trials"})
+    result["seeds_given"] = result["planned_seeds"].fillna(result["seeds_given"]).astype(int)
     result["fewer_seeds"] = (result["n_seeds"] < result["seeds_given"]) & result["median"].notna()
+    missing = result["planned_in_cell"] - result["n_trials"]
+    result["n_missing"] = missing.fillna(0).clip(lower=0).astype(int)
     return result.sort_values(CELL, ignore_index=True)
-
-
-def _candidates(table: pd.DataFrame) -> dict[tuple[str, ...], list[Candidate]]:
-    """The rows of an :func:`assignments` table as what the rule looks at, by cell."""
-    found: dict[tuple[str, ...], list[Candidate]] = {}
-    names = ["assignment_id", "median", "std", "trainable_parameters", "n_trials", "promoted", "n_pruned"]
-    columns = [table[name].astype(object).where(table[name].notna(), None) for name in [*CELL, *names]]
-    for *cell, assignment_id, median, std, parameters, trials, promoted, pruned in zip(*columns, strict=True):
-        candidate = Candidate(assignment_id, median, std, parameters, trials, promoted, cut_short=pruned > 0)
-        found.setdefault(tuple(cell), []).append(candidate)
-    return found
 
 
 def macro_scores(winners: pd.DataFrame) -> pd.DataFrame:
     """Macro score of each method on a benchmark, from a :func:`best_assignments` table.
 
     ``macro`` is the mean of the best medians over the ``n_tasks`` tasks that have one (NaN where none has);
-    ``complete`` says whether those are all tasks of that benchmark and backbone that occur in the frame for any method.
+    ``complete`` says whether those are all tasks of that benchmark and backbone that the study plans or, where nobody
+    knows, that occur in the frame for any method.
     """
     rows = []
     for (benchmark, backbone), group in winners.groupby(["benchmark", "backbone"]):
-        known = group["task"].nunique()
+        known = max(group["task"].nunique(), int(group["planned_tasks"].fillna(0).max()))
         for method, own in group.groupby("method"):
             medians = own["median"].dropna().tolist()
             rows.append({

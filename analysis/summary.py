@@ -113,7 +113,7 @@ def _losses(frame: pd.DataFrame, winners: pd.DataFrame) -> list[str]:
         )
     if fewer := int(winners["fewer_seeds"].sum()):
         start = "1 best assignment has" if fewer == 1 else f"{fewer} best assignments have"
-        notes.append(f"{start} fewer seeds than the cell was given, because trials were lost (‡ in the tables).")
+        notes.append(f"{start} a score for fewer seeds than were planned (‡ in the tables).")
     lost = {status: int((frame["status"] == status).sum()) for status in STATUSES}
     if lost["failed"] or lost["diverged"]:
         failed = plural(lost["failed"], "trial")

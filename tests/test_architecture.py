@@ -22,7 +22,7 @@ MEETING_PLACE = "search/cli/"
 ONLY_IN = {
     "ray": ("search/tune/", "search/jobs/submit.py"),
     "optuna": ("search/strategy/samplers.py",),
-    "mlflow": ("search/tracking/mlflow_", "analysis/frame.py"),
+    "mlflow": ("search/tracking/mlflow_",),
 }
 #: The rooms of search/, and what each may import of the others; files directly in search/ are the corridor, open to
 #: all, which itself knows none of them.

@@ -218,7 +218,9 @@ class _Run:
         return results
 
     def _result(self, member: Member) -> Result:
-        return replace(member.result(self.trainable_parameters), text=self.data.text)
+        result = member.result(self.trainable_parameters)
+        told = {"text": self.data.text, "pack_size": len(self.pack.trials), "device": _device_name(self.device)}
+        return replace(result, **told)
 
     def weights(self, i: int) -> dict[str, Tensor]:
         """Tensors of member ``i`` as they are kept: the head of a regression speaks in the label's own units."""
@@ -292,6 +294,11 @@ def _evaluate(run: _Run) -> list[dict[str, float]]:
             outputs = torch.where(finite, outputs.argmax(-1).float(), torch.nan)
         predictions[:, indices] = outputs.float().cpu().numpy()
     return [metrics.score(run.task.metric, row, examples.labels) for row in predictions]
+
+
+def _device_name(device: torch.device) -> str:
+    """``cpu``, or what the GPU calls itself."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
 
 
 def _seed(*parts: int | str) -> int:

@@ -211,7 +211,11 @@ class Epoch:
 
 @dataclass(frozen=True)
 class Result:
-    """The outcome of one trial; ``score`` in percent at ``best_epoch``, ``None`` where none was reached."""
+    """The outcome of one trial; ``score`` in percent at ``best_epoch``, ``None`` where none was reached.
+
+    ``pack_size``: members of the pack that it was trained in. ``device``: ``cpu``, or the name of the GPU; empty where
+    it ended before anybody could tell.
+    """
 
     trial_id: str
     status: Status
@@ -225,6 +229,8 @@ class Result:
     #: Shares, 0 to 1, of the sequences that were cut and of the tokens that are unknown: ``train_cut``, ``dev_cut``,
     #: ``train_unknown``, ``dev_unknown``. Empty where training ended before the data was there.
     text: Mapping[str, float] = field(default_factory=dict)
+    pack_size: int | None = None
+    device: str = ""
 
     @property
     def epochs(self) -> int:

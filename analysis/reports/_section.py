@@ -24,11 +24,16 @@ class MethodInfo:
 
 @dataclass(frozen=True)
 class Options:
-    """What a reader can ask of the whole report, and what is known of the methods, by their names in the frame."""
+    """What a reader can ask of the whole report, and what is known of the methods, by their names in the frame.
+
+    ``coverage``: what of each cell of the study is trained (``analysis.coverage.COLUMNS``); ``None`` where the frame
+    alone tells.
+    """
 
     paper: bool = False
     estimator: Estimator = "v"
     methods: Mapping[str, MethodInfo] = field(default_factory=dict)
+    coverage: pd.DataFrame | None = None
 
 
 DEFAULT = Options()

@@ -113,6 +113,7 @@ def _cell(row: dict | None, mark: Mark) -> Cell:
     if row is None:
         return Cell(EMPTY)
     signs = ("†" if row["n_failed"] + row["n_diverged"] else "") + ("‡" if row["fewer_seeds"] else "")
+    signs += "§" if row["n_missing"] else ""
     return Cell(median_std(row["median"], row["std"]), mark, signs)
 
 
@@ -124,7 +125,12 @@ def _notes(winners: pd.DataFrame, macros: pd.DataFrame) -> list[str]:
         notes.append(f"† Trials of the cell failed (no number) or diverged (their best score counts). {hurt}.")
     fewer = _by_method(winners[winners["fewer_seeds"]], lambda row: f"{row['n_seeds']} of {row['seeds_given']}")
     if fewer:
-        notes.append(f"‡ The best assignment rests on fewer seeds than its cell was given: luck weighs more. {fewer}.")
+        notes.append(f"‡ The best assignment rests on fewer seeds than were planned: luck weighs more. {fewer}.")
+    missing = _by_method(
+        winners[winners["n_missing"] > 0], lambda row: f"{row['n_trials']} of {row['planned_in_cell']}"
+    )
+    if missing:
+        notes.append(f"§ Only a part of the cell's trials has ended: another assignment may win. {missing}.")
     promoted = _by_method(
         winners[winners["n_promoted"] > 0], lambda row: f"{row['n_promoted']} of {row['n_assignments']}"
     )

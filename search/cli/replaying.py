@@ -89,6 +89,9 @@ def replay(
         records = read_records(study.name, study.folder, study.tracking, say, curves=True)
         searches = {search.words: search for search in [Search(), *chosen]}
         found = {name: player.repeated(study, records, one, places, repeats) for name, one in searches.items()}
+        others = records.keys() - {trial.id for trial in plan(study.model_copy(update={"search": Search()})).trials}
+    if others:
+        say(f"{len(others)} trials of other versions of the study are left out")
     if as_json:
         values = {name: [one.to_json() for one in replays] for name, replays in found.items()}
         typer.echo(json.dumps({"study": study.name, "places": places, "strategies": values}, indent=2))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import sys
+from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -64,15 +66,22 @@ def ui(
 def export(
     study_file: StudyFile,
     out: Annotated[Path, typer.Option("--out", "-o", help="A .csv or .parquet file.")],
+    all_runs: Annotated[
+        bool, typer.Option("--all-runs", help="Also the trials that the study as it stands does not name.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print what is trained of every cell, for machines.")] = False,
 ) -> None:
-    """Write the runs of a study to a file, one row per trial: what `aot report --runs` reads."""
+    """Write the trials of a study to a file, one row each: what `aot report --runs` reads."""
     from analysis import frame
+    from search.cli._runs import coverage_of
 
     with faults(frame.FrameError):
-        runs = _runs(study_file)
+        found = coverage_of(study_file, unbound=all_runs)
+        runs = frame.from_rows([*found.own, *(found.others if all_runs else [])], f"study {found.study!r}")
         frame.write(runs, out)
-    say(f"{len(runs)} trials written to")
-    typer.echo(out)
+    left = "" if all_runs or not found.others else f"; {len(found.others)} others left out (--all-runs)"
+    say(f"{len(runs)} trials written to{left}")
+    typer.echo(json.dumps({**found.to_json(), "out": str(out), "rows": len(runs)}, indent=2) if as_json else out)
 
 
 def report(
@@ -91,29 +100,41 @@ def report(
     from analysis.report import write_report
 
     with faults(frame.FrameError):
-        table = frame.read(runs) if runs is not None else _runs(study_file)
+        table, planned, notes = (frame.read(runs), None, ()) if runs is not None else _of_study(study_file)
         try:
             infos = method_infos()
         except ValueError as error:  # of a method's file
             fail(str(error))
-        page = write_report(table, out, paper=paper, estimator=estimator.value, methods=infos)
+        page = write_report(
+            table, out, paper=paper, estimator=estimator.value, methods=infos, planned=planned, notes=notes
+        )
+    _tell(table, planned)
     say("the report is written; open")
     typer.echo(page)
 
 
-def _runs(path: Path | None) -> DataFrame:
+def _of_study(path: Path | None) -> tuple[DataFrame, DataFrame, Sequence[str]]:
+    """The trials of a study, what of each cell is trained, and what else to know of them."""
+    from pandas import DataFrame
+
     from analysis import frame
-    from common.uris import masked
-    from search.tracking.mlflow_access import AwayError, check_readable
+    from analysis.coverage import COLUMNS
+    from search.cli._runs import coverage_of, notes
 
     assert path is not None
+    found = coverage_of(path)
+    table = frame.from_rows([*found.own, *found.others], f"study {found.study!r}")
+    return table, DataFrame(found.cells, columns=list(COLUMNS)), notes(found)
 
-    study = load(path, bind=False)
-    try:
-        check_readable(study.name, study.tracking)
-    except AwayError as error:
-        fail(f"MLflow at {masked(study.tracking)} cannot be read ({error}); try again when it is back")
-    return frame.from_mlflow(study.tracking, study.name)
+
+def _tell(table: DataFrame, planned: DataFrame | None) -> None:
+    """What a report leaves out, and what is not trained, in a line each."""
+    from analysis import coverage
+
+    own, others = coverage.of_study(table)
+    cells, elsewhere = (planned, 0) if planned is not None else coverage.of_frame(own)
+    for line in coverage.sentences(cells, elsewhere, coverage.caveats(own, others)):
+        say(line)
 
 
 def method_infos() -> dict[str, MethodInfo]:

@@ -17,11 +17,12 @@ from dataclasses import asdict, dataclass, field
 from math import inf
 from typing import Any
 
+from common.selection import Seed
 from search.strategy.cell_search import CellSearch
 from search.strategy.comparison import comparisons
 from search.strategy.study_search import StudySearch
 from search.study import EarlyStopping, Range, Search, Study
-from search.tracking._summary import Score, Summary
+from search.tracking._summary import Summary
 from search.tracking.records import TrialRecord
 from trainables.trial import CellKey, Trial
 
@@ -136,7 +137,7 @@ def _grid(study: Study, records: Mapping[str, TrialRecord]) -> dict[CellKey, lis
 
 
 def _summary(cell: CellSearch, curves: Mapping[CellKey, Sequence[tuple[str, TrialRecord]]]) -> Summary:
-    return Summary({i: Score(k.assignment_id, k.status, k.score, k.trainable_parameters) for i, k in curves[cell.key]})
+    return Summary({i: Seed(k.assignment_id, k.status, k.score, k.trainable_parameters) for i, k in curves[cell.key]})
 
 
 class _Player:
@@ -192,7 +193,7 @@ class _Player:
     def _told(self, trial: Trial, status: str, score: float | None) -> None:
         promoted = self.search.origin(trial).get("promotion") == "promoted"
         size = self._records[trial.id].trainable_parameters
-        self.seen[trial.cell].scores[trial.id] = Score(trial.assignment_id, status, score, size, promoted)
+        self.seen[trial.cell].scores[trial.id] = Seed(trial.assignment_id, status, score, size, promoted)
         self.search.tell(trial, status, score)
 
 

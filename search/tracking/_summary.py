@@ -2,72 +2,64 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
 from dataclasses import dataclass, field
-from statistics import median, stdev
+from math import nan
 
-from common.selection import Candidate, best_assignment
+from common.selection import Candidate, Seed, best_assignment, candidates
 
-
-@dataclass(frozen=True)
-class Score:
-    """What a cell's summary needs to know of a trial."""
-
-    assignment_id: str
-    status: str
-    score: float | None
-    trainable_parameters: float | None
-    promoted: bool = False
+_BEST = ("best_median", "best_std", "best_seeds")
 
 
 @dataclass
 class Summary:
-    """A cell: its trials by id, its parent run, and whether that run still has to hear of them."""
+    """A cell: its trials by id, its parent run, and whether that run still has to hear of them.
 
-    scores: dict[str, Score] = field(default_factory=dict)
+    ``named``: ids of the trials that the study names as it stands, of which alone the summary speaks; ``None``: all.
+    ``planned``: how many these are, at most; ``seeds``: how many of an assignment. ``logged``: what the parent run
+    says.
+    """
+
+    scores: dict[str, Seed] = field(default_factory=dict)
     run_id: str | None = None
     changed: bool = False
+    named: Container[str] | None = None
+    planned: int | None = None
+    seeds: int | None = None
+    logged: dict[str, float] = field(default_factory=dict)
+
+    def own(self) -> list[Seed]:
+        """The study's trials."""
+        return [seed for trial_id, seed in self.scores.items() if self.named is None or trial_id in self.named]
 
     def metrics(self) -> dict[str, float]:
-        """Trials by status, and the best assignment's median, standard deviation and seeds."""
-        values = list(self.scores.values())
+        """Trials by status, and the best assignment's median, standard deviation and seeds.
+
+        What the parent run says of a best assignment that there is no more becomes NaN: MLflow forgets no metric.
+        """
+        values = self.own()
         counts = {f"n_{s}": sum(v.status == s for v in values) for s in ("finished", "diverged", "failed", "pruned")}
         numbers: dict[str, float] = {"n_trials": len(values), **counts}
-        if best := self.best_assignment():
-            scores = self._scored()[best]
-            numbers["best_median"], numbers["best_seeds"] = median(scores), len(scores)
-            if len(scores) > 1:
-                numbers["best_std"] = stdev(scores)
-        return numbers
+        if self.planned is not None:
+            numbers["n_planned"] = self.planned
+        found = {candidate.assignment_id: candidate for candidate in self._candidates()}
+        if name := best_assignment(found.values()):
+            best = found[name]
+            told = zip(_BEST, (best.median, best.std, best.seeds), strict=True)
+            numbers |= {name: value for name, value in told if value is not None}
+        return {name: nan for name in _BEST if name in self.logged} | numbers
+
+    def differs(self) -> bool:
+        """Whether the parent run says something else."""
+        return any(str(self.logged.get(name)) != str(float(value)) for name, value in self.metrics().items())
 
     def best_assignment(self) -> str | None:
         """The id of the best assignment, by the rule of the reports (``common/selection.py``)."""
-        scored = self._scored()
-        trials: dict[str, list[Score]] = {}
-        for value in self.scores.values():
-            trials.setdefault(value.assignment_id, []).append(value)
-        return best_assignment(_candidate(name, own, scored.get(name, [])) for name, own in trials.items())
+        return best_assignment(self._candidates())
 
     def medians_over_seeds(self) -> dict[str, float]:
         """The median over seeds of every assignment with a score."""
-        return {assignment: median(scores) for assignment, scores in self._scored().items()}
+        return {c.assignment_id: c.median for c in self._candidates() if c.median is not None}
 
-    def _scored(self) -> dict[str, list[float]]:
-        scored: dict[str, list[float]] = {}
-        for value in self.scores.values():
-            if value.score is not None and value.status in ("finished", "diverged"):
-                scored.setdefault(value.assignment_id, []).append(value.score)
-        return scored
-
-
-def _candidate(assignment_id: str, trials: list[Score], scores: list[float]) -> Candidate:
-    """An assignment, from all its trials and the scores that count."""
-    sizes = [trial.trainable_parameters for trial in trials if trial.trainable_parameters is not None]
-    return Candidate(
-        assignment_id,
-        median(scores) if scores else None,
-        stdev(scores) if len(scores) > 1 else None,
-        max(sizes, default=None),
-        len(trials),
-        promoted=any(trial.promoted for trial in trials),
-        cut_short=any(trial.status == "pruned" for trial in trials),
-    )
+    def _candidates(self) -> list[Candidate]:
+        return candidates(self.own(), self.seeds)

@@ -12,6 +12,7 @@ import hashlib
 import json
 import math
 import os
+import re
 import socket
 import time
 from collections.abc import Iterable, Iterator, Mapping
@@ -24,10 +25,13 @@ from urllib.parse import urlsplit
 
 from search._words import Say
 from search.errors import StudyBusyError
-from trainables.trial import CellKey, Result, Trial
+from trainables.trial import RESULT_VERSION, CellKey, Result, Trial
 
 FILE_NAME = "journal.jsonl"
 LOCK_NAME = "driver.lock"
+#: Fields of an entry that came later, and are left out of its line where they are empty.
+_LATER = ("search", "pack_size", "device", "result_version", "text")
+_TRIAL_ID = re.compile(rb'"trial_id":"([^"\\]+)"')
 UNSENT_NAME = "mlflow.unsent"  # is there while a writer is at work, and stays where one died or left something unsent
 
 
@@ -47,7 +51,8 @@ class Entry:
     """A trial and how it ended; everything that the tracking store needs to know of it.
 
     ``time``: seconds since 1970 at which the result came. ``history``: ``[epoch, score, train_loss, seconds]`` each.
-    ``search``: what a report must know of the search (``CellSearch.origin``); empty for a plain one.
+    ``search``: what a report must know of the search (``CellSearch.origin``); empty for a plain one. ``pack_size`` and
+    ``device`` as in ``Result``; ``result_version`` is None in lines of before it was written down.
     """
 
     time: float
@@ -73,6 +78,9 @@ class Entry:
     git_commit: str = ""
     search: Mapping[str, str] = field(default_factory=dict)
     text: Mapping[str, float] = field(default_factory=dict)  # shares of what was cut and unknown, see ``Result``
+    pack_size: int | None = None
+    device: str = ""
+    result_version: int | None = None
 
     @classmethod
     def of(
@@ -109,6 +117,9 @@ class Entry:
             git_commit=git_commit,
             search=search or {},
             text=dict(result.text),
+            pack_size=result.pack_size,
+            device=result.device,
+            result_version=RESULT_VERSION,
         )
 
     @property
@@ -127,10 +138,9 @@ class Entry:
     def line(self) -> bytes:
         """Strict JSON of the entry, with the end of the line; numbers that are not finite are written as text."""
         values = {f.name: getattr(self, f.name) for f in fields(self)}
-        if not self.search:
-            del values["search"]  # the lines of plain searches stay as they ever were
-        if not self.text:
-            del values["text"]  # and so do those of before it was known
+        for name in _LATER:
+            if not values[name]:
+                del values[name]  # a line of before there was such a thing stays as it ever was, and so does its digest
         return json.dumps(_written(values), separators=(",", ":"), allow_nan=False).encode() + b"\n"
 
     @classmethod
@@ -254,11 +264,11 @@ def _cut_off_tail(path: Path) -> bytes:
     return tail[tail.rfind(b"\n") + 1 :]
 
 
-def read(path: Path, say: Say, start: int = 0) -> Iterator[tuple[int, int, Entry]]:
+def read(path: Path, say: Say, start: int = 0, damaged: set[str] | None = None) -> Iterator[tuple[int, int, Entry]]:
     """Entries of a journal from byte ``start`` on, each with the bytes at which its line begins and ends.
 
-    Damaged lines are told to ``say`` and left out; a last line that is not whole is not read. Nothing comes from a
-    file that does not exist.
+    Damaged lines are told to ``say`` and left out, ``damaged`` takes the ids of their trials where these can be read; a
+    last line that is not whole is not read. Nothing comes from a file that does not exist.
     """
     if not path.exists():
         return
@@ -271,6 +281,8 @@ def read(path: Path, say: Say, start: int = 0) -> Iterator[tuple[int, int, Entry
             try:
                 yield begin, end, Entry.read(line)
             except ValueError as error:
+                if damaged is not None and (named := _TRIAL_ID.search(line)):
+                    damaged.add(named[1].decode(errors="replace"))
                 what = f"bytes {begin} to {end} of {path} are damaged and left out ({error})"
                 say(f"{what}; their trial runs again if MLflow does not have it either")
 

@@ -14,11 +14,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from common.selection import Seed
 from search._words import Say
 from search.tracking import journal
-from search.tracking._summary import Score, Summary
+from search.tracking._summary import Summary
 from search.tracking.journal import Entry
 from search.tracking.mlflow_access import cell_of, client, open_experiment
+from search.tracking.named import FILE_NAME, Named
 from trainables.trial import CellKey
 
 PAGE = 1_000  # runs per request
@@ -46,13 +48,18 @@ class Writer:
     """Brings the journal's entries into one experiment."""
 
     def __init__(self, settings: Settings) -> None:
-        self.path = Path(settings.folder) / journal.FILE_NAME
+        self.folder = Path(settings.folder)
+        self.path = self.folder / journal.FILE_NAME
         self.study = settings.study
         self.client = client(settings.tracking)
         self.experiment_id = ""
         self.runs: dict[str, LoggedRun] = {}
         self.cells: dict[CellKey, Summary] = {}
         self.todo: dict[str, int] = {}  # trial id -> where its latest line begins
+        self._begins: dict[str, int] = {}  # trial id -> the same, of every line that was read
+        self._named: Named | None = None
+        self._ids: set[str] = set()  # of the trials that the study names
+        self._stamp = 0
         self._end = 0
         self._uncertain = False
 
@@ -62,10 +69,11 @@ class Writer:
         parents = list(self._search("tags.`aot.kind` = 'cell'"))
         for run in self._search("tags.`aot.kind` = 'trial'"):
             self._learn(run)
+        self._look_who_is_named()
         for run in parents:
             summary = self._cell(cell_of(run.data.tags))
-            summary.run_id = run.info.run_id
-            summary.changed = any(run.data.metrics.get(name) != value for name, value in summary.metrics().items())
+            summary.run_id, summary.logged = run.info.run_id, dict(run.data.metrics)
+            summary.changed = summary.differs()
 
     def _search(self, condition: str) -> Iterator[Any]:
         return search_runs(self.client, self.experiment_id, condition)
@@ -75,7 +83,7 @@ class Writer:
         ended = run.info.status in ("FINISHED", "FAILED") and "aot.status" in tags
         self.runs[tags["aot.trial_id"]] = LoggedRun(run.info.run_id, tags.get("aot.record") if ended else None)
         if ended:
-            self._cell(cell_of(tags)).scores[tags["aot.trial_id"]] = Score(
+            self._cell(cell_of(tags)).scores[tags["aot.trial_id"]] = Seed(
                 tags["aot.assignment_id"],
                 tags["aot.status"],
                 metrics.get("score"),
@@ -84,22 +92,28 @@ class Writer:
             )
 
     def _cell(self, cell: CellKey) -> Summary:
-        return self.cells.setdefault(cell, Summary())
+        if cell not in self.cells:
+            self.cells[cell] = Summary()
+            self._tell_who_is_named(cell)
+        return self.cells[cell]
 
     def read(self, say: Say) -> None:
         """See what is new in the journal; the latest line of a trial counts."""
         for begin, end, entry in journal.read(self.path, say, self._end):
             self._end = end
+            self._begins[entry.trial_id] = begin
+            if self._named and begin >= self._named.since:
+                self._ids.add(entry.trial_id)
             logged = self.runs.get(entry.trial_id)
             if logged and logged.entry_digest == entry.digest:
                 self.todo.pop(entry.trial_id, None)
             else:
                 self.todo[entry.trial_id] = begin
             promoted = entry.search.get("promotion") == "promoted"
-            score = Score(entry.assignment_id, entry.status, entry.score, entry.trainable_parameters, promoted)
+            seed = Seed(entry.assignment_id, entry.status, entry.score, entry.trainable_parameters, promoted)
             summary = self._cell(entry.cell)
-            if summary.scores.get(entry.trial_id) != score:
-                summary.scores[entry.trial_id], summary.changed = score, True
+            if summary.scores.get(entry.trial_id) != seed:
+                summary.scores[entry.trial_id], summary.changed = seed, True
 
     def send_one(self) -> None:
         """Bring the oldest waiting entry into MLflow; it stays waiting if that fails."""
@@ -146,7 +160,9 @@ class Writer:
             del metrics[:METRICS_PER_REQUEST]
         params = [Param(name, value) for name, value in _params(entry).items()]
         tags |= {"aot.versions": json.dumps(dict(entry.versions)), "aot.git_commit": entry.git_commit}
-        tags |= {"aot.reason": entry.reason[:4_000], "aot.weights": entry.weights or ""}
+        tags |= {"aot.reason": entry.reason[:4_000], "aot.weights": entry.weights or "", "aot.device": entry.device}
+        numbers = {"aot.pack_size": entry.pack_size, "aot.result_version": entry.result_version}
+        tags |= {name: "" if value is None else str(value) for name, value in numbers.items()}
         tags |= {"aot.status": entry.status, "aot.record": entry.digest}
         self.client.log_batch(run_id, metrics, params, [RunTag(name, value) for name, value in tags.items()])
 
@@ -163,25 +179,53 @@ class Writer:
         return summary.run_id
 
     def summarise(self) -> None:
-        """Update the parent runs of the cells that changed."""
+        """Update the parent runs of the cells that changed, also because the study names other trials now."""
         from mlflow.entities import Metric, RunTag
 
+        self._look_who_is_named()
         for summary in self.cells.values():
             if not summary.changed or summary.run_id is None:
                 continue
+            # MLflow shows the metric of the largest step: all trials, as the number of the study's own may fall.
             now, step = _milliseconds(time.time()), len(summary.scores)
-            metrics = [Metric(name, float(value), now, step) for name, value in summary.metrics().items()]
+            numbers = summary.metrics()
+            metrics = [Metric(name, float(value), now, step) for name, value in numbers.items()]
             tags = [RunTag("aot.best_assignment_id", summary.best_assignment() or "")]
             self.client.log_batch(summary.run_id, metrics=metrics, tags=tags)
             self.client.set_terminated(summary.run_id, "FINISHED", now)
+            summary.logged |= numbers
             summary.changed = False
 
+    def _look_who_is_named(self) -> None:
+        """The study may have been edited since a cell was summarised."""
+        file = self.folder / FILE_NAME
+        stamp = file.stat().st_mtime_ns if file.exists() else 0
+        if stamp == self._stamp:
+            return
+        self._stamp, self._named = stamp, Named.read(self.folder)
+        if self._named is None:
+            return
+        since = self._named.since
+        self._ids = {*self._named.trials, *(trial_id for trial_id, begin in self._begins.items() if begin >= since)}
+        for cell, summary in self.cells.items():
+            self._tell_who_is_named(cell)
+            summary.changed = summary.changed or summary.differs()
 
-def search_runs(client: Any, experiment_id: str, condition: str) -> Iterator[Any]:
-    """All runs of an experiment that meet a condition, page by page."""
+    def _tell_who_is_named(self, cell: CellKey) -> None:
+        if self._named is not None:
+            summary = self.cells[cell]
+            summary.named, summary.seeds = self._ids, self._named.seeds
+            summary.planned = self._named.planned.get(cell, 0)
+
+
+def search_runs(client: Any, experiment_id: str, condition: str, *, deleted: bool = False) -> Iterator[Any]:
+    """All runs of an experiment that meet a condition, page by page, the newest first; also the ``deleted`` ones."""
+    from mlflow.entities import ViewType
+
+    view = ViewType.ALL if deleted else ViewType.ACTIVE_ONLY
     token: str | None = None
     while True:
-        page = client.search_runs([experiment_id], condition, max_results=PAGE, page_token=token)
+        page = client.search_runs([experiment_id], condition, view, max_results=PAGE, page_token=token)
         yield from page
         token = page.token
         if not token:

@@ -25,8 +25,9 @@ from search._words import Say
 from search.errors import RefusedError, StudyBusyError
 from search.tracking import journal, mlflow_access
 from search.tracking.journal import Entry, Journal, Lock, local_folder
+from search.tracking.named import Named
 from search.tracking.records import TrialRecord, in_journal, logged
-from trainables.trial import Result, Trial
+from trainables.trial import CellKey, Result, Trial
 
 LOG_NAME = "mlflow.log"
 SECONDS_WITHOUT_A_WORD = 5
@@ -45,6 +46,7 @@ class Store:
         self._lock = Lock(self.folder / journal.LOCK_NAME)
         self._journal: Journal | None = None
         self._writer: _Writer | None = None
+        self._known = False  # whether any trial has ended
 
     def open(self) -> Store:
         """Take the study.
@@ -80,12 +82,32 @@ class Store:
             raise RuntimeError(f"the store of study {self.study!r} is not open: call open() first")
         written = in_journal(self.folder, self.say)
         sent = logged(self.study, self.tracking, self.say, curves=curves, written=written)
-        unsent = sent is None or any(
-            i not in sent or sent[i].entry_digest != record.entry_digest for i, record in written.items()
-        )
+        unsent = sent is None or any(sent.lacks(i, record) for i, record in written.items())
         if written and (unsent or (self.folder / journal.UNSENT_NAME).exists()):  # or a cell's summary
             self._writer.keep_alive()
-        return (sent or {}) | written
+        records = (sent.records if sent else {}) | written
+        self._known = bool(records)
+        return records
+
+    def name(self, trials: Iterable[str], planned: Mapping[CellKey, int], seeds: int) -> None:
+        """The trials that the study names as it stands: of these, and of what comes from now on, summaries speak.
+
+        To be called after ``records``.
+
+        ``planned``: how many each cell has, at most; ``seeds``: how many an assignment has. Where they are not those of
+        the last run, summaries are on their way when this returns. RefusedError where the disk takes no file.
+        """
+        if self._journal is None or self._writer is None:
+            raise RuntimeError(f"the store of study {self.study!r} is not open: call open() first")
+        named = Named(frozenset(trials), planned, seeds, self._journal.path.stat().st_size)
+        if named.same(Named.read(self.folder)):
+            return
+        try:
+            named.write(self.folder)
+        except OSError as error:
+            raise RefusedError(f"{self.folder} cannot be written ({error.strerror or error}); make room") from error
+        if self._known:  # else no summary speaks of any
+            self._writer.keep_alive()
 
     def expect_results(self) -> None:
         """Have the MLflow writer ready, and hear of what is wrong with MLflow, before the first result comes.

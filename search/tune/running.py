@@ -83,6 +83,7 @@ class RunningPack:
             score, epoch = (best.score, best.epoch) if best else (None, None)
             ended = score is not None and trial_id in self.patience.ended
             how: Status = "finished" if ended else status
-            closed.append((trial, Result(trial_id, how, score, epoch, history, None, "" if ended else reason)))
+            why, size = "" if ended else reason, len(self.pack.trials)
+            closed.append((trial, Result(trial_id, how, score, epoch, history, None, why, pack_size=size)))
         self.left = {}
         return closed

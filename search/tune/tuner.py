@@ -83,6 +83,7 @@ def run(study: Study, *, address: str | None = None, view: View, train: str = TR
         proposals = ProposalLog(store.folder, view.say)
         search = StudySearch(study, records, proposals, proposals.append)
         total, left = search.total, search.left
+        store.name(*_named(search))
         undecided = any(cell.undecided for cell in search.cells.values())
         view.start(study.name, _states(search, records), at_most=undecided)
         counts: Counter[str] = Counter()
@@ -101,6 +102,12 @@ def run(study: Study, *, address: str | None = None, view: View, train: str = TR
         finally:
             view.stop()
     return Outcome(**counts, skipped=total - left, stopped=stopped)
+
+
+def _named(search: StudySearch) -> tuple[list[str], dict[CellKey, int], int]:
+    """The trials that the study names, as far as they are decided on; how many there are in each cell; seeds."""
+    trials = [trial_id for cell in search.cells.values() for trial_id in cell.trials]
+    return trials, {key: cell.total for key, cell in search.cells.items()}, len(search.study.seeds)
 
 
 def _states(search: StudySearch, records: Mapping[str, TrialRecord]) -> dict[CellKey, CellState]:

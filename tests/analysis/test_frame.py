@@ -1,7 +1,5 @@
 """The frame: every fault of a file named at once, and the same values to the last bit through every form."""
 
-import os
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from analysis.frame import COLUMNS, FrameError, from_mlflow, read, tidy, write
+from analysis.frame import COLUMNS, OPTIONAL, FrameError, from_rows, hyperparameters, read, tidy, write
 
 ROW = {
     "study": "s", "benchmark": "glue", "backbone": "b", "task": "glue/rte", "method": "lora", "assignment_id": "a",
@@ -170,83 +168,31 @@ def test_a_long_list_of_problems_is_cut_in_print_only() -> None:
     assert len(error.value.problems) == 40
 
 
-# --- a real MLflow store ----------------------------------------------------------------------------------------------
+# --- what may be known beside the columns -----------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """A store with one study: a finished trial run twice, a failed one, one that has not ended, a cell's parent run."""
-    os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
-    from mlflow import MlflowClient
-
-    uri = f"sqlite:///{tmp_path_factory.mktemp('mlflow') / 'mlflow.db'}"
-    client = MlflowClient(tracking_uri=uri)
-    experiment = client.create_experiment("mine")
-
-    def log(start: int, score: float | None, kind: str = "trial", **tags: str) -> None:
-        names = {"benchmark": "glue", "backbone": "b", "task": "glue/rte", "method": "lora", "assignment_id": "a"}
-        every = {f"aot.{k}": v for k, v in (names | tags).items()} | {"aot.kind": kind, "aot.study": "mine"}
-        run = client.create_run(experiment, start_time=start, tags=every).info.run_id
-        params = {"seed": tags.get("trial_id", "0")[-1], "learning_rate": "0.001", "a": "null", "protocol.epochs": "4"}
-        for name, value in params.items():
-            client.log_param(run, name, value)
-        metrics = {"score": score, "best_epoch": 3.0, "epochs": 4.0, "trainable_parameters": 592130.0, "seconds": 0.25}
-        for name, number in metrics.items():
-            if number is not None:
-                client.log_metric(run, name, number)
-        if "status" in tags:
-            client.set_terminated(run, "FAILED" if tags["status"] == "failed" else "FINISHED")
-
-    log(1, 60.0, trial_id="t1", status="failed")
-    log(2, 70.1 + 0.2, trial_id="t1", status="finished")
-    log(3, None, trial_id="t2", status="failed")
-    log(4, 99.0, trial_id="t3")
-    log(5, None, kind="cell")
-    return uri
-
-
-def test_mlflow_gives_the_newest_ended_run_of_each_trial(store: str) -> None:
-    frame = from_mlflow(store, "mine")
-    assert frame["trial_id"].tolist() == ["t1", "t2"]
-    assert frame["status"].tolist() == ["finished", "failed"]
-    assert frame["score"][0] == 70.1 + 0.2
-    assert frame["seed"].tolist() == [1, 2]
-    assert frame["trainable_parameters"].tolist() == [592130, 592130]
-    assert [c for c in frame if c.startswith("hp.")] == ["hp.a", "hp.learning_rate"]
-    assert frame["hp.learning_rate"].tolist() == [0.001, 0.001]
-
-
-def test_a_frame_from_mlflow_survives_files(store: str, tmp_path: Path) -> None:
-    frame = from_mlflow(store, "mine")
+def test_optional_columns_have_their_place_and_types_and_survive_files(tmp_path: Path) -> None:
+    """Behind the hyperparameters, in their order, whichever of them a file has; all may be empty."""
+    known = {name: None for name in OPTIONAL} | {"in_study": False, "planned_seeds": 5, "dropout": 0.1, "device": "cpu"}
+    frame = from_rows([raw({"mine": "x", "hp.rank": 2, **known}).iloc[0].to_dict()])
+    assert list(frame.columns) == [*COLUMNS, "hp.rank", *OPTIONAL, "mine"]
+    types = {name: str(frame[name].dtype) for name in ("in_study", "planned_seeds", "max_length", "dropout", "commit")}
+    assert types == {"in_study": "boolean", "planned_seeds": "Int64", "max_length": "Int64", "dropout": "float64",
+                     "commit": "str"}  # fmt: skip
     for name in ("r.csv", "r.parquet"):
         write(frame, tmp_path / name)
         pd.testing.assert_frame_equal(read(tmp_path / name), frame)
+    assert list(tidy(raw({"device": "cpu", "pack_size": "4"})).columns)[-2:] == ["pack_size", "device"]
 
 
-def test_mlflow_pages_are_all_read(store: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = from_mlflow(store, "mine")
-    monkeypatch.setattr("analysis.frame._PAGE", 1)
-    pd.testing.assert_frame_equal(from_mlflow(store, "mine"), whole)
+def test_a_truth_value_that_is_none_is_told() -> None:
+    with pytest.raises(FrameError, match=r"row 1, column 'in_study': 'perhaps' is neither true nor false"):
+        tidy(raw({"in_study": "perhaps"}))
 
 
-def test_an_unknown_study_names_the_known_ones(store: str) -> None:
-    with pytest.raises(FrameError, match="no experiment 'yours'; known: Default, mine"):
-        from_mlflow(store, "yours")
-
-
-def test_a_store_that_is_not_there_is_not_made(tmp_path: Path) -> None:
-    with pytest.raises(FrameError, match="run the study first"):
-        from_mlflow(f"sqlite:///{tmp_path / 'none.db'}", "mine")
-    assert not list(tmp_path.iterdir())
-
-
-def test_a_broken_store_is_told_without_its_password(tmp_path: Path, make_runs: Callable) -> None:
-    (tmp_path / "bad.db").write_text("this is no database")
-    with pytest.raises(FrameError, match="MLflow cannot be read"):
-        from_mlflow(f"sqlite:///{tmp_path / 'bad.db'}", "mine")
-    with pytest.raises(FrameError, match="MLflow cannot be read") as error:
-        from_mlflow("http://me:secret@127.0.0.1:9", "mine")
-    assert "secret" not in str(error.value)
-    with pytest.raises(FrameError, match="MLflow cannot be read") as error:
-        from_mlflow("http://127.0.0.1:9/?password=secret", "mine")
-    assert "secret" not in str(error.value)
+def test_rows_become_a_sorted_frame() -> None:
+    rows = [raw({"seed": seed, "trial_id": f"t{seed}", "hp.b": 1, "hp.a": seed}).iloc[0].to_dict() for seed in (2, 1)]
+    frame = from_rows(rows)
+    assert frame["seed"].tolist() == [1, 2]
+    assert hyperparameters(frame) == ["hp.a", "hp.b"]
+    assert list(from_rows([]).columns) == list(COLUMNS)

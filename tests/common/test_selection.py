@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 
 from analysis.frame import tidy
 from analysis.selection import assignments, best_assignments
-from common.selection import Candidate, best_assignment
-from search.tracking._summary import Score, Summary
+from common.selection import Candidate, Seed, best_assignment, candidates
+from search.tracking._summary import Summary
 
-PLAIN = Candidate("a", 60.0, 1.0, 10, trials=3)
+PLAIN = Candidate("a", 60.0, 1.0, 10, trials=3, seeds=3)
 
 
 @pytest.mark.parametrize(
@@ -33,7 +33,8 @@ PLAIN = Candidate("a", 60.0, 1.0, 10, trials=3)
         ({"trainable_parameters": 9, "std": 1.1}, False),
         ({"median": 60.0 + 1e-10, "trainable_parameters": 11}, False),  # noise decides nothing
         ({"median": 60.0 + 2e-9, "trainable_parameters": 11}, True),
-        ({"trials": 1, "median": 90.0}, True),  # how many seeds plays no part
+        ({"complete": False, "median": 90.0}, False),  # it lacks a seed
+        ({"trials": 1, "seeds": 1, "median": 90.0}, True),  # as many as were planned: how many plays no further part
         ({"cut_short": True, "median": 90.0}, False),
     ],
 )
@@ -43,11 +44,24 @@ def test_what_makes_a_second_assignment_win(change: dict, wins: bool) -> None:
 
 
 def test_after_a_promotion_only_those_with_all_seeds_can_be_chosen() -> None:
-    first = replace(PLAIN, assignment_id="first", median=90.0, trials=1)
-    assert best_assignment([PLAIN, first]) == "first"
-    assert best_assignment([replace(PLAIN, promoted=True), first]) == "a"
+    first = replace(PLAIN, assignment_id="first", median=90.0, trials=1, seeds=1, complete=False)
+    part = replace(PLAIN, trials=2, seeds=2, complete=False)
+    assert best_assignment([PLAIN, first]) == "a"
+    assert best_assignment([part, first]) == "first", "none has all seeds: the median decides"
+    assert best_assignment([replace(part, promoted=True), first]) == "a"
     failed = replace(PLAIN, promoted=True, median=None)
     assert best_assignment([failed, first]) == "first", "unless there is no other"
+
+
+def test_an_assignment_is_complete_with_a_score_for_every_seed_that_was_planned() -> None:
+    seeds = [Seed("whole", "finished", 60.0, 1), Seed("whole", "diverged", 61.0, 1), Seed("one", "finished", 99.0, 1)]
+    lost = [Seed("lost", "finished", 98.0, 1), Seed("lost", "failed", None, None)]
+    assert {c.assignment_id: c.complete for c in candidates([*seeds, *lost], 2)} == {
+        "whole": True, "one": False, "lost": False,
+    }  # fmt: skip
+    assert best_assignment(candidates([*seeds, *lost], 2)) == "whole"
+    assert best_assignment(candidates([*seeds, *lost], 3)) == "one", "where none is complete the median decides"
+    assert best_assignment(candidates([*seeds, *lost])) == "whole", "as many as any got, where nobody knows the plan"
 
 
 def test_of_nothing_there_is_no_best() -> None:
@@ -92,8 +106,9 @@ def by_brute_force(rows: list[dict]) -> str | None:
     promoted = [len(seeds) for seeds in own.values() if any(r["promotion"] == "promoted" for r in seeds)]
     longest = max(promoted, default=0)
     whole = [a for a in own if len(own[a]) >= longest and all(r["status"] != "pruned" for r in own[a])]
+    planned = max(map(len, own.values()))
     left = [a for a in own if scores[a]]
-    left = [a for a in left if a in whole] or left
+    left = [a for a in left if len(scores[a]) == planned] or [a for a in left if a in whole] or left
     for criterion in (
         lambda a: -statistics.median(scores[a]),
         lambda a: statistics.stdev(scores[a]) if len(scores[a]) > 1 else math.inf,
@@ -112,5 +127,5 @@ def test_reports_and_summaries_choose_what_brute_force_chooses(cell: dict[str, t
     (row,) = best_assignments(assignments(tidy(pd.DataFrame(rows)))).to_dict("records")
     assert (None if pd.isna(row["assignment_id"]) else row["assignment_id"]) == expected
     keys = ("assignment_id", "status", "score", "trainable_parameters")
-    scores = {r["trial_id"]: Score(*(r[k] for k in keys), r["promotion"] == "promoted") for r in rows}
+    scores = {r["trial_id"]: Seed(*(r[k] for k in keys), r["promotion"] == "promoted") for r in rows}
     assert Summary(scores).best_assignment() == expected

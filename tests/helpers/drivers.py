@@ -119,10 +119,10 @@ def in_journal(of: Study) -> dict[str, Row]:
 
 
 def in_mlflow(of: Study) -> dict[str, Row]:
-    """The table by MLflow, through the frame of the reports; each trial must have one run."""
-    from analysis import frame
+    """The table by MLflow, as the reports read it; each trial must have one run."""
     from search.tracking.mlflow_access import client
     from search.tracking.mlflow_writer import search_runs
+    from search.tracking.records import logged
 
     store = client(of.tracking)
     experiment = store.get_experiment_by_name(of.name)
@@ -130,9 +130,9 @@ def in_mlflow(of: Study) -> dict[str, Row]:
     runs = list(search_runs(store, experiment.experiment_id, "tags.`aot.kind` = 'trial'"))
     ids = [run.data.tags["aot.trial_id"] for run in runs]
     assert len(ids) == len(set(ids)), "a trial has two runs"
-    table = frame.from_mlflow(of.tracking, of.name)
-    columns = (table[name] for name in ("trial_id", "status", "score", "best_epoch", "epochs"))
-    return {i: (status, score, best, epochs) for i, status, score, best, epochs in zip(*columns, strict=True)}
+    found = logged(of.name, of.tracking, lambda _: None)
+    assert found is not None
+    return {i: (r.status, r.score, r.best_epoch, r.epochs) for i, r in found.records.items()}
 
 
 def assert_nothing_lost(path: Path) -> None:

@@ -142,8 +142,10 @@ def test_a_replay_is_what_the_search_does(tmp_path: Path) -> None:
     by_journal = in_journal(journal, told.append)
     by_mlflow = logged("stub", f"sqlite:///{whole}/runs/mlflow.db", told.append, curves=True)
     assert by_mlflow is not None
-    assert by_mlflow.keys() == by_journal.keys()
-    played: list[Replay] = [replay(make(whole), records, Search(promote=0.25)) for records in (by_journal, by_mlflow)]
+    assert by_mlflow.records.keys() == by_journal.keys()
+    played: list[Replay] = [
+        replay(make(whole), records, Search(promote=0.25)) for records in (by_journal, by_mlflow.records)
+    ]
     assert played[0].choices == played[1].choices
     assert (played[0].trials, played[0].epochs) == (played[1].trials, played[1].epochs)
 

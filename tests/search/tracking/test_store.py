@@ -17,10 +17,11 @@ from helpers.servers import mlflow_server, running, until
 from helpers.stub_study import copy_database, logged
 from mlflow import MlflowClient
 
+from common.selection import Seed
 from search._provenance import versions
 from search.errors import RefusedError, StudyBusyError
 from search.tracking import journal
-from search.tracking._summary import Score, Summary
+from search.tracking._summary import Summary
 from search.tracking.journal import Entry, Journal
 from search.tracking.records import read_records
 from search.tracking.store import Store
@@ -283,9 +284,9 @@ def problems(said: list[str]) -> list[str]:
 
 class TestSummary:
     def test_medians_and_ties(self) -> None:
-        def scores(assignment: str, values: list[float | None], parameters: float = 1) -> dict[str, Score]:
+        def scores(assignment: str, values: list[float | None], parameters: float = 1) -> dict[str, Seed]:
             status = "finished"
-            return {f"{assignment}{i}": Score(assignment, status, v, parameters) for i, v in enumerate(values)}
+            return {f"{assignment}{i}": Seed(assignment, status, v, parameters) for i, v in enumerate(values)}
 
         cell = Summary({**scores("low", [1, 2, 90]), **scores("wide", [10, 50, 90]), **scores("tight", [49, 50, 51])})
         assert cell.best_assignment() == "tight"
@@ -296,10 +297,10 @@ class TestSummary:
 
     def test_only_finished_and_diverged_trials_with_a_score_count(self) -> None:
         values = {
-            "a": Score("x", "failed", 99.0, None),
-            "b": Score("x", "pruned", 98.0, 1),
-            "c": Score("x", "diverged", 40.0, 1),
-            "d": Score("x", "diverged", None, 1),
+            "a": Seed("x", "failed", 99.0, None),
+            "b": Seed("x", "pruned", 98.0, 1),
+            "c": Seed("x", "diverged", 40.0, 1),
+            "d": Seed("x", "diverged", None, 1),
         }
         numbers = Summary(values).metrics()
         assert (numbers["best_median"], numbers["best_seeds"], "best_std" in numbers) == (40.0, 1, False)

@@ -10,11 +10,11 @@ from helpers.stub_study import TRAIN, logged, write_study
 from mlflow import MlflowClient
 from rich.console import Console
 
-from analysis import frame
 from search import study
 from search.errors import RunError
 from search.planning.plan import of_search, plan
 from search.strategy.study_search import StudySearch
+from search.tracking.records import logged as logged_records
 from search.tune import tuner
 from search.tune.running import RunningPack
 from search.tune.searcher import PackSearcher
@@ -63,7 +63,7 @@ class TestRun:
 
         outcome, _ = run(tmp_path / "study.yaml")
         assert outcome == Outcome(skipped=12)
-        assert len(frame.from_mlflow(f"sqlite:///{tmp_path}/runs/mlflow.db", "stub")) == 12
+        assert in_mlflow(tmp_path).keys() == both.keys()
         check_summary(tmp_path, both)
 
     def test_faults_in_packs(self, tmp_path: Path) -> None:
@@ -91,8 +91,7 @@ class TestRun:
         diverged = by_rate["0.001", "1"]
         assert (diverged["run"], diverged["tags"]["aot.status"]) == ("FINISHED", "diverged")
         assert diverged["metrics"]["best_epoch"] == 1, "it keeps the best score that it reached"
-        rows = frame.from_mlflow(f"sqlite:///{tmp_path}/runs/mlflow.db", "stub")
-        assert sorted(rows["status"]) == ["diverged"] * 2 + ["failed"] * 2 + ["finished"] * 4
+        assert sorted(in_mlflow(tmp_path).values()) == ["diverged"] * 2 + ["failed"] * 2 + ["finished"] * 4
 
         (tmp_path / "runs" / "stub" / "stub.json").write_text("{}")
         outcome, _ = run(path)
@@ -141,6 +140,13 @@ class TestRun:
         assert outcome == Outcome(finished=2)
         metrics = [runs[0]["metrics"] for runs in logged(tmp_path).values()]
         assert [(m["epochs"], m["best_epoch"]) for m in metrics] == [(5, 3)] * 2
+
+
+def in_mlflow(folder: Path) -> dict[str, str]:
+    """Every trial's status by its run, as the reports read it, by trial id."""
+    found = logged_records("stub", f"sqlite:///{folder}/runs/mlflow.db", pytest.fail)
+    assert found is not None
+    return {trial_id: record.status for trial_id, record in found.records.items()}
 
 
 def check_summary(folder: Path, trials: dict[str, list[dict[str, Any]]]) -> None:

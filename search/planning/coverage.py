@@ -1,0 +1,142 @@
+"""What of a study is trained: its own trials as rows for a report, those of other versions of it, what is missing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from search.planning.plan import CellPlan, Plan, plan
+from search.strategy.cell_search import Proposal
+from search.study import Study
+from search.tracking.records import TEXT_SHARES, Known, TrialRecord
+from trainables.trial import CellKey
+
+ENDINGS = ("finished", "diverged", "failed", "pruned")
+
+
+@dataclass(frozen=True)
+class Coverage:
+    """A study and what is known of its trials, as plain values.
+
+    ``own``: a row per trial that the study names and that has ended, with the columns of the runs file; ``others``: the
+    same of trials that it does not name as it stands. ``cells``: a row per cell that is planned, with the columns of
+    ``analysis/coverage.py``. ``unsent``: results of the study that are in the journal and not in MLflow. ``away``: what
+    MLflow holds beside the journal is not known.
+    """
+
+    study: str
+    own: list[dict[str, Any]]
+    others: list[dict[str, Any]]
+    cells: list[dict[str, Any]] = field(default_factory=list)
+    unsent: int = 0
+    away: bool = False
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """The sums over the cells."""
+        names = ("planned", "undecided", *ENDINGS, "lost", "not_run", "assignments", "complete")
+        return {name: sum(cell[name] for cell in self.cells) for name in names}
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values, without the trials themselves."""
+        more = {"others": len(self.others), "not_in_mlflow": self.unsent, "mlflow_away": self.away}
+        return {"study": self.study, **more, "counts": self.counts, "cells": self.cells}
+
+
+def coverage(study: Study, known: Known, proposals: Iterable[tuple[CellKey, Proposal]] = ()) -> Coverage:
+    """What of ``study`` (loaded with ``bind``) is trained; ``proposals`` are those of earlier runs."""
+    planned = plan(study, known.records, proposals)
+    own: dict[str, dict[str, Any]] = {}
+    for cell in planned.cells:
+        place, draws = _place(study, planned, cell), _draws(study, cell)
+        for trial in cell.trials:
+            if trial.id in known.records:
+                row = _row(study.name, trial.id, known.records[trial.id])
+                own[trial.id] = row | {"in_study": True, **place, "draw": draws.get(trial.assignment_id)}
+    others = [_row(study.name, i, r) | {"in_study": False} for i, r in known.records.items() if i not in own]
+    cells = [_counted(study, cell, known) for cell in planned.cells]
+    return Coverage(study.name, list(own.values()), others, cells, len(known.unsent & own.keys()), known.away)
+
+
+def unchecked(study: Study, known: Known) -> Coverage:
+    """All trials that anybody knows of, where nobody can tell which of them the study names: it is not bound."""
+    rows = [_row(study.name, trial_id, record) | {"in_study": None} for trial_id, record in known.records.items()]
+    return Coverage(study.name, rows, [], [], len(known.unsent), known.away)
+
+
+def _place(study: Study, planned: Plan, cell: CellPlan) -> dict[str, Any]:
+    """What the trials of a cell have in common. Its names are the study's: it may have called them otherwise before."""
+    benchmark = _benchmark(study, cell.key.task)
+    return {
+        "benchmark": benchmark,
+        **cell.key._asdict(),
+        "planned_seeds": len(study.seeds),
+        "planned_in_cell": cell.total,
+        "planned_tasks": sum(task.benchmark == benchmark for task in study.tasks),
+        "planned_in_study": planned.total,
+    }
+
+
+def _draws(study: Study, cell: CellPlan) -> dict[str, int]:
+    """The place of every assignment in a random search, counted from 1; nothing in another one."""
+    drawn = dict.fromkeys(trial.assignment_id for trial in cell.trials) if study.search.strategy == "random" else {}
+    return {assignment_id: i for i, assignment_id in enumerate(drawn, start=1)}
+
+
+def _benchmark(study: Study, task: str) -> str:
+    return next(one.benchmark for one in study.tasks if one.name == task)
+
+
+def _counted(study: Study, cell: CellPlan, known: Known) -> dict[str, Any]:
+    """A cell's row: how many of its trials ended how, and how many did not."""
+    records = {trial.id: known.records[trial.id] for trial in cell.trials if trial.id in known.records}
+    ended = {status: sum(r.status == status for r in records.values()) for status in ENDINGS}
+    lost = sum(trial.id in known.lost for trial in cell.trials)
+    seeds: dict[str, int] = {}
+    for record in records.values():
+        if record.score is not None and record.status in ("finished", "diverged"):
+            seeds[record.assignment_id] = seeds.get(record.assignment_id, 0) + 1
+    return {
+        "benchmark": _benchmark(study, cell.key.task),
+        **cell.key._asdict(),
+        "planned": cell.total,
+        "undecided": cell.undecided,
+        **ended,
+        "lost": lost,
+        "not_run": cell.total - len(records) - lost,
+        "assignments": cell.assignments,
+        "complete": sum(count >= len(study.seeds) for count in seeds.values()),
+    }
+
+
+def _row(study: str, trial_id: str, record: TrialRecord) -> dict[str, Any]:
+    """A trial with the columns of the runs file; ``max_epochs`` is the protocol's, as ``epochs`` is what it took."""
+    protocol = {"max_epochs" if name == "epochs" else name: value for name, value in record.protocol.items()}
+    return {
+        "study": study,
+        "benchmark": record.benchmark,
+        **record.cell._asdict(),
+        "assignment_id": record.assignment_id,
+        "trial_id": trial_id,
+        "seed": record.seed,
+        "status": record.status,
+        "score": record.score,
+        "best_epoch": record.best_epoch,
+        "epochs": record.epochs,
+        "trainable_parameters": record.trainable_parameters,
+        "seconds": record.seconds,
+        **{f"hp.{name}": value for name, value in record.hyperparameters.items()},
+        "strategy": record.search.get("strategy", ""),
+        "promotion": record.search.get("promotion", ""),
+        **dict.fromkeys(("planned_seeds", "planned_in_cell", "planned_tasks", "planned_in_study", "draw")),
+        **{name: protocol.get(name) for name in _PROTOCOL},
+        **{name: record.text.get(name) for name in TEXT_SHARES},
+        "pack_size": record.pack_size,
+        "device": record.device,
+        "commit": record.git_commit,
+        "result_version": record.result_version,
+    }
+
+
+_PROTOCOL = ("max_length", "precision", "dropout", "max_epochs", "patience", "train_rows", "dev_rows")
