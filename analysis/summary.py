@@ -80,8 +80,8 @@ def _lead(test: dict) -> str:
     return text.replace("= <", "<") + "."
 
 
-def caveats(frame: pd.DataFrame) -> list[str]:
-    """What a careful reader should know before quoting a number."""
+def caveats(frame: pd.DataFrame, planned: pd.DataFrame | None = None) -> list[str]:
+    """What a careful reader should know before quoting a number; ``planned`` has a row per cell of the study."""
     winners = best_assignments(assignments(frame))
     scored = winners.dropna(subset="median")
     notes = []
@@ -97,15 +97,15 @@ def caveats(frame: pd.DataFrame) -> list[str]:
             "so no deviation can be given" if scored["n_seeds"].max() == 1 else "and deviations from so few say little"
         )
         notes.append(f"The best assignments rest on {seeds}, {what}; see the tests before believing a rank.")
-    return notes + _losses(frame, winners)
+    return notes + _losses(frame, winners, planned)
 
 
-def _losses(frame: pd.DataFrame, winners: pd.DataFrame) -> list[str]:
+def _losses(frame: pd.DataFrame, winners: pd.DataFrame, planned: pd.DataFrame | None) -> list[str]:
     """What is missing: cells, seeds, trials, tasks."""
     notes = []
     pair = ["benchmark", "backbone"]
     tasks, methods = (frame[[*pair, name]].drop_duplicates() for name in ("task", "method"))
-    cells = len(tasks.merge(methods, on=pair))
+    cells = len(tasks.merge(methods, on=pair)) if planned is None else len(planned)
     empty = cells - int(winners["median"].notna().sum())
     if empty:
         notes.append(

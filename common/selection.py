@@ -57,18 +57,22 @@ class Candidate:
 def candidates(seeds: Iterable[Seed], planned: int | None = None) -> list[Candidate]:
     """The assignments of one cell, from all its trials.
 
-    ``planned``: seeds that an assignment is to have; ``None`` where nobody knows, then as many as any of them got.
+    ``planned``: seeds that an assignment is to have; ``None`` where nobody knows: then as many as any of them got, or
+    as any that was promoted got, where some were.
     """
     own: dict[str, list[Seed]] = {}
     for seed in seeds:
         own.setdefault(seed.assignment_id, []).append(seed)
-    planned = planned or max(map(len, own.values()), default=0)
+    if not planned:
+        given = [trials for trials in own.values() if any(trial.promoted for trial in trials)] or own.values()
+        planned = max(map(len, given), default=0)
     return [_candidate(assignment_id, trials, planned) for assignment_id, trials in own.items()]
 
 
 def _candidate(assignment_id: str, trials: list[Seed], planned: int) -> Candidate:
     scores = [trial.score for trial in trials if trial.counts and trial.score is not None]
     sizes = [trial.trainable_parameters for trial in trials if trial.trainable_parameters is not None]
+    cut_short = any(trial.status == "pruned" for trial in trials)
     return Candidate(
         assignment_id,
         median(scores) if scores else None,
@@ -77,8 +81,8 @@ def _candidate(assignment_id: str, trials: list[Seed], planned: int) -> Candidat
         len(trials),
         len(scores),
         promoted=any(trial.promoted for trial in trials),
-        cut_short=any(trial.status == "pruned" for trial in trials),
-        complete=len(scores) >= planned,
+        cut_short=cut_short,
+        complete=len(scores) >= planned and not cut_short,
     )
 
 

@@ -13,8 +13,12 @@ Say = Callable[[str], None]
 def named(pack: Pack) -> str:
     """``a pack of 3 trials of BACKBONE, TASK, METHOD``."""
     first = pack.trials[0]
-    members = "1 trial" if len(pack.trials) == 1 else f"{len(pack.trials)} trials"
-    return f"a pack of {members} of {first.backbone.name}, {first.task.name}, {first.method}"
+    return f"a pack of {trials(len(pack.trials))} of {first.backbone.name}, {first.task.name}, {first.method}"
+
+
+def trials(number: int) -> str:
+    """``1 trial``, ``2,000 trials``."""
+    return "1 trial" if number == 1 else f"{number:,} trials"
 
 
 def packs(number: int) -> str:

@@ -87,7 +87,7 @@ def _table(benchmark: str, backbone: str, winners: pd.DataFrame, macros: pd.Data
         total = totals[method]
         text = printed(total["macro"])
         if not total["complete"] and text != EMPTY:
-            text += f" ({total['n_tasks']}/{len(tasks)})"
+            text += f" ({total['n_tasks']}/{max(len(tasks), int(winners['planned_tasks'].fillna(0).max()))})"
         lost = winners.loc[winners["method"] == method, [f"n_{status}" for status in statuses]].sum()
         scores = (grid[method, task] for task in tasks)
         rows.append(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from search._words import trials
 from search.cli._shared import WRONG, fail, load, say
 
 if TYPE_CHECKING:
@@ -62,10 +63,10 @@ def _check(study: Study, found: Coverage, *, others: bool) -> None:
     if found.own or (others and found.others):
         return
     if found.others:
-        what = f"none of the {found.counts['planned']:,} trials that study {study.name!r} names has a result"
-        left = f"{len(found.others):,} trials of other versions of it have one"
-        step = "are data_dir, AOT_DATA_DIR and the backbones as they were? Else train it: aot run STUDY"
-        fail(f"{what}, while {left}; {step}; or look at all of them: aot export STUDY --all-runs --out runs.csv")
+        names = f"study {study.name!r} names {trials(found.counts['planned'])}, of which none has a result"
+        what = f"{names}; there are results of {trials(len(found.others))} of other versions of it"
+        step = "Are data_dir, AOT_DATA_DIR and the backbones as they were? Else train it: aot run STUDY"
+        fail(f"{what}. {step}; or look at those: aot export STUDY --all-runs --out runs.csv")
     if found.away:
         fail("no result is known here: try again when MLflow is back")
     step = "run the study first (aot run STUDY), or set MLFLOW_TRACKING_URI to the MLflow of the cluster where it ran"

@@ -13,6 +13,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from search._words import trials
 from search.cli._shared import StudyFile, fail, faults, load, say, unpinned
 
 if TYPE_CHECKING:
@@ -91,7 +92,7 @@ def replay(
         found = {name: player.repeated(study, records, one, places, repeats) for name, one in searches.items()}
         others = records.keys() - {trial.id for trial in plan(study.model_copy(update={"search": Search()})).trials}
     if others:
-        say(f"{len(others)} trials of other versions of the study are left out")
+        say(f"{trials(len(others))} of other versions of the study left out")
     if as_json:
         values = {name: [one.to_json() for one in replays] for name, replays in found.items()}
         typer.echo(json.dumps({"study": study.name, "places": places, "strategies": values}, indent=2))

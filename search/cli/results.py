@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from search._words import trials
 from search.cli._shared import StudyFile, fail, faults, load, say
 
 if TYPE_CHECKING:
@@ -79,8 +80,9 @@ def export(
         found = coverage_of(study_file, unbound=all_runs)
         runs = frame.from_rows([*found.own, *(found.others if all_runs else [])], f"study {found.study!r}")
         frame.write(runs, out)
-    left = "" if all_runs or not found.others else f"; {len(found.others)} others left out (--all-runs)"
-    say(f"{len(runs)} trials written to{left}")
+    if found.others and not all_runs:
+        say(f"{trials(len(found.others))} of other versions of the study left out; have them too with --all-runs")
+    say(f"{trials(len(runs))} written to")
     typer.echo(json.dumps({**found.to_json(), "out": str(out), "rows": len(runs)}, indent=2) if as_json else out)
 
 

@@ -73,11 +73,22 @@ def test_ties_go_to_smaller_deviation_then_size_then_id(rows: list[dict], expect
     assert winner(*rows)["assignment_id"] == expected
 
 
-def test_luck_with_one_surviving_seed_is_flagged_not_hidden() -> None:
+def test_luck_with_one_surviving_seed_does_not_win_over_all_seeds() -> None:
     rows = [trial("steady", s, 70.0 + s) for s in range(5)]
     rows += [trial("lucky", 0, 80.0), *(trial("lucky", s, None) for s in range(1, 5))]
     row = winner(*rows)
-    assert (row["assignment_id"], row["n_seeds"], row["seeds_given"], row["fewer_seeds"]) == ("lucky", 1, 5, True)
+    assert (row["assignment_id"], row["n_seeds"], row["seeds_given"], row["fewer_seeds"]) == ("steady", 5, 5, False)
+    row = winner(*(r | {"planned_seeds": 6} for r in rows))
+    assert (row["assignment_id"], row["n_seeds"], row["seeds_given"], row["fewer_seeds"]) == ("lucky", 1, 6, True)
+
+
+def test_a_macro_is_complete_with_all_tasks_that_are_planned() -> None:
+    rows = [trial("a", 0, 60.0, planned_tasks=2, planned_in_cell=3)]
+    winners = best_assignments(assignments(tidy(pd.DataFrame(rows))))
+    assert winners["n_missing"].tolist() == [2]
+    assert macro_scores(winners)["complete"].tolist() == [False]
+    one = winners.assign(planned_tasks=1)
+    assert macro_scores(one)["complete"].tolist() == [True]
 
 
 def test_a_cell_without_a_score_keeps_its_row() -> None:
@@ -103,7 +114,8 @@ def test_the_best_assignment_is_that_of_brute_force(cell: dict[str, tuple[list[f
     def rank(assignment: str) -> tuple:
         scores = [s for s in cell[assignment][0] if s is not None]
         deviation = statistics.stdev(scores) if len(scores) > 1 else math.inf
-        return -statistics.median(scores), round(deviation, 9), cell[assignment][1], assignment
+        lacks = len(scores) < max(len(seeds) for seeds, _ in cell.values())
+        return lacks, -statistics.median(scores), round(deviation, 9), cell[assignment][1], assignment
 
     scored = [a for a, (scores, _) in cell.items() if any(s is not None for s in scores)]
     row = winner(*rows)

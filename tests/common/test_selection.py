@@ -106,9 +106,9 @@ def by_brute_force(rows: list[dict]) -> str | None:
     promoted = [len(seeds) for seeds in own.values() if any(r["promotion"] == "promoted" for r in seeds)]
     longest = max(promoted, default=0)
     whole = [a for a in own if len(own[a]) >= longest and all(r["status"] != "pruned" for r in own[a])]
-    planned = max(map(len, own.values()))
+    planned = longest or max(map(len, own.values()))
     left = [a for a in own if scores[a]]
-    left = [a for a in left if len(scores[a]) == planned] or [a for a in left if a in whole] or left
+    left = [a for a in left if len(scores[a]) >= planned and a in whole] or [a for a in left if a in whole] or left
     for criterion in (
         lambda a: -statistics.median(scores[a]),
         lambda a: statistics.stdev(scores[a]) if len(scores[a]) > 1 else math.inf,
