@@ -20,7 +20,8 @@ def trial(seed: int = 0, learning_rate: float = 1e-3) -> Trial:
 def result(of: Trial, score: float | None = 60.0, status: str = "finished", reason: str = "") -> Result:
     history = tuple(Epoch(n, score - 3 + n, 1 / n, 2.0) for n in (1, 2, 3)) if score else ()
     best = 3 if score else None
-    return Result(of.id, status, score, best, history, 100 if score else None, reason, None, {"accuracy": 0.5})
+    size, parts = 100 if score else None, {"accuracy": 0.5}
+    return Result(of.id, status, score, best, history, size, reason, None, parts, pack_size=4, device="cpu")
 
 
 def entry(seed: int = 0) -> Entry:

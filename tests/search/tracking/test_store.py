@@ -25,6 +25,7 @@ from search.tracking._summary import Summary
 from search.tracking.journal import Entry, Journal
 from search.tracking.records import read_records
 from search.tracking.store import Store
+from trainables.trial import RESULT_VERSION as VERSION
 from trainables.trial import Epoch
 
 ROOT = Path(__file__).parents[3]
@@ -74,6 +75,7 @@ class TestStore:
             "seed": "0", "learning_rate": "0.001", "batch_size": "16", "a": "null", "deep": "true", "kind": "x",
         }  # fmt: skip
         assert run["params"]["protocol.patience"] == "2"
+        assert (tags["aot.pack_size"], tags["aot.device"], tags["aot.result_version"]) == ("4", "cpu", str(VERSION))
         history = MlflowClient(f"sqlite:///{tmp_path}/runs/mlflow.db").get_metric_history(run["id"], "dev_score")
         assert [(point.step, point.value) for point in history] == [(1, 58.0), (2, 59.0), (3, 60.0)]
         (failed,) = runs[other.id]
@@ -226,6 +228,77 @@ class TestStore:
             opened.records()
         assert client.get_run(cell.info.run_id).data.metrics["n_trials"] == 3
         assert not marker.exists()
+
+    def test_a_summary_speaks_of_the_trials_that_the_study_names(
+        self, tmp_path: Path, store: Callable[..., Store], said: list[str]
+    ) -> None:
+        """One trial of an earlier version scored best; then a study without it, and then one without the cell."""
+        old, *trials = [trial(seed, rate) for rate, seed in ((9e-3, 0), (1e-3, 0), (1e-3, 1))]
+        client = MlflowClient(f"sqlite:///{tmp_path}/runs/mlflow.db")
+
+        def summary() -> tuple[dict[str, float], str]:
+            experiment = client.get_experiment_by_name("stub").experiment_id
+            (run,) = client.search_runs([experiment], "tags.`aot.kind` = 'cell'")
+            return run.data.metrics, run.data.tags["aot.best_assignment_id"]
+
+        with store() as opened:
+            opened.records()
+            opened.name([old.id], {old.cell: 1}, 1)
+            opened.record([(old, result(old, 99.0))])
+        assert summary()[0]["best_median"] == 99
+        with store() as opened:
+            opened.records()
+            opened.name([t.id for t in trials], {old.cell: 4}, 2)
+            opened.record([(t, result(t, 60.0 + t.seed)) for t in trials])
+        metrics, best = summary()
+        assert (metrics["n_trials"], metrics["n_planned"], metrics["n_finished"]) == (2, 4, 2)
+        assert (metrics["best_median"], metrics["best_seeds"]) == (60.5, 2)
+        assert best == trials[0].assignment_id
+        with store() as opened:
+            opened.records()
+            opened.name([trials[1].id], {old.cell: 1}, 2)
+        assert summary()[0]["best_median"] == 61, "there was nothing to train, and still it was told"
+        with store() as opened:
+            opened.records()
+            opened.name([], {}, 2)
+        metrics, best = summary()
+        assert (metrics["n_trials"], metrics["n_planned"], best) == (0, 0, "")
+        assert metrics["best_median"] != metrics["best_median"], "MLflow forgets no metric"
+        assert problems(said) == []
+
+    def test_trials_that_an_adaptive_search_decides_on_later_are_the_studys(
+        self, tmp_path: Path, store: Callable[..., Store]
+    ) -> None:
+        old, new = trial(0), trial(1)
+        with store() as opened:
+            opened.records()
+            opened.record([(old, result(old))])
+        with store() as opened:
+            opened.records()
+            opened.name([], {old.cell: 3}, 1)
+            opened.record([(new, result(new, 50.0))])
+        client = MlflowClient(f"sqlite:///{tmp_path}/runs/mlflow.db")
+        (run,) = client.search_runs([client.get_experiment_by_name("stub").experiment_id], "tags.`aot.kind` = 'cell'")
+        assert (run.data.metrics["n_trials"], run.data.metrics["best_median"]) == (1, 50)
+
+    def test_of_two_runs_of_a_trial_the_later_one_counts(self, tmp_path: Path, store: Callable[..., Store]) -> None:
+        """A request that seemed to fail and was carried out leaves two; the order of their ids says nothing."""
+        one = trial()
+        with store() as opened:
+            opened.record([(one, result(one))])
+        folder = tmp_path / "runs" / "stub"
+        (folder / "journal.jsonl").unlink()
+        client = MlflowClient(f"sqlite:///{tmp_path}/runs/mlflow.db")
+        (run,) = logged(tmp_path)[one.id]
+        for start, score in ((10**13, 80.0), (1, 20.0)):
+            again = client.create_run(client.get_run(run["id"]).info.experiment_id, start, run["tags"]).info.run_id
+            for name, value in run["params"].items():
+                client.log_param(again, name, value)
+            client.log_metric(again, "score", score)
+            client.set_terminated(again)
+        for uri in ("sqlite+pysqlite", "sqlite"):
+            found = read_records("stub", str(folder), f"{uri}:///{tmp_path}/runs/mlflow.db", pytest.fail)
+            assert {i: r.score for i, r in found.items()} == {one.id: 80.0}
 
     def test_a_writer_that_is_killed_is_started_again(
         self, tmp_path: Path, store: Callable[..., Store], said: list[str]
