@@ -29,7 +29,8 @@ def of_frame(frame: pd.DataFrame) -> tuple[pd.DataFrame | None, int]:
     A row per cell with ``COLUMNS``; what is lost counts as not run, and nobody knows what is undecided or how many
     assignments there are. ``None`` where the frame does not say what was planned.
     """
-    if "planned_in_cell" not in frame or frame["planned_in_cell"].isna().any() or frame.empty:
+    known = [name for name in ("planned_in_cell", "planned_in_study") if name in frame and frame[name].notna().all()]
+    if len(known) < 2 or frame.empty:
         return None, 0
     work = frame.assign(**{status: frame["status"] == status for status in STATUSES})
     table = work.groupby(CELL).agg(

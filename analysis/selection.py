@@ -57,9 +57,10 @@ def _chosen(frame: pd.DataFrame) -> pd.DataFrame:
     columns = zip(*(frame[name] for name in CELL), *values, promoted, frame["planned_seeds"], strict=True)
     cells: dict[tuple[str, ...], list[Seed]] = {}
     planned: dict[tuple[str, ...], int] = {}
-    for *cell, assignment_id, status, score, size, is_promoted, seeds in columns:
-        cells.setdefault(tuple(cell), []).append(Seed(assignment_id, status, score, size, is_promoted))
-        planned[tuple(cell)] = max(planned.get(tuple(cell), 0), 0 if pd.isna(seeds) else seeds)
+    for *names, assignment_id, status, score, size, is_promoted, seeds in columns:
+        cell = tuple(names)
+        cells.setdefault(cell, []).append(Seed(assignment_id, status, score, size, is_promoted))
+        planned[cell] = max(planned.get(cell, 0), 0 if pd.isna(seeds) else seeds)
     for cell, own in cells.items():
         found = candidates(own, planned[cell])
         best = best_assignment(found)

@@ -129,6 +129,33 @@ def test_assignments_that_scores_chose_are_refused_with_the_reason(make_runs: Ca
     assert "were promoted to more seeds" in reasons["bitfit"]
 
 
+def test_the_part_of_a_grid_that_is_trained_first_is_refused(make_runs: Callable) -> None:
+    frame = make_runs(methods=("lora", "bitfit"), tasks=("rte",), seeds=2)
+    planned = frame.groupby("method")["trial_id"].transform("size")
+    frame = tidy(frame.assign(planned_in_cell=planned, planned_seeds=2))
+    assert evp.curves(frame)[1] == {}
+    lora = frame.index[frame["method"] == "lora"]
+    table, refused = evp.curves(tidy(frame.drop(lora[5:])))
+    assert table["method"].unique().tolist() == ["bitfit"]
+    (why,) = refused.values()
+    assert why == f"only 5 of {len(lora)} trials of the grid have ended, in the order of the file: no random sample"
+    assert evp.curves(tidy(frame.drop(lora[5:]).drop(columns="planned_in_cell")))[1] == {}, "nobody knows of a plan"
+
+
+def test_of_a_random_search_that_has_not_ended_the_first_whole_draws_are_the_sample(make_runs: Callable) -> None:
+    frame = make_runs(methods=("lora",), tasks=("rte",), seeds=2)
+    order = {name: i for i, name in enumerate(frame["assignment_id"].unique(), start=1)}
+    frame = frame.assign(planned_in_cell=len(frame), planned_seeds=2, draw=frame["assignment_id"].map(order))
+    part = tidy(frame[~((frame["draw"] == 4) & (frame["seed"] == 1))])  # a later one has ended before it
+    table, refused = evp.curves(part)
+    assert refused == {}
+    medians = frame[frame["draw"] < 4].groupby("assignment_id")["score"].median().to_numpy()
+    np.testing.assert_allclose(table["expected"], evp.expected_best(medians))
+    first = tidy(part[(part["draw"] > 1) | (part["seed"] == 0)])
+    assert "the first assignment drawn lacks a seed" in next(iter(evp.curves(first)[1].values()))
+    assert len(evp.curves(tidy(frame))[0]) == len(order), "with an end, all of them"
+
+
 def test_wrong_requests_are_told() -> None:
     with pytest.raises(ValueError, match="'v' or 'u', but is 'w'"):
         evp.weights(3, np.array([1]), "w")  # type: ignore[arg-type]

@@ -11,12 +11,14 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from helpers.stub_study import copy_database
+from helpers.stored import write_down
 from typer.testing import CliRunner
 
-from analysis.frame import tidy
+from analysis.frame import COLUMNS, OPTIONAL, tidy
 from analysis.report import write_report
+from search import study
 from search.cli import app
+from search.planning.plan import plan
 
 STUDY = """
 study: surface
@@ -40,40 +42,25 @@ def columns(table: pd.DataFrame) -> list[str]:
 
 
 def test_the_columns_of_an_export(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """``aot export`` on a store of one trial, which an adaptive search proposed and promoted."""
-    from mlflow import MlflowClient
-
+    """``aot export`` of one trial. Every export has them all, whatever the search; those of the design come first."""
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    copy_database(tmp_path)
-    study = tmp_path / "surface.yaml"
-    study.write_text(STUDY + f"storage: {tmp_path / 'runs'}\n")
-    client = MlflowClient(f"sqlite:///{tmp_path}/runs/mlflow.db")
-    names = ("benchmark", "backbone", "task", "method", "assignment_id", "trial_id")
-    tags = {f"aot.{name}": name for name in names} | {"aot.kind": "trial", "aot.study": "surface"}
-    tags |= {
-        "aot.status": "finished",
-        "aot.strategy": "tpe",
-        "aot.promotion": "promoted",
-        "aot.reason": "",
-        "mine": "x",
-    }
-    run = client.create_run(client.create_experiment("surface"), tags=tags).info.run_id
-    for name, value in {"seed": 0, "learning_rate": 1e-3, "rank": 2, "protocol.epochs": 3}.items():
-        client.log_param(run, name, value)
-    for name in ("score", "best_epoch", "epochs", "trainable_parameters", "seconds", "dev_score", "train_loss"):
-        client.log_metric(run, name, 1.0)
-    client.set_terminated(run)
-    done = CliRunner().invoke(app, ["export", str(study), "--out", str(tmp_path / "runs.csv")])
+    path = tmp_path / "surface.yaml"
+    path.write_text(STUDY + f"storage: {tmp_path / 'runs'}\n")
+    of = study.load(path)
+    write_down(of, plan(of).trials)
+    done = CliRunner().invoke(app, ["export", str(path), "--out", str(tmp_path / "runs.csv")])
     assert done.exit_code == 0, done.output
     table = pd.read_csv(tmp_path / "runs.csv")
-    assert columns(table) == frozen()["runs.csv"]
-    assert [name for name in table.columns if name.startswith("hp.")] == ["hp.learning_rate", "hp.rank"]
+    assert columns(table) == frozen()["runs.csv"] == [*COLUMNS, "hp.NAME", *OPTIONAL]
+    own = ["hp.alpha", "hp.batch_size", "hp.learning_rate", "hp.rank"]
+    assert [name for name in table.columns if name.startswith("hp.")] == own
 
 
 def test_the_columns_of_every_table_of_a_report(make_runs: Callable[..., pd.DataFrame], tmp_path: Path) -> None:
     """On runs that have something for every report: several seeds, a promotion, a backbone of the paper's."""
     frame = make_runs(methods=("fine_tuning", "lora"), tasks=("rte", "cola"), seeds=2)
-    frame = tidy(frame.assign(promotion=frame["seed"].map({0: "first", 1: "promoted"})))
+    planned = {"planned_in_cell": 24, "planned_in_study": 96, "planned_seeds": 2}
+    frame = tidy(frame.assign(promotion=frame["seed"].map({0: "first", 1: "promoted"}), **planned))
     write_report(frame, tmp_path, paper=True)
     written = {path.name: columns(pd.read_csv(path)) for path in (tmp_path / "tables").glob("*.csv")}
     assert written == {name: listed for name, listed in frozen().items() if name != "runs.csv"}

@@ -35,6 +35,9 @@ FRAMES: dict[str, Callable[[Callable[..., pd.DataFrame]], pd.DataFrame]] = {
     "pruned": lambda make: make(methods=("lora", "bitfit"), tasks=("rte",)).assign(status="pruned"),
     "no hyperparameters": lambda make: make(methods=("lora", "bitfit")).filter(regex="^(?!hp)"),
     "promoted": lambda make: promoted(make(methods=("lora", "bitfit"), tasks=("rte", "cola"), seeds=3)),
+    "unfinished": lambda make: make(losses=0.1).assign(
+        planned_in_cell=40, planned_in_study=2_000, planned_seeds=5, planned_tasks=8
+    ),
     "a ninth method": lambda make: make(methods=("lora",), tasks=("rte",)).assign(method="_new & 100%"),
     "a strange benchmark": lambda make: make(methods=("lora", "bitfit"), tasks=("rte",)).assign(
         benchmark="demo", task="x"
@@ -116,6 +119,7 @@ def test_a_report_computes_and_renders_any_runs(name: str, options: Options, run
 def test_a_report_shows_something_of_ordinary_runs(name: str, make_runs: Callable[..., pd.DataFrame]) -> None:
     large = make_runs(backbone="roberta-large", tasks=("rte", "cola"))
     frame = pd.concat([make_runs(tasks=("rte", "cola")), promoted(large)], ignore_index=True)
+    frame = frame.assign(planned_in_cell=40, planned_in_study=2_000)
     report = reports.get(name)
     section = report.render(report.compute(frame, Options(paper=True)))
     assert section is not None
@@ -126,5 +130,5 @@ def test_the_folder_is_the_registry() -> None:
     assert len(reports.names()) >= 10
     positions = [reports.get(name).POSITION for name in reports.names()]
     assert positions == sorted(set(positions))
-    with pytest.raises(ValueError, match=r"unknown report 'nope'; known: evp, failures"):
+    with pytest.raises(ValueError, match=r"unknown report 'nope'; known: coverage, evp, failures"):
         reports.get("nope")

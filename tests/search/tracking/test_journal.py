@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 import os
 import resource
@@ -40,6 +41,16 @@ def test_shares_of_text_are_kept_and_lines_without_them_still_read() -> None:
     assert Entry.read(entry().line()).text == {}
 
 
+def test_a_line_of_before_a_field_is_read_and_keeps_its_digest() -> None:
+    """What MLflow holds by that digest is not sent again."""
+    now = replace(entry(), pack_size=None, device="", result_version=None)
+    line = now.line()
+    assert not any(name in line for name in (b"search", b"pack_size", b"device", b"result_version"))
+    assert Entry.read(line) == now
+    assert Entry.read(line).digest == now.digest == hashlib.sha256(line).hexdigest()[:16]
+    assert Entry.read(entry().line()).pack_size == 4
+
+
 @pytest.mark.parametrize("missing", [1, 2, 50, 600])
 def test_a_last_line_that_was_cut_off(tmp_path: Path, said: list[str], missing: int) -> None:
     book = Journal(tmp_path, said.append)
@@ -73,6 +84,14 @@ def test_a_damaged_line_in_the_middle(tmp_path: Path, said: list[str]) -> None:
     path.write_bytes(entry(0).line() + b'{"time": 1}\n\xff\xfe\n' + entry(1).line())
     assert [e.seed for _, _, e in journal.read(path, said.append)] == [0, 1]
     assert len(said) == 2
+
+
+def test_a_damaged_line_names_its_trial_where_that_can_be_read(tmp_path: Path, said: list[str]) -> None:
+    path = tmp_path / "journal.jsonl"
+    path.write_bytes(entry(0).line()[:-9] + b"\n" + b"\xff\xfe\n" + entry(1).line())
+    damaged: set[str] = set()
+    assert [e.seed for _, _, e in journal.read(path, said.append, damaged=damaged)] == [1]
+    assert damaged == {entry(0).trial_id}
 
 
 def test_a_line_that_is_still_being_written_is_not_read(tmp_path: Path) -> None:
