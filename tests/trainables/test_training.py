@@ -262,6 +262,7 @@ def test_learns_and_keeps_the_best_epoch(backbone, task, tmp_path: Path) -> None
     assert result.score == max(scores) > 90
     assert result.best_epoch == scores.index(max(scores)) + 1
     assert result.trainable_parameters == sum(t.numel() for t in weights(result, workspace(tmp_path)).values())
+    assert (result.pack_size, result.device) == (1, "cpu")
 
 
 def test_kept_weights_of_a_regression_speak_in_its_units(backbone, regression, tmp_path: Path) -> None:

@@ -66,6 +66,13 @@ class TestRun:
         assert in_mlflow(tmp_path).keys() == both.keys()
         check_summary(tmp_path, both)
 
+        outcome, _ = run(write_study(tmp_path))
+        assert outcome == Outcome(skipped=4), "the study of before: nothing is to be trained"
+        assert {name: (m["n_trials"], m["n_planned"]) for name, m in summaries(tmp_path).items()} == {
+            "minilm · demo/sentiment · bitfit": (4, 4),
+            "minilm · demo/sentiment · lora": (0, 0),
+        }
+
     def test_faults_in_packs(self, tmp_path: Path) -> None:
         """Members of one pack: one diverges; another pack fails; all are too large for the memory at first."""
         rates = [1e-3, 2e-3, 3e-3, 4e-3]
@@ -149,6 +156,13 @@ def in_mlflow(folder: Path) -> dict[str, str]:
     return {trial_id: record.status for trial_id, record in found.records.items()}
 
 
+def summaries(folder: Path) -> dict[str, dict[str, float]]:
+    """What the parent runs of the cells say, by their names."""
+    client = MlflowClient(f"sqlite:///{folder}/runs/mlflow.db")
+    experiment = client.get_experiment_by_name("stub").experiment_id
+    return {r.info.run_name: r.data.metrics for r in client.search_runs([experiment], "tags.`aot.kind` = 'cell'")}
+
+
 def check_summary(folder: Path, trials: dict[str, list[dict[str, Any]]]) -> None:
     """The parent runs of the cells have their trials as children, and their best assignment's median."""
     client = MlflowClient(f"sqlite:///{folder}/runs/mlflow.db")
@@ -157,7 +171,8 @@ def check_summary(folder: Path, trials: dict[str, list[dict[str, Any]]]) -> None
     assert {c.info.run_name for c in cells} == {"minilm · demo/sentiment · bitfit", "minilm · demo/sentiment · lora"}
     for cell in cells:
         children = [r[0] for r in trials.values() if r[0]["tags"]["mlflow.parentRunId"] == cell.info.run_id]
-        assert len(children) == cell.data.metrics["n_trials"] == cell.data.metrics["n_finished"] == 6
+        metrics = cell.data.metrics
+        assert len(children) == metrics["n_trials"] == metrics["n_finished"] == metrics["n_planned"] == 6
         best = cell.data.tags["aot.best_assignment_id"]
         scores = sorted(r["metrics"]["score"] for r in children if r["tags"]["aot.assignment_id"] == best)
         assert cell.data.metrics["best_median"] == scores[1]
