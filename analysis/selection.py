@@ -51,18 +51,16 @@ def assignments(frame: pd.DataFrame) -> pd.DataFrame:
 
 def _chosen(frame: pd.DataFrame) -> pd.DataFrame:
     """What the rule says of every assignment: a row each, with the names of a ``Candidate``."""
-    rows = []
-    promoted = frame["promotion"] == "promoted" if "promotion" in frame else [False] * len(frame)
-    values = [frame[name].astype(object).where(frame[name].notna(), None) for name in _SEED]
-    columns = zip(*(frame[name] for name in CELL), *values, promoted, frame["planned_seeds"], strict=True)
+    promoted = (frame["promotion"] == "promoted").tolist() if "promotion" in frame else [False] * len(frame)
+    values = [frame[name].astype(object).where(frame[name].notna(), None).tolist() for name in _SEED]
+    names = zip(*(frame[name].tolist() for name in CELL), strict=True)
     cells: dict[tuple[str, ...], list[Seed]] = {}
-    planned: dict[tuple[str, ...], int] = {}
-    for *names, assignment_id, status, score, size, is_promoted, seeds in columns:
-        cell = tuple(names)
-        cells.setdefault(cell, []).append(Seed(assignment_id, status, score, size, is_promoted))
-        planned[cell] = max(planned.get(cell, 0), 0 if pd.isna(seeds) else seeds)
+    for cell, *seed in zip(names, *values, promoted, strict=True):
+        cells.setdefault(cell, []).append(Seed(*seed))
+    planned = frame.groupby(CELL)["planned_seeds"].max().fillna(0)
+    rows = []
     for cell, own in cells.items():
-        found = candidates(own, planned[cell])
+        found = candidates(own, int(planned[cell]))
         best = best_assignment(found)
         rows += [(*cell, *(getattr(c, name) for name in _CANDIDATE), c.assignment_id == best) for c in found]
     table = pd.DataFrame(rows, columns=[*CELL, *_CANDIDATE, "selected"]).rename(columns={"seeds": "n_seeds"})
