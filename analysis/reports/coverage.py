@@ -45,10 +45,9 @@ def render(data: Coverage) -> Section | None:
     if data.elsewhere:
         words.append(f"{plural(data.elsewhere, 'trial')} of these are planned in cells that do not stand here.")
     if not is_whole(data.cells, data.elsewhere):
-        words.append(
-            "Failed and lost trials and those that were not run are trained by the next aot run. Lost: the result was "
-            "written down once and is gone from journal and MLflow."
-        )
+        words.append("The next aot run trains those without a result.")
+    if data.cells["lost"].fillna(0).any():
+        words.append("Lost: the result was written down once, and is gone from the journal and from MLflow.")
     blocks = [_by_method(*group) for group in groups(data.cells)]
     part = data.cells[data.cells[["failed", "lost", "not_run"]].fillna(0).sum(axis=1) > 0]
     blocks += [_by_cell(*group) for group in groups(part)]
