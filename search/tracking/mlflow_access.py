@@ -74,13 +74,6 @@ def check_writable(study: str, tracking: str) -> None:
         open_experiment(client(tracking), study)
 
 
-def check_readable(study: str, tracking: str) -> None:
-    """Raises RefusedError where this user may not read the study's runs there, AwayError where nobody can tell."""
-    if not tracking.startswith("sqlite:"):  # asking would make the file
-        with translated(study, tracking, "READ"):
-            client(tracking).get_experiment_by_name(study)
-
-
 def cell_of(tags: Mapping[str, str]) -> CellKey:
     """The cell that a run belongs to, by its tags."""
     return CellKey(tags["aot.backbone"], tags["aot.task"], tags["aot.method"])
