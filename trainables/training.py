@@ -219,8 +219,8 @@ class _Run:
 
     def _result(self, member: Member) -> Result:
         result = member.result(self.trainable_parameters)
-        told = {"text": self.data.text, "pack_size": len(self.pack.trials), "device": _device_name(self.device)}
-        return replace(result, **told)
+        members, device = len(self.pack.trials), _device_name(self.device)
+        return replace(result, text=self.data.text, pack_size=members, device=device)
 
     def weights(self, i: int) -> dict[str, Tensor]:
         """Tensors of member ``i`` as they are kept: the head of a regression speaks in the label's own units."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from search._words import trials
-from search.cli._shared import WRONG, fail, load, say
+from search.cli._shared import WRONG, fail, load, say, unpinned
 
 if TYPE_CHECKING:
     from search.planning.coverage import Coverage
@@ -51,6 +51,8 @@ def coverage_of(path: Path, *, unbound: bool = False) -> Coverage:
         found = coverage.coverage(study, known, ProposalLog(local_folder(study.folder), say))
     else:
         found = coverage.unchecked(study, known)
+    if study.unpinned and found.others:
+        say(f"{unpinned(study)}: results of them count as those of other versions; connect to the hub to tell")
     _check(study, found, others=unbound)
     if not found.away:  # which was told
         for note in notes(found):

@@ -50,6 +50,6 @@ class TrialRecord:
         return cls(
             entry.status, entry.digest, entry.cell, entry.assignment_id, entry.seed, entry.hyperparameters,
             entry.score, entry.seconds, len(entry.history), entry.trainable_parameters, entry.history,
-            entry.benchmark, entry.best_epoch, entry.protocol, entry.search, getattr(entry, "text", {}),
+            entry.benchmark, entry.best_epoch, entry.protocol, entry.search, entry.text,
             entry.pack_size, entry.device, entry.git_commit, entry.result_version,
         )  # fmt: skip
