@@ -4,10 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from rich.text import Text
+
+from common.words import shown
 from trainables.trial import Pack
 
 #: Takes a line for people.
 Say = Callable[[str], None]
+
+
+def plain(*cells: str) -> list[Text]:
+    """Cells of a table as they are, where ``[small]`` in a name would be taken for a style and left out."""
+    return [Text(shown(cell)) for cell in cells]
 
 
 def named(pack: Pack) -> str:

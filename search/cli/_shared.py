@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
+from common.words import shown
+
 if TYPE_CHECKING:
     from search.study import Study
 
@@ -30,8 +32,8 @@ def unpinned(study: Study) -> str:
 
 
 def say(words: str) -> None:
-    """Words for people, on stderr."""
-    typer.echo(words, err=True)
+    """Words for people, on stderr, without what is secret in them."""
+    typer.echo(shown(words), err=True)
 
 
 def fail(words: str) -> NoReturn:

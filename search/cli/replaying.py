@@ -177,6 +177,8 @@ def _choices(study: Study, grid: Replay, other: Replay) -> Table:
         table.add_column(name, overflow="fold")
     for name in ("score", "grid's"):
         table.add_column(name, justify="right", no_wrap=True)
+    from search._words import plain
+
     best = {choice.cell: choice for choice in grid.choices}
     for choice in other.choices:
         if choice.assignment_id == best[choice.cell].assignment_id:
@@ -186,6 +188,6 @@ def _choices(study: Study, grid: Replay, other: Replay) -> Table:
             n for n, values in study.grids(task, method).items() if isinstance(values, tuple) and len(values) > 1
         ]
         chosen = ", ".join(f"{n} {choice.hyperparameters[n]}" for n in several if n in choice.hyperparameters)
-        table.add_row(*choice.cell, chosen or "nothing", _score(choice.score), _score(choice.best))
+        table.add_row(*plain(*choice.cell, chosen or "nothing", _score(choice.score), _score(choice.best)))
     table.title = f"Selected otherwise than by the grid, in {table.row_count} of {len(other.choices)} cells"
     return table

@@ -47,6 +47,8 @@ def ui(
     """Open the MLflow UI on the runs of a study, for this machine alone; Ctrl-C ends it."""
     import os
 
+    from common.uris import masked
+
     with faults():
         if study_file is not None and tracking is not None:
             fail("give a STUDY or --tracking, not both: a study has its own tracking URI")
@@ -54,11 +56,11 @@ def ui(
     database = uri.removeprefix("sqlite:///")
     if uri.startswith(("http://", "https://")):
         say("the store is a server with a page of its own:")
-        typer.echo(uri)
+        typer.echo(masked(uri))
         return
     if database != uri and not Path(database).exists():
         fail(f"there are no runs yet in {database}; make some with: aot run STUDY")
-    say(f"MLflow on http://127.0.0.1:{port} shows {uri}; Ctrl-C ends it")
+    say(f"MLflow on http://127.0.0.1:{port} shows {masked(uri)}; Ctrl-C ends it")
     # The URI goes through the environment: it may hold a password, which others could read in a list of processes.
     command = [sys.executable, "-m", "mlflow", "ui", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
     os.execve(sys.executable, command, {**os.environ, **UI_ENVIRONMENT, "MLFLOW_BACKEND_STORE_URI": uri})

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from search._words import duration
+from search._words import duration, plain
 from search.planning.estimates import CellEstimate, Estimate, Total
 from search.planning.plan import Plan, Size
 from search.planning.texts import TaskFacts, share
@@ -60,7 +60,7 @@ def _cells(study: Study, plan: Plan) -> Table:
             table.add_section()
         shown = ("", "") if place == before else place
         numbers = (f"{number:,}" for number in (cell.assignments, cell.total, cell.finished))
-        table.add_row(*shown, cell.key.method, *numbers, _packs(len(cell.packs), cell.undecided))
+        table.add_row(*plain(*shown, cell.key.method, *numbers, _packs(len(cell.packs), cell.undecided)))
         before = place
     return table
 
@@ -82,7 +82,7 @@ def _parameters(study: Study, sizes: Sequence[Size]) -> Table:
         if before[0] and place[0] != before[0]:
             table.add_section()
         shown = ("" if place[0] == before[0] else place[0], "" if place == before else place[1])
-        table.add_row(*shown, _hyperparameters(study, size), *_counts(size))
+        table.add_row(*plain(*shown, _hyperparameters(study, size), *_counts(size)))
         before = place
     return table
 
@@ -120,7 +120,7 @@ def _by_method(found: Estimate) -> Table:
     for cell in found.cells:
         rows.setdefault(cell.key.method, []).append(cell)
     for method, cells in rows.items():
-        table.add_row(method, *_method_row(found, [cell for cell in cells if cell.epoch_time], cells))
+        table.add_row(*plain(method, *_method_row(found, [cell for cell in cells if cell.epoch_time], cells)))
     return table
 
 

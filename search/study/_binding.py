@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from common.words import check_name
 from search.study._collector import Collector
 from search.study._grids import combinations
 from search.study._model import Study
@@ -33,6 +34,7 @@ def bind_backbones(
     for entry in entries:
         try:
             source = backbones.resolve(entry.source, entry.name, entry.revision)
+            check_name(source.name)
             spec_if_known(source) if offline else backbones.spec(source)
             backbones.tokenizer_if_here(source)
         except ValueError as error:

@@ -7,7 +7,6 @@ import re
 from pathlib import Path
 from typing import Any
 
-from common.uris import masked, masked_in
 from search.study import _document, _sections
 from search.study._binding import bind_backbones, bind_tasks, check_fit, named
 from search.study._collector import Collector
@@ -43,16 +42,17 @@ def load(path: Path | str, *, bind: bool = True, offline: bool = False) -> Study
     if not isinstance(document.data, dict):
         what = "is empty; a study needs" if document.data is None else "must be a mapping of"
         problems.add((), f"{what} {', '.join(REQUIRED)} and what else differs from the defaults")
-        raise StudyError(path, problems.problems)
+        raise StudyError(path, problems.problems, document.data)
     study = _read(problems, problems.mapping((), document.data, "sections"), path.absolute().parent, bind, offline)
     if problems.problems or study is None:
-        raise StudyError(path, sorted(problems.problems, key=lambda problem: problem.line or 0))
+        in_order = sorted(problems.problems, key=lambda problem: problem.line or 0)
+        raise StudyError(path, in_order, document.data)
     return study
 
 
 def _read(problems: Collector, data: dict[str, Any], folder: Path, bind: bool, offline: bool) -> Study | None:
     _check_sections(problems, data)
-    name, description = _name(problems, data.get("study")), _text(problems, data, "description") or ""
+    name, description = _name(problems, data), _text(problems, data, "description") or ""
     search = _search(problems, data)
     protocol = _sections.part(problems, ("protocol",), data.get("protocol"), ProtocolSettings)
     resources = _resources(problems, data)
@@ -93,10 +93,11 @@ def _check_sections(problems: Collector, data: dict[str, Any]) -> None:
             problems.add((key,), "is required")
 
 
-def _name(problems: Collector, value: Any) -> str:
+def _name(problems: Collector, data: dict[str, Any]) -> str:
+    value = data.get("study")
     if isinstance(value, str) and _NAME.fullmatch(value):
         return value
-    if value is not None:
+    if "study" in data:
         rule = "must be a name of at most 64 letters, digits, - and _, beginning with a letter or digit"
         problems.add(("study",), rule, value)
     return ""
@@ -151,8 +152,7 @@ def _tracking(problems: Collector, data: dict[str, Any]) -> str | None:
     if tracking is None and (tracking := os.environ.get("MLFLOW_TRACKING_URI") or None):
         rule = f"is left out, so MLFLOW_TRACKING_URI counts here, which {rule}"
     if tracking is not None and tracking.split("://")[0].split("+")[0] not in _TRACKING:
-        shown = masked_in(masked(tracking.partition("?")[0]))  # an unknown kind may hold a secret anywhere
-        problems.add(("tracking",), rule, shown, known=[f"{scheme}://" for scheme in _TRACKING])
+        problems.add(("tracking",), rule, tracking, known=[f"{scheme}://" for scheme in _TRACKING])
     return tracking
 
 

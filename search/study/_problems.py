@@ -9,8 +9,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from common.uris import hidden_in, masked
+from common.words import printable, shown
+
 #: Keys and list positions from the top of the file down to a value.
 Location = tuple[str | int, ...]
+
+#: Of thousands of problems the first ones tell enough.
+MOST_TOLD = 50
 
 #: Stands for a value that is not in the file at all.
 ABSENT: Any = type("Absent", (), {"__repr__": lambda self: "absent"})()
@@ -20,7 +26,7 @@ def written(location: Sequence[str | int]) -> str:
     """A location as people write it, such as ``methods.lora.rank[1]``."""
     text = ""
     for part in location:
-        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else str(part)
+        text += f"[{part}]" if isinstance(part, int) else f".{masked(part)}" if text else masked(part)
     return text
 
 
@@ -39,25 +45,41 @@ class Problem:
     wrong: str = ""
 
     def __str__(self) -> str:
+        """Without what is secret in the value, wherever else it is quoted."""
+        return hidden_in(printable(self._text()), [self.path, self.value, {self.path: self.value}])
+
+    def _text(self) -> str:
         text = self.path or "the file"
         if self.value is not ABSENT:
-            text += f" = {_short(self.value)}"
+            key = self.path.rpartition(".")[2]
+            text += f" = {_short(masked({key: self.value})[masked(key)])}"  # a key may say that its value is secret
         if self.line is not None:
             text += f" (line {self.line})"
         text += f": {self.rule}"
         if near := difflib.get_close_matches(self.wrong, self.known, n=1, cutoff=0.6):
             text += f"; did you mean {near[0]!r}?"
-        return f"{text}; known: {', '.join(self.known)}" if self.known else text
+        return f"{text}; known: {_listed(self.known)}" if self.known else text
 
 
 class StudyError(ValueError):
-    """A study that cannot be run, with all of its ``problems``; nothing was started."""
+    """A study that cannot be run, with all of its ``problems``; nothing was started.
 
-    def __init__(self, file: Path | str, problems: Iterable[Problem]) -> None:
+    ``data``: what stands in the file; what is secret in it is in no problem's text.
+    """
+
+    def __init__(self, file: Path | str, problems: Iterable[Problem], data: Any = None) -> None:
         self.file = str(file)
         self.problems = list(problems)
         count = f"{len(self.problems)} problem" + ("s" if len(self.problems) != 1 else "")
-        super().__init__("\n".join([f"{self.file}: not a valid study, {count}", *(f"  {p}" for p in self.problems)]))
+        told = [f"  {problem}" for problem in self.problems[:MOST_TOLD]]
+        if (more := len(self.problems) - len(told)) > 0:
+            told.append(f"  and {more:,} more; correct these first")
+        super().__init__("\n".join([f"{shown(self.file)}: not a valid study, {count}", hidden_in("\n".join(told), data)]))
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = f" and {len(names) - MOST_TOLD} more" if len(names) > MOST_TOLD else ""
+    return ", ".join(masked(name) for name in names[:MOST_TOLD]) + more
 
 
 def _short(value: Any) -> str:
@@ -65,4 +87,5 @@ def _short(value: Any) -> str:
     text = reprlib.Repr()
     text.maxstring = text.maxother = 100
     text.maxlist = text.maxtuple = text.maxdict = 8
+    text.maxlevel = 3
     return text.repr(value)

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from common.words import shown
 from search._words import Say
 from search.errors import StudyBusyError
 from trainables.trial import RESULT_VERSION, CellKey, Result, Trial
@@ -110,7 +111,7 @@ class Entry:
             best_epoch=result.best_epoch,
             history=tuple((e.epoch, e.score, e.train_loss, e.seconds) for e in result.history),
             trainable_parameters=result.trainable_parameters,
-            reason=result.reason,
+            reason=shown(result.reason),
             weights=result.weights,
             metrics=dict(result.metrics),
             versions=versions,

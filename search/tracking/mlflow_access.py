@@ -13,7 +13,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from common.uris import masked, passwords
+from common.uris import hidden_in, masked
+from common.words import printable
 from search.errors import RefusedError
 from trainables.trial import CellKey
 
@@ -133,6 +134,4 @@ def told(error: Exception, uri: str) -> str:
     """An error in one line, without the password of the URI."""
     text = (str(error).strip() or type(error).__name__).splitlines()[0]
     text = re.sub(r"^\([\w.]+\) ", "", text)  # SQLAlchemy names the driver's class first
-    for secret in sorted(passwords(uri), key=len, reverse=True):
-        text = text.replace(secret, "***")
-    return text[:300]
+    return hidden_in(printable(text), uri)[:300]

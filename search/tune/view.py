@@ -14,6 +14,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from common.words import shown
 from search._words import duration
 from trainables.trial import CellKey, Epoch, Pack, Result, Trial
 
@@ -144,7 +145,7 @@ class View:
     def say(self, text: str) -> None:
         """One line for people, above the live view."""
         with self._lock:
-            self.console.print(Text(text), soft_wrap=True)
+            self.console.print(Text(shown(text)), soft_wrap=True)
 
     def start(self, study: str, cells: Mapping[CellKey, CellState], *, at_most: bool = False) -> None:
         """Show what is to be done; ``at_most``: there may be fewer trials, as the scores of others will tell."""
@@ -200,17 +201,17 @@ class View:
     def render(self) -> Any:
         """The live view: the cells that fit, those in training first, and the line of the whole run."""
         with self._lock:
-            shown, hidden = self._rows(max(4, self.console.height - ROWS_AROUND_TABLE))
+            rows, hidden = self._rows(max(4, self.console.height - ROWS_AROUND_TABLE))
             table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
             several = len({key[0] for key in self.board.cells}) > 1
             for name in (("backbone",) if several else ()) + ("task", "method"):
                 table.add_column(name, no_wrap=True)
             for name in ("done", "running", "failed", "best"):
                 table.add_column(name, justify="right")
-            for key, cell in shown:
+            for key, cell in rows:
                 numbers = (f"{cell.ended}/{cell.total}", cell.running or "", cell.failed or "", score(cell.best))
                 style = "red" if cell.failed else "dim" if not cell.left else ""
-                table.add_row(*key[0 if several else 1 :], *map(str, numbers), style=style)
+                table.add_row(*map(Text, (*key[0 if several else 1 :], *map(str, numbers))), style=style)
             more = [Text(f"and {hidden} more cells", style="dim")] if hidden else []
             return Group(table, *more, Text(self.board.line(), style="bold"))
 

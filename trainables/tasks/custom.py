@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import get_args
 
+from common.words import check_name
 from trainables.metrics import METRICS
 from trainables.tasks._source import Files, Hub
 from trainables.tasks._task import CHOICE, CUT_RIGHT, PLACEHOLDER, Kind, Segment, Side, Task, Truncation
@@ -111,6 +112,8 @@ def _full_name(name: str, benchmark: str) -> str:
     parts = full.split("/")
     rule = "the name must be 'benchmark/task' or 'task', without spaces"
     _require(len(parts) == 2 and all(parts) and not any(c.isspace() for c in full), name, rule, full)
+    for part in parts:
+        check_name(part)
     if "/" in name:
         rule = f"the benchmark must be the first part of the name ({parts[0]!r}) or be left out"
         _require(benchmark in ("custom", parts[0]), name, rule, benchmark)

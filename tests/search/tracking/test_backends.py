@@ -129,7 +129,7 @@ class TestPostgreSQL:
         finally:
             driver.kill()
             server.start()
-        assert count(said, "MLflow at postgresql://lab:***@127.0.0.1", " cannot be written (") == 1
+        assert count(said, "MLflow at postgresql://***@127.0.0.1", " cannot be written (") == 1
         assert_nothing_lost(path)
         assert any("search.tracking.mlflow_process" in command for command in commands)
         written = [file.read_bytes() for file in (tmp_path / "runs").rglob("*") if file.is_file()]
@@ -153,7 +153,7 @@ class TestPostgreSQL:
         ended = aot("run", path)
         assert (ended.returncode, ended.stdout) == (2, "")
         (line,) = ended.stderr.splitlines()
-        assert line.startswith("MLflow at postgresql://lab:***@127.0.0.1:")
+        assert line.startswith("MLflow at postgresql://***@127.0.0.1:")
         assert 'password authentication failed for user "lab"' in line
         assert line.endswith("; check user, password and database, or ask whoever runs it")
         assert not (tmp_path / "runs" / "stub" / "journal.jsonl").exists() or not lines(path)
@@ -166,7 +166,7 @@ class TestPostgreSQL:
         ).expect_results()
         path = write_study(tmp_path, tracking=f"postgresql://{place}?user=lab&password=anothersecret")
         words = refused("run", path)
-        assert words.startswith(f"MLflow at postgresql://{place}?user=lab&password=*** cannot be used (")
+        assert words.startswith(f"MLflow at postgresql://{place}?*** cannot be used (")
         assert "anothersecret" not in words
 
 

@@ -11,13 +11,13 @@ from search.tracking.mlflow_access import told
 @pytest.mark.parametrize(
     ("uri", "shown"),
     [
-        ("postgresql://lab:s3cret@db/mlflow", "postgresql://lab:***@db/mlflow"),
-        ("postgresql://lab:s3/cr?t@db/mlflow", "postgresql://lab:***@db/mlflow"),
-        ("http://lab:s3@cret@[::1]:5000", "http://lab:***@[::1]:5000"),
-        ("postgresql://db/mlflow?user=lab&password=s3cret", "postgresql://db/mlflow?user=lab&password=***"),
-        ("postgresql://db/mlflow?sslpassword=s3cret&a=b", "postgresql://db/mlflow?sslpassword=***&a=b"),
-        ("mysql+pymysql://db/mlflow?passwd=s3cret", "mysql+pymysql://db/mlflow?passwd=***"),
-        ("mssql+pyodbc:///?odbc_connect=UID%3Dlab%3BPWD%3Ds3cret", "mssql+pyodbc:///?odbc_connect=***"),
+        ("postgresql://lab:s3cret@db/mlflow", "postgresql://***@db/mlflow"),
+        ("postgresql://lab:s3/cr?t@db/mlflow", "postgresql://***@db/mlflow"),
+        ("http://lab:s3@cret@[::1]:5000", "http://***@[::1]:5000"),
+        ("postgresql://db/mlflow?user=lab&password=s3cret", "postgresql://db/mlflow?***"),
+        ("postgresql://db/mlflow?sslpassword=s3cret&a=b", "postgresql://db/mlflow?***"),
+        ("mysql+pymysql://db/mlflow?passwd=s3cret", "mysql+pymysql://db/mlflow?***"),
+        ("mssql+pyodbc:///?odbc_connect=UID%3Dlab%3BPWD%3Ds3cret", "mssql+pyodbc:///?***"),
     ],
 )
 def test_passwords_are_not_told(uri: str, shown: str) -> None:
