@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from itertools import count
 from pathlib import Path
 from types import MappingProxyType
 
@@ -79,13 +81,28 @@ def _sections(frame: pd.DataFrame, options: Options, tables: Path) -> list[Secti
         for stem, table in reports.exports(report, data).items():
             table.to_csv(tables / f"{stem}.csv", index=False)
         section = report.render(data)
-        if section is None:
-            continue
-        sections.append(section)
-        for block in section.blocks:
-            if isinstance(block, Table):
-                (tables / f"{block.name}.tex").write_text(to_latex(block), encoding="utf-8")
+        if section is not None:
+            sections.append(section)
+    sections = _with_names_apart(sections)
+    for block in (block for section in sections for block in section.blocks if isinstance(block, Table)):
+        (tables / f"{block.name}.tex").write_text(to_latex(block), encoding="utf-8")
     return sections
+
+
+def _with_names_apart(sections: list[Section]) -> list[Section]:
+    """The sections with a number behind the name of a table or figure that another one has: of backbones ``a_b`` and
+    ``a-b``, whose names are one as those of files."""
+    taken: set[tuple[type, str]] = set()
+
+    def apart(block: Table | Picture | str) -> Table | Picture | str:
+        if isinstance(block, str):
+            return block
+        names = (block.name if number == 1 else f"{block.name}-{number}" for number in count(1))
+        name = next(name for name in names if (type(block), name) not in taken)
+        taken.add((type(block), name))
+        return replace(block, name=name)
+
+    return [replace(section, blocks=tuple(map(apart, section.blocks))) for section in sections]
 
 
 def _pictures(sections: list[Section], figures: Path) -> dict[str, bytes]:

@@ -1,8 +1,8 @@
 """What is shown of URIs, and of texts that may hold some: nothing that may be secret. One mask for all that is printed.
 
-It hides too much rather than too little. People write passwords with an ``@`` or a ``/`` in them, forget the scheme, the
-host or the ``@``, and put a URI where a name belongs; so all of a value that can be a user, a password or a parameter is
-hidden, and what is shown are its kind and its place: ``postgresql://***@db/mlflow``.
+It hides too much rather than too little. People write passwords with an ``@`` or a ``/`` in them, forget the scheme,
+the host or the ``@``, and put a URI where a name belongs; so all of a value that can be a user, a password or a
+parameter is hidden, and what is shown are its kind and its place: ``postgresql://***@db/mlflow``.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ _FILE = re.compile(r"\s*(?:sqlite(?:\+\w+)?|file):///", re.IGNORECASE)
 #: What ends a user and a password; some encode it, which makes them part of the host.
 _AT = re.compile("@|\N{FULLWIDTH COMMERCIAL AT}|%40")
 _PORT = re.compile(r"\[[^\]]*\](?::\d{1,5})?|[^:]*(?::\d{0,5})?")
-_QUERY = re.compile("[?#](?=[^=]*=)")
 #: A key that says that its value is secret.
 _SECRET_KEY = re.compile(
     r"pass(?!age)|pwd|secret|token(?!s|iz)|credential|signature|\bsig\b|odbc_connect|(?:api|access|account|private)[-_]?key",
     re.IGNORECASE,
 )
-_ASSIGNED = re.compile(r"([\w.-]+)['\"]?\s*=\s*|([\w.-]+)['\"]?\s*:\s+")
+_ASSIGNED = re.compile(r"(?<![\w.-])([\w.-]+)['\"]?(?:\s*=\s*|\s*:\s+)")
+_ASSIGNED_WORD = re.compile(r"(?<![\w.-])([\w.-]+['\"]?\s*=\s*)(\{[^}]*\}|'[^']*'|\"[^\"]*\"|[^\s;&'\"]+)")
 #: Keys that services hand out are known by their beginnings.
 _KEY = re.compile(r"\b(?:(?:AKIA|ASIA)[A-Z0-9]{12,}|gh[opsu]_\w{20,}|hf_\w{20,}|dapi[0-9a-f]{20,})")
 #: In a text: everything before the @ of a host, where a password may hold spaces.
@@ -119,7 +119,7 @@ def _spans(text: str, *, alone: bool) -> list[tuple[int, int]]:
     if (kind or at is not None) and (query := _query(text)) is not None:
         found.append((query + 1, len(text)))
     if alone:
-        found += [(key.end(), len(text)) for key in _ASSIGNED.finditer(text) if _tells(key[1] or key[2])][:1]
+        found += [(key.end(), len(text)) for key in _ASSIGNED.finditer(text) if _tells(key[1])][:1]
         found += [key.span() for key in _KEY.finditer(text)]
     return [(first, last) for first, last in found if first < last]
 
@@ -130,8 +130,8 @@ def _last_at(text: str) -> int | None:
 
 
 def _query(text: str) -> int | None:
-    found = _QUERY.search(text)
-    return found.start() if found else None
+    found = re.search("[?#]", text)
+    return found.start() if found and "=" in text[found.start() :] else None
 
 
 def _wrong_port(text: str, start: int) -> int | None:
@@ -148,7 +148,7 @@ def _assignments(text: str) -> str:
     def value(found: re.Match[str]) -> str:
         return f"{found[1]}{HIDDEN}" if _tells(found[1]) else found[0]
 
-    return re.sub(r"([\w.-]+['\"]?\s*=\s*)(\{[^}]*\}|'[^']*'|\"[^\"]*\"|[^\s;&'\"]+)", value, text)
+    return _ASSIGNED_WORD.sub(value, text)
 
 
 def _hide(text: str, spans: list[tuple[int, int]]) -> str:

@@ -57,9 +57,13 @@ class Section:
     blocks: tuple[Table | Picture | str, ...]
 
 
+#: Signs of a name in the name of a file, which may have 255 in all.
+LONGEST = 60
+
+
 def slug(*names: str) -> str:
     """The stem of a file's name: ``slug("evp", "glue", "org/My Model")`` is ``evp_glue_org-my-model``."""
-    return "_".join(re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-") or "x" for name in names)
+    return "_".join(re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:LONGEST] or "x" for name in names)
 
 
 def groups(table: pd.DataFrame) -> Iterator[tuple[str, str, pd.DataFrame]]:

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
 FAILED, WRONG, INTERRUPTED = 1, 2, 130
 
+#: Planning so many takes a second; drawing them at random more.
+MANY_TRIALS = 10_000
+
 StudyFile = Annotated[Path, typer.Argument(metavar="STUDY", help="A study's YAML file; see docs/studies.md.")]
 
 
@@ -40,6 +43,14 @@ def fail(words: str) -> NoReturn:
     """End the command: something that was asked for is wrong."""
     say(words)
     raise typer.Exit(WRONG)
+
+
+def say_if_large(study: Study) -> None:
+    """A word before the seconds that it takes to plan a large study."""
+    from search.study import trials_at_most
+
+    if (number := trials_at_most(study)) > MANY_TRIALS:
+        say(f"planning {number:,} trials")
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from search.cli._shared import StudyFile, fail, faults, load, say, unpinned
+from search.cli._shared import StudyFile, fail, faults, load, say, say_if_large, unpinned
 
 if TYPE_CHECKING:
     from search.planning.estimates import EpochTime
@@ -45,7 +45,7 @@ def plan_command(
     """
     if price is not None and not math.isfinite(price):
         fail(f"--price must be a number of some currency, but got {price:g}")
-    from search.planning import show, texts
+    from search.planning import memory, show, texts
     from search.planning.estimates import estimate
     from search.planning.plan import plan, sizes
     from search.strategy.proposals import ProposalLog
@@ -56,6 +56,7 @@ def plan_command(
         study = load(study_file, offline=not calibrate)
         if study.unpinned:
             say(f"{unpinned(study)}: trials of other runs are not recognised here, and aot run will need them")
+        say_if_large(study)
         records = read_records(study.name, study.folder, study.tracking, say)
         planned = plan(study, records, ProposalLog(local_folder(study.folder), say))
         counts = sizes(study, planned)
@@ -69,7 +70,7 @@ def plan_command(
         show.print_tasks(described)
         show.print_plan(study, planned, counts)
         show.print_estimate(found)
-    for line in texts.warnings(described):
+    for line in (*texts.warnings(described), *memory.too_large(study, counts)):
         say(line)
     if not planned.pending:
         say(f"nothing is left to train; see the results with: aot report {study_file} --out report")

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from search.cli._shared import FAILED, INTERRUPTED, StudyFile, fail, faults, load, say, unpinned
+from search.cli._shared import FAILED, INTERRUPTED, StudyFile, fail, faults, load, say, say_if_large, unpinned
 
 
 def register(app: typer.Typer) -> None:
@@ -33,6 +33,7 @@ def run(
     with faults():
         from search.planning import texts
 
+        say_if_large(study)
         for line in texts.warnings(texts.describe(study)):
             say(line)
     again = f"aot {'submit' if _in_ray_job() else 'run'} {_named(study_file)}"

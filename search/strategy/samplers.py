@@ -9,11 +9,10 @@ from __future__ import annotations
 import itertools
 import warnings
 from collections.abc import Mapping
-from math import prod
 from typing import Any
 from typing import Protocol as Interface
 
-from search.study import Grid, Grids, Range
+from search.study import Grid, Grids, Range, assignments
 
 Assignment = dict[str, Any]
 
@@ -74,7 +73,7 @@ class RandomSampler:
 
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self._distributions = {name: _distribution(grid) for name, grid in grids.items()}
-        self._remaining = min(n, _size(grids))
+        self._remaining = min(n, assignments(grids))
         self._seen: set[tuple[Any, ...]] = set()
         self._study = optuna.create_study(direction="maximize", sampler=optuna.samplers.RandomSampler(seed))
 
@@ -107,7 +106,7 @@ class TPESampler:
 
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self._space = _Space(grids)
-        self.left = int(min(n, _size(grids)))
+        self.left = int(min(n, assignments(grids)))
         startup = max(4, min(10, n // 4))
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)  # constant_liar
@@ -214,14 +213,3 @@ def _distribution(grid: Grid) -> Any:
     if grid.whole:
         return IntDistribution(int(grid.low), int(grid.high), log=grid.log)
     return FloatDistribution(grid.low, grid.high, log=grid.log)
-
-
-def _size(grids: Grids) -> float:
-    """The number of different assignments; infinite where a hyperparameter is real."""
-    sizes: list[float] = []
-    for grid in grids.values():
-        if not isinstance(grid, Range):
-            sizes.append(len(grid))
-        else:
-            sizes.append(grid.high - grid.low + 1 if grid.whole else float("inf"))
-    return prod(sizes)

@@ -1,4 +1,4 @@
-"""What a study names, found: the backbones, the data, and whether the methods fit the backbones."""
+"""What a study names, found: the backbones and the data."""
 
 from __future__ import annotations
 
@@ -7,11 +7,9 @@ from pathlib import Path
 
 from common.words import check_name
 from search.study._collector import Collector
-from search.study._grids import combinations
-from search.study._model import Study
 from search.study._problems import Location
 from search.study._sections import BackboneEntry
-from trainables import backbones, methods, tasks
+from trainables import backbones, tasks
 from trainables.backbones import Spec
 from trainables.tasks import Task
 from trainables.trial import BackboneSource
@@ -75,41 +73,3 @@ def bind_tasks(problems: Collector, placed: Sequence[tuple[Location, Task]], dat
         except ValueError as error:
             problems.add(location, f"{task.name}: {error}")
     return tuple(bound)
-
-
-def check_fit(problems: Collector, study: Study) -> None:
-    """Note the methods, lengths and batch sizes that a backbone or a task cannot take."""
-    for source in study.backbones:
-        spec = spec_if_known(source)
-        if spec is None:
-            continue
-        if study.protocol.max_length > spec.max_tokens:
-            rule = f"must be at most {spec.max_tokens}, the longest sequence of backbone {source.name}"
-            problems.add(("protocol", "max_length"), rule, study.protocol.max_length)
-        for task, override in study.overrides.items():
-            if override.protocol.get("max_length", 0) > spec.max_tokens:
-                rule = f"must be at most {spec.max_tokens}, the longest sequence of backbone {source.name}"
-                problems.add(("overrides", task, "max_length"), rule, override.protocol["max_length"])
-        for method in study.methods:
-            _check_method(problems, study, method, source, spec)
-
-
-def _check_method(problems: Collector, study: Study, method: str, source: BackboneSource, spec: Spec) -> None:
-    """Build the method with every assignment of its own hyperparameters; a range stands for its two ends."""
-    kind = methods.get(method)
-    told: set[str] = set()
-    places: list[tuple[Location, str]] = [(("methods", method), study.tasks[0].name)] if study.tasks else []
-    for task, override in study.overrides.items():
-        if override.methods.get(method):
-            places.append((("overrides", task, "methods", method), task))
-    for location, task in places:
-        grids = study.grids(task, method)
-        own = {name: grid for name, grid in grids.items() if name in kind.Config.model_fields}
-        for values in combinations(own):
-            try:
-                kind(kind.Config.model_validate(values), spec)
-            except (ValueError, KeyError) as error:
-                text = str(error)
-                if text not in told:
-                    told.add(text)
-                    problems.add(location, f"does not fit backbone {source.name}: {text}", values)

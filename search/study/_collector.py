@@ -10,6 +10,9 @@ from pydantic import BaseModel, ValidationError
 from search.study._document import YamlDocument
 from search.study._problems import ABSENT, Location, Problem, written
 
+#: Signs of a rule; one that quotes what is in the file may be of any length.
+LONGEST_RULE = 1_000
+
 
 class Collector:
     """Gathers the problems of one document, so that all of them are told at once."""
@@ -23,6 +26,8 @@ class Collector:
         line = self._document.line(location) if location else None
         wrong = value if isinstance(value, str) else ""
         one_line = " ".join(rule.split())  # libraries write paragraphs
+        if len(one_line) > LONGEST_RULE:
+            one_line = f"{one_line[: LONGEST_RULE // 2]} … {one_line[-LONGEST_RULE // 2 :]}"
         self.problems.append(Problem(written(location), one_line, value, tuple(known), line, wrong))
 
     def add_validation(self, location: Location, error: ValidationError, model: type[BaseModel]) -> None:
@@ -53,10 +58,13 @@ class Collector:
                 self.add((*location, str(key)), "a key must be text; write it in quotes", key)
         return {key: inner for key, inner in value.items() if isinstance(key, str)}
 
-    def sequence(self, location: Location, value: Any, what: str) -> list[Any]:
-        """``value`` as a list with at least one item; an empty one, and a problem, where it is something else."""
+    def sequence(self, location: Location, value: Any, what: str, most: int) -> list[Any]:
+        """``value`` as a list of one to ``most`` items; an empty one, and a problem, where it is something else."""
         if not isinstance(value, list) or not value:
             self.add(location, f"must be a list of at least one {what}", value)
+            return []
+        if len(value) > most:
+            self.add(location, f"must be at most {most}, but are {len(value):,}", value)
             return []
         return value
 

@@ -1,8 +1,8 @@
 """YAML text to plain data, with the line of every value, and without YAML 1.1's surprises.
 
 Numbers and booleans are those of YAML 1.2: ``1e-4`` is a number, ``no`` and ``on`` are words, ``010`` and ``1:30`` are
-text. A key written twice in one mapping is a problem and not an overwrite. What a study never needs is refused before it
-is built: files of another kind, values deep in each other or many times over, tags, control characters.
+text. A key written twice in one mapping is a problem and not an overwrite. What a study never needs is refused before
+it is built: files of another kind, values deep in each other or many times over, tags, control characters.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from search.study._problems import ABSENT, Location, Problem, StudyError, writte
 
 #: A study has hundreds of values, and a few in each other. Reading takes a second for so many bytes and values.
 MOST_BYTES = 256 * 2**10
-MOST_VALUES = 50_000
+MOST_VALUES = 10_000
 DEEPEST = 32
 
 
@@ -49,6 +49,7 @@ class _Loader(yaml.SafeLoader):
     def __init__(self, text: str) -> None:
         super().__init__(text)
         self._depth = 0
+        self._composed = 0
         self._sizes: dict[int, int] = {}  # by node: the values in it, those of aliases each time
 
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
@@ -57,11 +58,12 @@ class _Loader(yaml.SafeLoader):
             self._refuse(f"more than {DEEPEST} values stand in each other here; a study needs a few")
         node = super().compose_node(parent, index)
         self._depth -= 1
+        self._composed += 1
         if node is not None:
             inner = [part for _, key, value in _children(node) for part in {id(key): key, id(value): value}.values()]
             size = self._sizes[id(node)] = 1 + sum(self._sizes.get(id(part), 1) for part in inner)
-            if size > MOST_VALUES:
-                self._refuse(f"more than {MOST_VALUES:,} values end here, aliases written out; a study has fewer")
+            if max(size, self._composed) > MOST_VALUES:
+                self._refuse(f"more than {MOST_VALUES:,} values up to here, aliases written out; a study has fewer")
         return node
 
     def _refuse(self, rule: str) -> None:
@@ -165,10 +167,10 @@ def _find_unreadable(loader: _Loader, node: yaml.Node, location: Location) -> It
     line, tag = node.start_mark.line + 1, node.tag.removeprefix("tag:yaml.org,2002:")
     if tag not in (*_TAGS, "merge"):
         rule = f"is not valid YAML for a study: a tag of this kind means nothing in it; known: {', '.join(_TAGS)}"
-        yield Problem(written(location), rule, node.tag, line=line)
+        yield Problem(written(location), rule, f"!!{tag}" if tag != node.tag else "!", line=line)
     elif isinstance(node, yaml.ScalarNode) and tag != "merge":
         if found := UNPRINTABLE.search(node.value):
-            rule = f"must hold no control characters, but has {ascii(found[0])} in it; leave it out"
+            rule = f"must hold no control characters, but has {found[0]!a} in it; leave it out"
             yield Problem(written(location), rule, node.value, line=line)
         elif not _constructible(loader, node):
             yield Problem(written(location), f"is no {_KINDS[tag]} that can be read", node.value, line=line)

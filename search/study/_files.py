@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from search.study import _document
+from search.study._places import home, is_folder
 
 
 def relative_files(path: Path) -> list[Path]:
@@ -18,7 +19,7 @@ def relative_files(path: Path) -> list[Path]:
     folder = path.absolute().parent
     found: list[Path] = []
     for name in _named(_document.read(path).data, folder):
-        written = Path(name).expanduser()
+        written = home(name)
         place = Path(os.path.normpath(folder / written))
         if not written.is_absolute() and place not in found:
             found.append(place)
@@ -38,7 +39,7 @@ def _named(data: dict[str, Any], folder: Path) -> Iterator[str]:
             yield from [files] if isinstance(files, str) else files
     for backbone in data["backbones"]:
         source = backbone["source"] if isinstance(backbone, dict) else backbone
-        if (folder / source).is_dir() or source.startswith(("./", "../")):  # else a hub id or a package
+        if is_folder(folder / source) or source.startswith(("./", "../")):  # else a hub id or a package
             yield source
     if data.get("data_dir"):
         yield data["data_dir"]

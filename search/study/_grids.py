@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterator, Mapping
 from functools import cache
 from types import NoneType, UnionType
@@ -145,6 +146,24 @@ def combinations(grids: Grids) -> Iterator[dict[str, Any]]:
     lists = [(grid.low, grid.high) if isinstance(grid, Range) else grid for grid in grids.values()]
     for values in itertools.product(*lists):
         yield dict(zip(grids, values, strict=True))
+
+
+def assignments(grids: Grids) -> float:
+    """The number of different assignments of a grid; infinite where a hyperparameter is real."""
+    sizes: list[float] = []
+    for grid in grids.values():
+        if not isinstance(grid, Range):
+            sizes.append(len(grid))
+        else:
+            sizes.append(int(grid.high) - int(grid.low) + 1 if grid.whole else math.inf)
+    return math.prod(sizes)
+
+
+def size_of_own(method: str, grids: Grids) -> int:
+    """How many ``combinations`` there are of a method's own hyperparameters."""
+    names = methods.get(method).Config.model_fields
+    own = (grid for name, grid in grids.items() if name in names)
+    return math.prod(2 if isinstance(grid, Range) else len(grid) for grid in own)
 
 
 def _errors(config: type[BaseModel], values: dict[str, Any]) -> list[Any]:

@@ -8,11 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from search.study import _document, _sections
-from search.study._binding import bind_backbones, bind_tasks, check_fit, named
+from search.study._binding import bind_backbones, bind_tasks, named
 from search.study._collector import Collector
+from search.study._fit import check_fit
 from search.study._grids import GridReader
 from search.study._model import ProtocolSettings, Resources, Search, Study
+from search.study._places import check_places, home, is_folder, unusable
 from search.study._problems import StudyError
+from search.study._size import check_size
 from search.study._tasks import task_list
 
 SECTIONS = (
@@ -63,12 +66,16 @@ def _read(problems: Collector, data: dict[str, Any], folder: Path, bind: bool, o
     shared = _sections.defaults(problems, data.get("defaults"), reader)
     tasks = {task.name: task for _, task in placed}
     overrides = _sections.overrides(problems, data.get("overrides"), reader, tasks, methods)
-    _sections.check_cells(problems, methods, shared, overrides, tasks)
     seeds = _sections.seeds(problems, data.get("seeds", 1))
+    numbers = {"backbones": len(backbones), "seeds": len(seeds)}
+    if check_size(problems, methods, shared, overrides, tasks, search or Search(), **numbers):
+        _sections.check_cells(problems, methods, shared, overrides, tasks)
     if search is not None and search.promote is not None and len(seeds) == 1:
         rule = "needs two seeds at least: it gives the best assignments the further ones; raise seeds, or leave it out"
         problems.add(("search", "promote"), rule, search.promote)
     storage, tracking = _storage(problems, data), _tracking(problems, data)
+    if bind and not offline:  # it is to be trained, here
+        check_places(problems, storage, tracking)
     data_dir = _data_dir(problems, data, folder)
     bound_backbones = bind_backbones(problems, backbones, offline=offline) if bind else named(backbones)
     bound_tasks = bind_tasks(problems, placed, data_dir) if bind else tuple(tasks.values())
@@ -143,7 +150,11 @@ def _resources(problems: Collector, data: dict[str, Any]) -> Resources:
 
 def _storage(problems: Collector, data: dict[str, Any]) -> str:
     storage = _text(problems, data, "storage") or os.environ.get("AOT_STORAGE") or "runs"
-    return storage if _URI.match(storage) else str(Path(storage).expanduser().absolute())
+    if not _URI.match(storage):
+        storage = str(home(storage).absolute())
+    if rule := unusable(storage):
+        problems.add(("storage",), rule, storage)
+    return storage
 
 
 def _tracking(problems: Collector, data: dict[str, Any]) -> str | None:
@@ -151,8 +162,15 @@ def _tracking(problems: Collector, data: dict[str, Any]) -> str | None:
     rule = "must be an MLflow URI such as sqlite:///mlflow.db or http://HOST:PORT"
     if tracking is None and (tracking := os.environ.get("MLFLOW_TRACKING_URI") or None):
         rule = f"is left out, so MLFLOW_TRACKING_URI counts here, which {rule}"
-    if tracking is not None and tracking.split("://")[0].split("+")[0] not in _TRACKING:
+    if tracking is None or tracking == "databricks":
+        return tracking
+    kind, slashes, _ = tracking.partition(":/")
+    if not slashes or kind.split("+")[0] not in _TRACKING:
         problems.add(("tracking",), rule, tracking, known=[f"{scheme}://" for scheme in _TRACKING])
+        return None
+    if wrong := unusable(tracking):
+        problems.add(("tracking",), wrong, tracking)
+        return None
     return tracking
 
 
@@ -166,9 +184,9 @@ def _data_dir(problems: Collector, data: dict[str, Any], folder: Path) -> str | 
     written = _text(problems, data, "data_dir")
     if written is None:
         return None
-    path = Path(written).expanduser()
+    path = home(written)
     for place in (folder / path, path.absolute()):
-        if place.is_dir():
+        if is_folder(place):
             return str(place.resolve())
     rule = "must be a folder that exists, beside the study file or from the current folder"
     problems.add(("data_dir",), rule, written)

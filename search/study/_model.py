@@ -14,7 +14,7 @@ from trainables.trial import BackboneSource, Precision, Protocol
 
 _STRICT = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
-PositiveInt = Annotated[int, Field(ge=1)]
+PositiveInt = Annotated[int, Field(ge=1, le=10**9)]
 
 
 class Range(BaseModel):
@@ -141,7 +141,7 @@ class Search(BaseModel):
 
     strategy: Literal["grid", "random", "tpe"] = "grid"
     n: PositiveInt | None = None
-    seed: int = Field(0, ge=0)
+    seed: int = Field(0, ge=0, lt=2**32)
     promote: float | None = Field(None, gt=0, le=1)
     early_stopping: EarlyStopping | None = None
     budget: Budget = Budget()
@@ -184,7 +184,7 @@ class Resources(BaseModel):
 
     cpu: float = Field(1, gt=0)
     gpu: float = Field(0, ge=0)
-    pack_tokens: int | None = Field(None, ge=0)
+    pack_tokens: int | None = Field(None, ge=0, le=10**9)
     concurrent_packs: PositiveInt | None = None
 
 

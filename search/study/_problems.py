@@ -74,7 +74,9 @@ class StudyError(ValueError):
         told = [f"  {problem}" for problem in self.problems[:MOST_TOLD]]
         if (more := len(self.problems) - len(told)) > 0:
             told.append(f"  and {more:,} more; correct these first")
-        super().__init__("\n".join([f"{shown(self.file)}: not a valid study, {count}", hidden_in("\n".join(told), data)]))
+        super().__init__(
+            "\n".join([f"{shown(self.file)}: not a valid study, {count}", hidden_in("\n".join(told), data)])
+        )
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from search.study._collector import Collector
 from search.study._grids import SHARED, GridReader, check_combinations
 from search.study._model import Grids, Override, TaskOverride
+from search.study._places import is_folder
 from search.study._problems import Location
 from trainables import methods
 from trainables.tasks import Task
@@ -52,7 +53,7 @@ def part(problems: Collector, location: Location, data: Any, model: type[Model])
 def backbones(problems: Collector, data: Any, folder: Path) -> list[BackboneEntry]:
     """The backbones, each once; a path is taken from the study's ``folder`` where it is there."""
     found: list[BackboneEntry] = []
-    for index, item in enumerate(problems.sequence(("backbones",), data, "backbone")):
+    for index, item in enumerate(problems.sequence(("backbones",), data, "backbone", most=100)):
         at = ("backbones", index)
         if not isinstance(item, str | dict):
             what = "must be a hub id, a folder, package:NAME/FOLDER, or a mapping of source, name and revision"
@@ -66,7 +67,7 @@ def backbones(problems: Collector, data: Any, folder: Path) -> list[BackboneEntr
         if not entry.source.strip() or (entry.name is not None and not entry.name.strip()):
             problems.add(at, "must not be empty", item)
             continue
-        source = str(folder / entry.source) if (folder / entry.source).is_dir() else entry.source
+        source = str(folder / entry.source) if is_folder(folder / entry.source) else entry.source
         if any(e.source == source and e.revision == entry.revision for e in found):
             problems.add(at, "a backbone must be named once", item)
             continue
@@ -128,6 +129,9 @@ def seeds(problems: Collector, data: Any) -> tuple[int, ...]:
     if isinstance(data, list):
         if not data:
             problems.add(("seeds",), "must have at least one seed", data)
+        if len(data) > MOST_SEEDS:
+            problems.add(("seeds",), f"must be at most {MOST_SEEDS} seeds, but are {len(data):,}", data)
+            return ()
         good: list[int] = []
         for index, seed in enumerate(data):
             if not _whole(seed) or not 0 <= seed < 2**32:

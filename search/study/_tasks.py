@@ -22,6 +22,13 @@ def _listed(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else (value,) if isinstance(value, str) else value
 
 
+def _label(value: Any) -> Any:
+    if not isinstance(value, str | int | float):
+        raise ValueError("a label must be text, a number, true or false")
+    return value
+
+
+Label = Annotated[Any, BeforeValidator(_label)]
 Name = Annotated[str, Field(min_length=1)]
 Names = Annotated[tuple[Name, ...], BeforeValidator(_listed)]
 OneOrTwo = Annotated[tuple[Name, ...], BeforeValidator(_listed), Field(min_length=1, max_length=2)]
@@ -70,10 +77,10 @@ class TaskEntry(BaseModel):
     choices: Names = ()
     label: Name = "label"
     kind: Kind | None = None
-    labels: Annotated[tuple[Any, ...] | None, BeforeValidator(_listed)] = None
+    labels: Annotated[tuple[Label, ...] | None, BeforeValidator(_listed)] = None
     metric: Name | None = None
-    epochs: int = Field(100, ge=1)
-    patience: int = Field(10, ge=1)
+    epochs: int = Field(100, ge=1, le=10**9)
+    patience: int = Field(10, ge=1, le=10**9)
     benchmark: Name = "custom"
     truncation: TruncationEntry = TruncationEntry()
 
@@ -81,7 +88,7 @@ class TaskEntry(BaseModel):
 def task_list(problems: Collector, data: Any, folder: Path) -> list[tuple[Location, Task]]:
     """The tasks with their places: known ones by name or pattern such as ``glue/*``, and the study's own."""
     found: list[tuple[Location, Task]] = []
-    for index, item in enumerate(problems.sequence(("tasks",), data, "task")):
+    for index, item in enumerate(problems.sequence(("tasks",), data, "task", most=1000)):
         at: Location = ("tasks", index)
         for task in _one(problems, at, item, folder):
             earlier = [place for place, other in found if other.name == task.name]
@@ -126,8 +133,8 @@ def _own(problems: Collector, at: Location, item: dict[Any, Any], folder: Path) 
     if (entry.files is None) == (entry.hub is None):
         problems.add(at, "a task of a study needs its data: files or hub, one of them", sorted(item, key=str))
         return None
-    source = _source(entry, folder)
     try:
+        source = _source(entry, folder)
         task = custom_task(
             entry.name,
             source=source,

@@ -15,6 +15,7 @@ from analysis.evp import curves
 from analysis.frame import FrameError, tidy
 from analysis.report import write_report
 from analysis.reports import MethodInfo, Options, evp, paper
+from analysis.reports._section import slug
 from analysis.reports.paper import published
 from analysis.selection import assignments, best_assignments, macro_scores
 
@@ -287,3 +288,21 @@ def test_promoted_assignments_are_named(make_runs: Callable, methods: dict[str, 
     assert table["promoted"].sum() == 2
     assert (table["selected"] == table["promoted"]).all()
     assert set(pd.read_csv(tmp_path / "tables/results.csv")["n_seeds"]) == {3}
+
+
+def test_names_that_are_one_in_a_file_name_do_not_overwrite_each_other(make_runs: Callable, tmp_path: Path) -> None:
+    """Also on file systems that know no capitals."""
+    names = ("a_b", "A-b")
+    frames = [make_runs(methods=("lora", "bitfit"), tasks=("rte",), seeds=2, backbone=name) for name in names]
+    write_report(pd.concat(frames), tmp_path)
+    for folder, ending in (("figures", "png"), ("figures", "pdf"), ("tables", "tex")):
+        written = sorted(path.stem for path in (tmp_path / folder).glob(f"*_glue_*.{ending}"))
+        stems = sorted({name.partition("_glue")[0] for name in written})
+        assert stems
+        assert written == [f"{stem}_glue_a-b{number}" for stem in stems for number in ("", "-2")]
+    page = (tmp_path / "report.md").read_text()
+    assert all(page.count(f"figures/{path.name}") == 1 for path in (tmp_path / "figures").glob("*.png"))
+
+
+def test_a_long_name_is_cut_in_a_file_name() -> None:
+    assert slug("evp", 300 * "a", "b") == f"evp_{60 * 'a'}_b"

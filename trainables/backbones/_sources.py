@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import difflib
+import importlib.metadata
 import importlib.util
 import re
+from contextlib import suppress
 from pathlib import Path
 
 from transformers import AutoConfig
@@ -60,8 +63,13 @@ def folder_of(source: str) -> Path | None:
     if source.startswith(PACKAGE):
         folder = _package_folder(source)
     else:
-        folder = Path(source).expanduser()
-        if not source or not folder.is_dir():
+        folder = Path(source)
+        try:
+            folder = folder.expanduser()
+            there = bool(source) and folder.is_dir()
+        except (OSError, RuntimeError):  # longer than any path, or of a user that is not there
+            there = False
+        if not there:
             if source.startswith((".", "/", "~")):
                 raise ValueError(f"no folder {source!r}; give a folder that exists, or a hub id")
             return None
@@ -90,13 +98,22 @@ def _package_folder(source: str) -> Path:
     package, _, inside = source.removeprefix(PACKAGE).partition("/")
     if not package.isidentifier() or ".." in Path(inside).parts:
         raise ValueError(f"a backbone in a package is {PACKAGE}NAME/FOLDER, but got {source!r}")
-    spec = importlib.util.find_spec(package)
+    try:
+        spec = importlib.util.find_spec(package)
+    except (ImportError, ValueError):  # a module that has no place, such as __main__
+        spec = None
     if spec is None or not spec.submodule_search_locations:
-        raise ValueError(
-            f"{source!r} needs the package {package!r}, which is not installed; "
-            f"run: pip install --no-deps {package.replace('_', '-')}"
-        )
-    for parent in spec.submodule_search_locations:
-        if (Path(parent) / inside).is_dir():
-            return Path(parent) / inside
-    raise ValueError(f"package {package!r} has no folder {inside!r}, which {source!r} names")
+        near = difflib.get_close_matches(package, _installed(), n=1, cutoff=0.6)
+        install = f"if the name is right, run: pip install --no-deps {package.replace('_', '-')}"
+        hint = f"did you mean {near[0]!r}? Or, {install}" if near else install
+        raise ValueError(f"{source!r} needs the package {package!r}, which is not installed; {hint}")
+    with suppress(OSError):  # longer than any path
+        for parent in spec.submodule_search_locations:
+            if (Path(parent) / inside).is_dir():
+                return Path(parent) / inside
+    raise ValueError(f"package {package!r} has no folder {inside!r}, which {source!r} names; correct the folder")
+
+
+def _installed() -> list[str]:
+    """The packages that can be imported here, by the names under which they can."""
+    return [name for name in importlib.metadata.packages_distributions() if name.isidentifier()]

@@ -15,11 +15,12 @@ from trainables.backbones import Backbone, Seams, Site, Spec
 from trainables.batch import Batch
 from trainables.methods._config import SETTINGS
 from trainables.methods._members import FROZEN, affine, by_layer, grouped, trainable
-from trainables.methods._method import Fused, Method
+from trainables.methods._method import BYTES_PER_TRAINED, Fused, Method, prompt_tokens
 from trainables.methods._norms import normalised
 from trainables.methods._rows import add_rows, all_rows, take
 
 __all__ = [
+    "BYTES_PER_TRAINED",
     "FROZEN",
     "SETTINGS",
     "Backbone",
@@ -38,6 +39,7 @@ __all__ = [
     "grouped",
     "names",
     "normalised",
+    "prompt_tokens",
     "take",
     "trainable",
 ]

@@ -13,6 +13,9 @@ from torch import Tensor
 from trainables.backbones import Backbone, Seams, Spec
 from trainables.batch import Batch
 
+#: What training holds of a trained number, in float32: the number, its gradient, Adam's two means, the best epoch's.
+BYTES_PER_TRAINED = 5 * 4
+
 
 @dataclass(frozen=True)
 class Fused:
@@ -31,6 +34,9 @@ class Method(Protocol):
 
     A tensor whose name begins with ``FROZEN`` is drawn once and never trained, such as VeRA's random projections: it
     takes no gradient, has no optimiser state, and is kept with the others in checkpoints and among the best weights.
+
+    A method that puts a prompt before the text says in ``prompt_tokens``, of its instances, how many positions that
+    takes; one without such an attribute takes none.
     """
 
     Config: ClassVar[type[BaseModel]]  # hyperparameters with ranges and defaults; frozen, unknown keys refused
@@ -65,3 +71,8 @@ class Method(Protocol):
     def fuse(self, params: Mapping[str, Tensor], backbone: Backbone) -> Fused:
         """The fused form of one member's ``params``; TypeError where ``fusable`` is false."""
         ...
+
+
+def prompt_tokens(method: Method) -> int:
+    """The positions of a backbone that a method's prompt takes from the text."""
+    return getattr(method, "prompt_tokens", 0)

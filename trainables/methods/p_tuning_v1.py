@@ -49,7 +49,7 @@ class PTuningV1:
                 f"prompt_length must be below {spec.max_tokens}, the most tokens that this {spec.family} takes, to "
                 f"leave room for text, but got prompt_length={config.prompt_length}; choose a shorter prompt"
             )
-        self.length = config.prompt_length
+        self.length = self.prompt_tokens = config.prompt_length
         self.width = spec.embedding_width
 
     def count(self) -> int:

@@ -5,12 +5,15 @@ from __future__ import annotations
 import csv
 import importlib
 import json
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from trainables.tasks._source import DataError, Files, Generated, Hub, Split, UnreachableError
+
+_HALF = re.compile("[\ud800-\udfff]")
 
 #: How a file is read, by the end of its name.
 ENDINGS = (".csv", ".tsv", ".jsonl", ".ndjson", ".json", ".parquet")
@@ -107,9 +110,11 @@ def _read_json_lines(path: Path) -> Iterable[dict[str, Any]]:
                 continue
             try:
                 row = json.loads(line)
-            except json.JSONDecodeError as error:
+            except (ValueError, RecursionError) as error:  # also of numbers and nesting that Python has limits for
                 hint = "write one JSON object per line"
                 raise DataError(f"{path}, line {number} is not JSON: {error}; {hint}") from error
+            if "\\u" in line and _HALF.search(json.dumps(row, ensure_ascii=False)):
+                raise DataError(f"{path}, line {number} has half a character (a lone surrogate); write it whole")
             if not isinstance(row, dict):
                 raise DataError(f"{path}, line {number} must be a JSON object, but is {line.strip()[:60]}; one per row")
             yield row

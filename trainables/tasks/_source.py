@@ -6,6 +6,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
+_MOST_LISTED = 30  # names in an error
+
 Split = Literal["train", "dev"]
 SPLITS: tuple[Split, ...] = ("train", "dev")
 
@@ -94,8 +96,13 @@ def find(data_dir: Path, source: Hub) -> Files:
 
 
 def _listing(folder: Path, pattern: str) -> str:
-    found = sorted(str(f.relative_to(folder)) for f in folder.glob(pattern))
-    return f"it has {', '.join(found)}" if found else "it is empty"
+    """What a folder has of a kind; of another kind, where it has none of that."""
+    for kind in (pattern, "*"):
+        if found := sorted(str(f.relative_to(folder)) for f in folder.glob(kind)):
+            more = f" and {len(found) - _MOST_LISTED} more" if len(found) > _MOST_LISTED else ""
+            lacking = "" if kind == pattern else "no folders of tasks, but "
+            return f"it has {lacking}{', '.join(found[:_MOST_LISTED])}{more}"
+    return "it is empty"
 
 
 def pinned(source: Hub) -> Hub:

@@ -93,11 +93,18 @@ def custom_task(
 
 
 def files(train: str | Sequence[str], dev: str | Sequence[str], folder: str | Path = ".") -> Files:
-    """Files of a task: CSV, TSV, JSON lines or parquet, by their endings. Relative paths start at ``folder``."""
+    """Files of a task: CSV, TSV, JSON lines or parquet, by their endings. Relative paths start at ``folder``.
+
+    Raises:
+        ValueError: there is no such user, or links lead in a circle.
+    """
 
     def paths(value: str | Sequence[str]) -> tuple[str, ...]:
         listed = (value,) if isinstance(value, str) else tuple(value)
-        return tuple(str((Path(folder) / Path(p).expanduser()).resolve()) for p in listed)
+        try:
+            return tuple(str((Path(folder) / Path(p).expanduser()).resolve()) for p in listed)
+        except (OSError, RuntimeError) as error:  # a user that is not there, links in a circle
+            raise ValueError(f"the files {', '.join(listed)} cannot be found: {error}; correct the paths") from error
 
     return Files(paths(train), paths(dev))
 
@@ -127,6 +134,8 @@ def _template(column: str) -> str:
 def _check_columns(name: str, columns: Columns, kind: Kind) -> None:
     _require(1 <= len(columns.text) <= 2, name, "text must be one or two columns", columns.text)
     _require(all(columns.text) and bool(columns.label), name, "columns must have names", columns)
+    braces = [t for t in (*columns.text, *columns.choices) if {"{", "}"} & set(PLACEHOLDER.sub("", t))]
+    _require(not braces, name, "a template must have a column's name between each { and its }", braces)
     used = [c for t in (*columns.text, *columns.choices) for c in PLACEHOLDER.findall(_template(t))]
     _require(columns.label not in used, name, "the label column must not be part of the text", columns.label)
     if kind == "multiple_choice":

@@ -16,6 +16,8 @@ from helpers.entries import entry, result, trial
 from search.errors import StudyBusyError
 from search.tracking import journal
 from search.tracking.journal import Entry, Journal
+from trainables import tasks
+from trainables.trial import BackboneSource, Protocol, Result, Trial
 
 
 @pytest.fixture
@@ -127,3 +129,12 @@ def test_a_disk_that_is_full(tmp_path: Path) -> None:
 )
 def test_it_lies_where_files_can_grow(folder: str, local: str) -> None:
     assert journal.local_folder(folder) == Path(local)
+
+
+def test_a_reason_is_kept_without_what_is_secret() -> None:
+    result = Result("t", "failed", None, None, (), None, "no \x1b[31mroute to s3://me:hunter2@bucket/x")
+    trial = Trial(
+        BackboneSource("b", "b"), tasks.get("glue/rte"), "lora", {"learning_rate": 0.1, "batch_size": 8}, 0,
+        Protocol(epochs=1, patience=1),
+    )  # fmt: skip
+    assert Entry.of("s", trial, result, {}, "").reason == "no \\x1b[31mroute to s3://***@bucket/x"

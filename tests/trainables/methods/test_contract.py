@@ -331,3 +331,13 @@ def test_dropout_only_in_training(name: str, values: dict[str, Any]) -> None:
     assert torch.equal(trained[0], trained[2]) == torch.equal(trained[0], evaluated[0]) == (not dropout), (
         "what is random in training, and nothing else, is a hyperparameter `dropout` that can be zero"
     )
+
+
+@every_form
+def test_a_prompt_takes_as_many_positions_as_its_method_says(name: str, values: dict[str, Any]) -> None:
+    backbone = shared_backbone("bert")
+    batch = tiny_batch(backbone)
+    method = small_method(name, backbone, **values)
+    seams = method.seams(stacked([moved_member(method, backbone)]), backbone, batch, False)
+    length = backbone(batch, seams).shape[1]
+    assert methods.prompt_tokens(method) == length - batch.input_ids.shape[1]
