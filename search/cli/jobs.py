@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from common.words import shown
 from search.cli._shared import FAILED, INTERRUPTED, StudyFile, faults, load, say
 
 if TYPE_CHECKING:
@@ -71,7 +72,7 @@ def status(job: JobId, address: Address = None, as_json: AsJson = False) -> None
         cluster = jobs.connect(address)
         found = jobs.find(cluster, job)
     if as_json:
-        typer.echo(json.dumps(found.to_json(), indent=2))
+        typer.echo(shown(json.dumps(found.to_json(), indent=2)))
     else:
         typer.echo(found.status)
         say(_next(found, cluster))
@@ -90,7 +91,7 @@ def logs(
     with _faults():
         cluster = jobs.connect(address)
         printed = "" if follow else jobs.logs(cluster, job)
-    typer.echo(printed, nl=False)
+    typer.echo(shown(printed), nl=False)
     if not follow and not printed:
         say(f"it has printed nothing yet; wait for it with: aot logs -f {job}{cluster.option}")
     if follow:
@@ -168,7 +169,7 @@ def _follow(cluster: Cluster, job_id: str) -> None:
 
     with _faults():
         try:
-            job = jobs.follow(cluster, job_id, lambda lines: typer.echo(lines, nl=False))
+            job = jobs.follow(cluster, job_id, lambda lines: typer.echo(shown(lines), nl=False))
         except KeyboardInterrupt:
             watch, end = (f"aot {words} {job_id}{cluster.option}" for words in ("logs -f", "stop"))
             say(f"the job goes on; watch it again with: {watch}; stop it with: {end}")

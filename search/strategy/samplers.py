@@ -7,8 +7,9 @@ numbers are Optuna's.
 from __future__ import annotations
 
 import itertools
+import random
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 from typing import Protocol as Interface
 
@@ -74,10 +75,21 @@ class RandomSampler:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self._distributions = {name: _distribution(grid) for name, grid in grids.items()}
         self._remaining = min(n, assignments(grids))
+        lists = [grid for grid in grids.values() if not isinstance(grid, Range)]
+        self._all: Iterator[tuple[Any, ...]] | None = None
+        if len(lists) == len(grids) and n >= assignments(
+            grids
+        ):  # drawing would meet the last ones only after very long
+            whole = list(itertools.product(*lists))
+            random.Random(seed).shuffle(whole)
+            self._all = iter(whole)
         self._seen: set[tuple[Any, ...]] = set()
         self._study = optuna.create_study(direction="maximize", sampler=optuna.samplers.RandomSampler(seed))
 
     def ask(self) -> Assignment | None:
+        if self._all is not None:
+            values = next(self._all, None)
+            return None if values is None else dict(zip(self._distributions, values, strict=True))
         if self._remaining == 0:
             return None
         self._remaining -= 1

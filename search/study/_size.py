@@ -33,7 +33,7 @@ def check_size(
     seeds: int,
 ) -> bool:
     """Whether the study is small enough to be looked at value by value; notes by how much it is not."""
-    total, before = 0, len(problems.problems)
+    total = 0
     for method, grids in methods.items():
         for task in tasks or [""]:
             override = overrides.get(task, TaskOverride())
@@ -43,10 +43,8 @@ def check_size(
                 rule = f"the values come to {combinations:,} combinations, and a cell has at most {MOST_TRIALS:,}"
                 problems.add(("methods", method), f"{rule}; give fewer of them, or a range with strategy: random")
                 return False
-            if search.strategy != "grid":
-                _check_lists(problems, method, all_of)
-    if len(problems.problems) > before:
-        return False
+            if search.strategy != "grid" and not _drawable(problems, method, all_of):
+                return False
     if total * backbones * seeds <= MOST_TRIALS:
         return True
     rule = (
@@ -58,12 +56,14 @@ def check_size(
     return False
 
 
-def _check_lists(problems: Collector, method: str, grids: Grids) -> None:
+def _drawable(problems: Collector, method: str, grids: Grids) -> bool:
     """Random and TPE draw from a list one value at a time, in a time that grows with it."""
     for name, grid in grids.items():
         if not isinstance(grid, Range) and len(grid) > MOST_LISTED:
             rule = f"{name} has {len(grid):,} values; a random or tpe search takes lists of at most {MOST_LISTED}"
             problems.add(("methods", method), f"{rule}: give fewer, or a range (low, high)")
+            return False
+    return True
 
 
 def _assignments(grids: Grids, search: Search) -> int:

@@ -108,3 +108,12 @@ def test_tpe_leaves_out_what_failed_alone() -> None:
     trials = sampler._study.trials
     states = [trials[asked.number].state.name for asked in sampler._asked.values()]
     assert states == ["FAIL", "PRUNED", "PRUNED", "COMPLETE"]
+
+
+def test_a_whole_grid_is_drawn_in_random_order_without_waiting_for_its_last_assignments() -> None:
+    grids = {"rank": tuple(range(150)), "alpha": tuple(range(150))}
+    drawn = drain(RandomSampler(grids, n=10**6, seed=0))
+    whole = drain(GridSampler(grids))
+    assert drawn != whole
+    assert sorted(drawn, key=lambda one: (one["rank"], one["alpha"])) == whole
+    assert drawn == drain(RandomSampler(grids, n=150**2, seed=0)) != drain(RandomSampler(grids, n=150**2, seed=1))
