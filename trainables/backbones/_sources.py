@@ -11,6 +11,7 @@ from pathlib import Path
 
 from transformers import AutoConfig
 
+from common.words import check_name
 from trainables import hub
 from trainables.backbones._identity import config_dropout, dropout_of, identity_of
 from trainables.trial import BackboneSource
@@ -46,6 +47,7 @@ def resolve(source: str, name: str | None = None, revision: str | None = None) -
 
 
 def _on_the_hub(source: str, name: str, revision: str | None) -> BackboneSource:
+    check_name(name)  # before the hub's library is asked, which knows no names but ids
     commit = hub.commit("model", source, revision)
     if commit is None:
         return BackboneSource(name, source, revision, f"{source}@{revision or 'main'}")

@@ -65,6 +65,8 @@ def read(source: Hub | Files | Generated, split: Split, columns: Sequence[str]) 
 
 def _read_file(path: Path, columns: tuple[str, ...]) -> RawSplit:
     ending = path.suffix.lower()
+    if path.exists() and not path.is_file():  # a pipe would be waited for
+        raise DataError(f"a data file must be a file, but {path} is none; correct the path")
     if ending not in ENDINGS:
         raise DataError(f"a data file must end in one of {', '.join(ENDINGS)}, but got {path}; rename or convert it")
     try:
