@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 import math
+import os
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from search.cli._shared import StudyFile, fail, faults, load, say, say_if_large, unpinned
+from search.cli._shared import WRONG, StudyFile, fail, faults, load, say, say_if_large, unpinned
 
 if TYPE_CHECKING:
-    from search.planning.estimates import EpochTime
+    from search.planning.estimates import EpochTime, Estimate
+    from search.planning.place import Place
     from search.planning.plan import Plan
     from search.study import Study
     from search.tracking.records import TrialRecord
@@ -34,50 +37,92 @@ def plan_command(
         typer.Option("--calibrate", help="Train a few steps of every cell that has no finished trial, to time it."),
     ] = False,
     devices: Annotated[
-        int | None, typer.Option(min=1, help="GPUs, or CPU cores; default: one GPU, or this machine's cores.")
+        int | None, typer.Option(min=1, help="GPUs, or CPU cores; default: those that are there, or one GPU.")
     ] = None,
     price: Annotated[float | None, typer.Option(min=0, help="What a device costs for an hour.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, for machines.")] = False,
 ) -> None:
     """Show what a study will train: cells, assignments, trials, packs, what is finished, trainable parameters.
 
-    Also how long that takes and what it costs, by the study's own trials that have ended, or by a calibration.
+    Also how long that takes and what it costs, by the study's own trials that have ended, or by a calibration; and
+    whether resources, storage and MLflow are there. Nothing is made or trained. Exit code 2 where `aot run` would not
+    begin: the storage cannot be written, or MLflow refuses this user.
     """
     if price is not None and not math.isfinite(price):
         fail(f"--price must be a number of some currency, but got {price:g}")
-    from search.planning import memory, show, texts
+    from search.planning import checks, memory, show, texts
     from search.planning.estimates import estimate
     from search.planning.plan import plan, sizes
     from search.strategy.proposals import ProposalLog
     from search.tracking.journal import local_folder
-    from search.tracking.records import read_records
 
     with faults():
-        study = load(study_file, offline=not calibrate)
-        if study.unpinned:
-            say(f"{unpinned(study)}: trials of other runs are not recognised here, and aot run will need them")
-        say_if_large(study)
-        records = read_records(study.name, study.folder, study.tracking, say)
+        written = load(study_file, offline=not calibrate)
+        if written.unpinned:
+            say(f"{unpinned(written)}: trials of other runs are not recognised here, and aot run will need them")
+        say_if_large(written)
+        place = _place()
+        words = place.words(written.resources)
+        study = written.model_copy(update={"resources": place.decide(written.resources)})
+        checked = [checks.resources(study, place.nodes, place.where), checks.storage(study), checks.tracking(study)]
+        records = _records(study, away=not checked[-1].ok)
         planned = plan(study, records, ProposalLog(local_folder(study.folder), say))
-        counts = sizes(study, planned)
-        described = texts.describe(study)
-        found = estimate(study, planned, _epoch_times(study, planned, records, calibrate), devices, price)
+        counts, described = sizes(study, planned), texts.describe(study)
+        epoch_times = _epoch_times(study, planned, records, calibrate)
+        found = estimate(study, planned, epoch_times, devices or place.devices(study.resources), price)
     if as_json:
-        parts = {"trainable_parameters": [c.to_json() for c in counts], "estimate": found.to_json() if found else None}
-        parts["tasks"] = [facts.to_json() for facts in described]
+        parts = {
+            "trainable_parameters": [c.to_json() for c in counts],
+            "estimate": found.to_json() if found else None,
+            "tasks": [facts.to_json() for facts in described],
+            "resources": {"cpu": study.resources.cpu, "gpu": study.resources.gpu, "words": words},
+            "checks": [check.to_json() for check in checked],
+        }
         typer.echo(json.dumps({**planned.to_json(), **parts}, indent=2))
     else:
         show.print_tasks(described)
         show.print_plan(study, planned, counts)
         show.print_estimate(found)
-    for line in (*texts.warnings(described), *memory.too_large(study, counts)):
+    problems = [f"{check.what}: {check.words}" for check in checked if not check.ok]
+    for line in filter(None, [*texts.warnings(described), *memory.too_large(study, counts), words, *problems]):
         say(line)
+    _say_what_next(study_file, planned, found)
+    if any(check.refused for check in checked):
+        raise typer.Exit(WRONG)
+
+
+def _say_what_next(study_file: Path, planned: Plan, found: Estimate | None) -> None:
     if not planned.pending:
         say(f"nothing is left to train; see the results with: aot report {study_file} --out report")
     elif found is None:
         say(f"no trial has ended that would tell how long it takes; find out with: aot plan {study_file} --calibrate")
     elif found.unknown:
         say(f"{found.unknown} cells have no estimate; find out with: aot plan {study_file} --calibrate")
+
+
+def _place() -> Place:
+    """The cluster whose dashboard Ray's variables name, where it answers; else this machine."""
+    from search.planning.place import Place, this_machine
+
+    if not any(os.environ.get(name, "").startswith("http") for name in ("RAY_API_SERVER_ADDRESS", "RAY_ADDRESS")):
+        return this_machine()
+    from search.jobs import submit as jobs  # needs Ray
+
+    try:
+        return Place(jobs.nodes(jobs.connect()), "on the cluster")
+    except jobs.SubmitError as error:
+        say(f"{error}; this is planned for this machine")
+        return this_machine()
+
+
+def _records(study: Study, *, away: bool) -> dict[str, TrialRecord]:
+    """What earlier runs came to; a server that is away is not waited for a second time."""
+    from search.tracking.journal import local_folder
+    from search.tracking.records import in_journal, read_records
+
+    if away and not study.tracking.startswith("sqlite:"):
+        return in_journal(local_folder(study.folder), say)
+    return read_records(study.name, study.folder, study.tracking, say)
 
 
 def _epoch_times(

@@ -18,9 +18,9 @@ import secrets
 import shlex
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -33,6 +33,7 @@ from ray.exceptions import AuthenticationError
 from ray.job_submission import JobDetails, JobSubmissionClient, JobType
 
 from common.uris import passwords
+from search._nodes import Node
 from search._process import environment
 from search.jobs._upload import stage
 from search.study import Study, stores
@@ -66,6 +67,7 @@ class Cluster:
     ray_version: str
     client: JobSubmissionClient
     option: str = ""
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)  # may hold the token
 
 
 @dataclass(frozen=True)
@@ -119,7 +121,18 @@ def connect(address: str | None = None) -> Cluster:
     # Ray would let its variables win over the address that was asked for, and look for a token by itself.
     with _told(url), environment({"RAY_API_SERVER_ADDRESS": url}):
         client = JobSubmissionClient(url, headers=headers)
-    return Cluster(url, answer.json()["ray_version"], client, f" --address {url}" if address else "")
+    return Cluster(url, answer.json()["ray_version"], client, f" --address {url}" if address else "", headers)
+
+
+def nodes(cluster: Cluster) -> list[Node]:
+    """What each node that is there now has."""
+    with _told(cluster.url):
+        url, wait = f"{cluster.url}/api/v0/nodes?detail=1&limit=10000", (_CONNECT_SECONDS, _FIRST_SECONDS)
+        answer = requests.get(url, headers=dict(cluster.headers), timeout=wait)
+    if answer.status_code != 200:
+        raise SubmitError(f"the cluster at {cluster.url} does not tell its nodes; the log of its dashboard says more")
+    found = answer.json()["data"]["result"]["result"]
+    return [node["resources_total"] for node in found if node["state"] == "ALIVE"]
 
 
 def _url(address: str | None) -> str:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import itertools
 import multiprocessing
-import os
 import tempfile
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -25,7 +24,7 @@ from search.planning.estimates import EpochTime
 from search.planning.plan import CellPlan
 from search.planning.texts import text_facts
 from search.study import Range, Resources, Study
-from trainables import methods
+from trainables import devices, methods
 from trainables.trial import CellKey, Pack, Trial
 
 TRAIN_STEPS = (6, 2)  # of an epoch in the two measurements
@@ -46,7 +45,7 @@ class Measurement:
 def calibrate(study: Study, cells: Sequence[CellPlan], say: Say) -> dict[CellKey, EpochTime]:
     """The epoch times of these cells of the study's plan, measured. Of one that cannot be trained ``say`` hears why."""
     threads = max(1, int(study.resources.cpu))
-    most = at_once(study.resources, len(os.sched_getaffinity(0)))
+    most = at_once(study.resources, devices.cores())
     epoch_times: dict[CellKey, EpochTime] = {}
     variables = {"OMP_NUM_THREADS": str(threads), "TOKENIZERS_PARALLELISM": "false"}
     with environment(variables), ProcessPoolExecutor(min(most, len(cells)) or 1, _spawn()) as pool:
@@ -65,7 +64,7 @@ def calibrate(study: Study, cells: Sequence[CellPlan], say: Say) -> dict[CellKey
 def at_once(resources: Resources, cores: int) -> int:
     """How many packs run side by side and slow each other down: those of a GPU, or of all cores."""
     beside = max(1, cores // max(1, int(resources.cpu)))
-    return min(beside, max(1, int(1 / resources.gpu + 1e-9))) if resources.gpu else beside
+    return min(beside, max(1, int(1 / resources.gpus + 1e-9))) if resources.gpus else beside
 
 
 def _spawn() -> Any:

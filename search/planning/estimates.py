@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import heapq
 import math
-import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from statistics import mean
@@ -20,6 +19,7 @@ from typing import Any, Literal
 from search.planning.plan import CellPlan, Plan
 from search.study import Resources, Study
 from search.tracking.records import TrialRecord
+from trainables import devices as machine
 from trainables.trial import CellKey
 
 #: Seconds that a run takes beside its training, roughly, with a small encoder on two CPU cores: Ray and MLflow start
@@ -170,9 +170,10 @@ def estimate(
     """What the pending trials take on ``devices`` GPUs (CPU cores, where a pack takes no GPU); None where no epoch time
     is known.
 
-    ``devices``: the cores of this machine, or one GPU, where it is not given. ``price``: of a device for an hour.
+    ``devices``: where it is not given those of this machine, or one GPU where it has none. ``price``: of a device for
+    an hour.
     """
-    per_pack = study.resources.gpu or study.resources.cpu
+    per_pack = study.resources.gpus or study.resources.cpu
     devices = devices or default_devices(study.resources)
     places = max(1, int(devices / per_pack + 1e-9))
     if study.resources.concurrent_packs is not None:
@@ -194,7 +195,7 @@ def estimate(
     return Estimate(
         cells=cells,
         unknown=sum(cell.epoch_time is None for cell in cells),
-        device="GPU" if study.resources.gpu else "CPU",
+        device="GPU" if study.resources.gpus else "CPU",
         devices=devices,
         places=places,
         per_pack=per_pack,
@@ -240,5 +241,5 @@ def _in_turn(packs: Iterable[float], places: int) -> float:
 
 
 def default_devices(resources: Resources) -> int:
-    """One GPU, or the cores of this machine."""
-    return 1 if resources.gpu else len(os.sched_getaffinity(0))
+    """The GPUs of this machine, one where it has none; or its cores."""
+    return max(1, len(machine.gpus())) if resources.gpus else machine.cores()

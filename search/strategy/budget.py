@@ -31,8 +31,8 @@ class Spending:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._budget = budget
-        self._devices = resources.gpu or resources.cpu
-        self._kind = "GPU" if resources.gpu else "CPU"
+        self._devices = resources.gpus or resources.cpu
+        self._kind = "GPU" if resources.gpus else "CPU"
         self._path = folder / FILE_NAME
         self._written = self._read()
         ended = ended or {}

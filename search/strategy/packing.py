@@ -21,7 +21,7 @@ def pack_size(study: Study, task: Task, method: str) -> Callable[[Trial], int]:
     """
     budget = study.resources.pack_tokens
     if budget is None:
-        budget = GPU_PACK_TOKENS if study.resources.gpu > 0 else 0
+        budget = GPU_PACK_TOKENS if study.resources.gpus > 0 else 0
     most = methods.get(method).max_members
 
     def size(trial: Trial) -> int:

@@ -141,8 +141,7 @@ def _search(problems: Collector, data: dict[str, Any]) -> Search | None:
 
 def _resources(problems: Collector, data: dict[str, Any]) -> Resources:
     resources = _sections.part(problems, ("resources",), data.get("resources"), Resources)
-    for key in ("cpu", "gpu"):
-        amount = getattr(resources, key)
+    for key, amount in (("cpu", resources.cpu), ("gpu", resources.gpus)):
         if amount > 1 and amount != int(amount):
             problems.add(("resources", key), "must be a whole number where it is more than 1", amount)
     return resources

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -175,7 +176,8 @@ class Search(BaseModel):
 
 
 class Resources(BaseModel):
-    """What one pack of trials takes. ``pack_tokens``: tokens per training step; ``None``: by device.
+    """What one pack of trials takes. ``gpu``: ``auto`` is one where there are any. ``pack_tokens``: tokens per training
+    step; ``None``: by device.
 
     ``concurrent_packs``: at most so many packs of the study at once; ``None``: a fair share of the cluster.
     """
@@ -183,9 +185,26 @@ class Resources(BaseModel):
     model_config = _STRICT
 
     cpu: float = Field(1, gt=0)
-    gpu: float = Field(0, ge=0)
+    gpu: float | Literal["auto"] = "auto"
     pack_tokens: int | None = Field(None, ge=0, le=10**9)
     concurrent_packs: PositiveInt | None = None
+
+    @field_validator("gpu", mode="before")
+    @classmethod
+    def _amount_or_auto(cls, value: Any) -> Any:
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        if value != "auto" and not (number and 0 <= value < math.inf):
+            raise ValueError("must be auto, or a number of GPUs that is 0 or greater")
+        return value
+
+    @property
+    def gpus(self) -> float:
+        """GPUs of a pack; none while ``auto`` is not decided."""
+        return 0.0 if self.gpu == "auto" else self.gpu
+
+    def decided(self, *, gpus_there: bool) -> Resources:
+        """``auto`` decided: one GPU for a pack where there are any, else none."""
+        return self.model_copy(update={"gpu": float(gpus_there)}) if self.gpu == "auto" else self
 
 
 class Study(BaseModel):

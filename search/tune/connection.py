@@ -11,10 +11,13 @@ from contextlib import contextmanager
 
 import ray
 
+from search._nodes import Node, room
 from search._process import environment
 from search._provenance import ROOT
+from search._words import amount
 from search.errors import RunError
 from search.study import Resources
+from trainables.devices import cores
 
 
 @contextmanager
@@ -26,8 +29,8 @@ def connected(resources: Resources, address: str | None) -> Iterator[None]:
     """
     if address is not None and address.startswith("ray://"):
         raise RunError(f"{address} is an address of Ray Client; give HOST:PORT of the head node, or use aot submit")
-    if address is None and resources.cpu > _cores():
-        raise RunError(f"a pack takes {resources.cpu:g} CPUs, but this machine has {_cores()}; lower resources.cpu")
+    if address is None and resources.cpu > cores():
+        raise RunError(f"a pack takes {resources.cpu:g} CPUs, but this machine has {cores()}; lower resources.cpu")
     if ray.is_initialized():
         yield
         return
@@ -40,7 +43,8 @@ def connected(resources: Resources, address: str | None) -> Iterator[None]:
         raise RunError(f"{what}: {str(error).splitlines()[0]}") from error
     try:
         if address is None and not places(resources):  # a cluster may grow, this machine does not
-            raise RunError(f"a pack takes {resources.gpu:g} GPUs, but Ray sees none here; set resources.gpu to 0")
+            gpus = amount(resources.cpu, resources.gpus)
+            raise RunError(f"a pack takes {gpus}, but Ray does not see as many here; set resources.gpu to auto or 0")
         yield
     finally:
         ray.shutdown()
@@ -76,7 +80,7 @@ def _connect(variables: dict[str, str], address: str | None) -> None:
 def _start() -> None:
     ray.init(
         "local",
-        num_cpus=_cores(),
+        num_cpus=cores(),
         include_dashboard=False,
         object_store_memory=256 * 2**20,
         logging_level=logging.ERROR,
@@ -84,15 +88,14 @@ def _start() -> None:
     )
 
 
-def _cores() -> int:
-    return len(os.sched_getaffinity(0))
-
-
 def places(resources: Resources) -> int:
     """How many packs find room at once on the nodes that are there now."""
-    wanted = {"CPU": resources.cpu, "GPU": resources.gpu}
-    there = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-    return sum(min(int(node.get(k, 0) / amount + 1e-9) for k, amount in wanted.items() if amount) for node in there)
+    return room(nodes(), resources.cpu, resources.gpus)
+
+
+def nodes() -> list[Node]:
+    """What each node that is there now has."""
+    return [node["Resources"] for node in ray.nodes() if node["Alive"]]
 
 
 def worker_environment(resources: Resources) -> dict[str, str]:

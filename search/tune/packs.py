@@ -15,7 +15,7 @@ from search.tracking.store import Store
 from search.tune.running import RunningPack
 from search.tune.schedulers import PatienceScheduler
 from search.tune.searcher import PackSearcher
-from search.tune.trainable import PackReport
+from search.tune.trainable import FailureKind, PackReport
 from search.tune.view import View
 from trainables.trial import Result, Trial
 
@@ -28,7 +28,7 @@ class PackFollower(Callback):
 
     ``counts``: trials that ended in this run, by status. ``running``: the packs in training, by Tune's trial id, which
     are the scheduler's too. ``placed``: of those, the ones that have a worker. ``fault``: why the search cannot go on;
-    Tune swallows what some of its callbacks raise.
+    Tune swallows what some of its callbacks raise. ``reasons``: of the trials that failed, by the kind of failure.
     """
 
     def __init__(
@@ -41,6 +41,7 @@ class PackFollower(Callback):
         view: View,
     ) -> None:
         self.counts: Counter[str] = Counter()
+        self.reasons: dict[FailureKind, list[str]] = {}
         self.running = scheduler.running
         self.placed: set[str] = set()
         self.fault: RunError | None = None
@@ -75,7 +76,7 @@ class PackFollower(Callback):
         if result.get("done"):  # Tune does not show the last report of a trial to its scheduler
             self._scheduler.compare(running.pack, report)
         if report.failure is not None:
-            self._give_up(running, report.failure.kind == "memory", report.failure.reason)
+            self._give_up(running, report.failure.kind, report.failure.reason)
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         running = self.running.pop(trial.trial_id, None)
@@ -108,19 +109,22 @@ class PackFollower(Callback):
                 self._view.say(f"a worker died before it began; {named(rest)} is tried again")
             self._searcher.put_first([rest])
         else:
-            self._give_up(running, True, f"its worker died {MAX_DEATHS + 1} times in one epoch ({reason[-1][:300]})")
+            self._give_up(running, "death", f"its worker died {MAX_DEATHS + 1} times in one epoch ({reason[-1][:300]})")
         self._view.ended(running.pack)
         trial.config["job"].pack = None
 
-    def _give_up(self, running: RunningPack, split: bool, reason: str) -> None:
+    def _give_up(self, running: RunningPack, kind: FailureKind, reason: str) -> None:
         """Members without a result: again in two packs where smaller packs may help, else failed."""
         rest = running.rest()
-        if split and rest is not None and len(rest.trials) > 1:
+        if kind in ("memory", "death") and rest is not None and len(rest.trials) > 1:
             self._view.say(f"{named(rest)} is split in two and tried again: {reason}")
             self._searcher.put_first(rest.split())
             running.left = {}
         else:
-            self._record(running.close("failed", reason))
+            results = running.close("failed", reason)
+            failed = [result.reason for _, result in results if result.status == "failed"]
+            self.reasons.setdefault(kind, []).extend(failed)
+            self._record(results)
 
     def _record(self, results: list[tuple[Trial, Result]]) -> None:
         if not results:

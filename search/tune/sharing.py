@@ -58,7 +58,7 @@ class Sharing:
 
     def __init__(self, study: str, resources: Resources) -> None:
         place = (socket.gethostname(), os.getpid(), time.time())
-        self._line = Line(uuid.uuid4().hex, study, *place, resources.gpu, resources.cpu)
+        self._line = Line(uuid.uuid4().hex, study, *place, resources.gpus, resources.cpu)
         self._others: list[Line] = []
         self._beats: dict[str, tuple[int, float]] = {}  # of each driver, and when it was first seen, by this clock
         self._places = 0

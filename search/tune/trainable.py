@@ -48,11 +48,16 @@ class PackJob:
         return f"PackJob({'ended' if self.pack is None else self.pack.group})"
 
 
+#: ``lasting``: the same trial fails again wherever and whenever it is trained, until somebody changes something.
+#: ``passing``: a device, a disk or a network failed. ``death``: the worker died, of which nobody can tell.
+FailureKind = Literal["memory", "lasting", "passing", "death"]
+
+
 @dataclass(frozen=True)
 class Failure:
     """Why a pack could not be trained on."""
 
-    kind: Literal["memory", "error"]
+    kind: FailureKind
     reason: str
 
 
@@ -169,7 +174,7 @@ def _workspace(module: Any, job: PackJob) -> Any:
 
 def _failure(error: Exception) -> Failure:
     text = traceback.format_exception_only(error)[-1].strip()
-    return Failure("memory" if _is_memory(error) else "error", text)
+    return Failure("memory" if _is_memory(error) else "passing" if _is_passing(error) else "lasting", text)
 
 
 def _is_memory(error: Exception) -> bool:
@@ -178,6 +183,13 @@ def _is_memory(error: Exception) -> bool:
         return True
     text = str(error).lower()
     return isinstance(error, RuntimeError) and ("can't allocate memory" in text or "out of memory" in text)
+
+
+def _is_passing(error: Exception) -> bool:
+    """Whether a disk, a network or the device is at fault; a file that is not there stays so."""
+    if isinstance(error, FileNotFoundError | NotADirectoryError | IsADirectoryError):
+        return False
+    return isinstance(error, OSError) or (isinstance(error, RuntimeError) and "cuda error" in str(error).lower())
 
 
 def _free_memory() -> None:

@@ -10,10 +10,9 @@ from __future__ import annotations
 
 import shutil
 import threading
-from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -30,12 +29,12 @@ from search.strategy.study_search import StudySearch
 from search.study import Resources, Study
 from search.tracking.records import TrialRecord
 from search.tracking.store import Store
-from search.tune import storage
+from search.tune import devices, storage
 from search.tune.connection import connected
 from search.tune.packs import MAX_DEATHS, PackFollower
 from search.tune.schedulers import PatienceScheduler
 from search.tune.searcher import MAX_PENDING, PackSearcher, UntilSpent
-from search.tune.trainable import PackJob, PackTrainable
+from search.tune.trainable import FailureKind, PackJob, PackTrainable
 from search.tune.turns import Turns
 from search.tune.view import CellState, View
 from trainables.trial import CellKey
@@ -58,7 +57,10 @@ _ENVIRONMENT = {
 
 @dataclass(frozen=True)
 class Outcome:
-    """How many trials ended how in this run; ``skipped`` had ended before it. ``stopped``: the budget that is spent."""
+    """How many trials ended how in this run; ``skipped`` had ended before it. ``stopped``: the budget that is spent.
+
+    ``reasons``: of the trials that failed, by the kind of failure.
+    """
 
     finished: int = 0
     diverged: int = 0
@@ -66,6 +68,7 @@ class Outcome:
     pruned: int = 0
     skipped: int = 0
     stopped: str = ""
+    reasons: Mapping[FailureKind, Sequence[str]] = field(default_factory=dict, compare=False)
 
 
 def run(study: Study, *, address: str | None = None, view: View, train: str = TRAINING) -> Outcome:
@@ -80,28 +83,44 @@ def run(study: Study, *, address: str | None = None, view: View, train: str = TR
     """
     with terminable(), Store(study.name, study.folder, study.tracking, view.say) as store:
         records = store.records(curves=study.search.early_stopping is not None)
-        proposals = ProposalLog(store.folder, view.say)
-        search = StudySearch(study, records, proposals, proposals.append)
-        total, left = search.total, search.left
+        search = _search(study, records, store, view)
+        skipped = search.total - search.left
         store.name(*_named(search))
         undecided = any(cell.undecided for cell in search.cells.values())
         view.start(study.name, _states(search, records), at_most=undecided)
-        counts: Counter[str] = Counter()
-        stopped = ""
+        outcome = Outcome()
         try:
-            if left:
+            if search.left:
                 storage.check(study.folder)
                 store.expect_results()
-                job = PackJob(None, train, _absolute(study.folder), study.cache_dir, _threads(study.resources))
-                log = quiet(store.folder / "ray.log")
-                with log, interruptible() as interrupted, connected(study.resources, address):
-                    driver = Driver(search, job, store, view, records, interrupted, to_itself=address is None)
-                    counts, stopped = driver.run(store.folder / "tune")
-            if not (counts["failed"] or stopped or search.unfinished):
+                search, outcome = _train(search, records, store, view, address, train)
+            if not (outcome.failed or outcome.stopped or search.unfinished):
                 storage.sweep(study.folder, view.say)
         finally:
             view.stop()
-    return Outcome(**counts, skipped=total - left, stopped=stopped)
+    return replace(outcome, skipped=skipped)
+
+
+def _search(study: Study, records: Mapping[str, TrialRecord], store: Store, view: View) -> StudySearch:
+    proposals = ProposalLog(store.folder, view.say)
+    return StudySearch(study, records, proposals, proposals.append)
+
+
+def _train(
+    search: StudySearch, records: Mapping[str, TrialRecord], store: Store, view: View, address: str | None, train: str
+) -> tuple[StudySearch, Outcome]:
+    """Train what ``search`` has left. It comes back: another one where the cluster has GPUs that the study may take."""
+    study = search.study
+    here = address is None
+    view.phase("starting Ray" if here else f"connecting to Ray at {address}")
+    log = quiet(store.folder / "ray.log")
+    with log, interruptible() as interrupted, connected(study.resources, address):
+        settled = devices.decide(study.resources, interrupted, view.say, here=here)
+        if settled.gpus != study.resources.gpus:  # trials are packed by the device
+            search = _search(study.model_copy(update={"resources": settled}), records, store, view)
+        view.phase("starting workers")
+        job = PackJob(None, train, _absolute(study.folder), study.cache_dir, _threads(study.resources))
+        return search, Driver(search, job, store, view, records, interrupted, to_itself=here).run(store.folder / "tune")
 
 
 def _named(search: StudySearch) -> tuple[list[str], dict[CellKey, int], int]:
@@ -155,8 +174,8 @@ class Driver(Callback):
         self._follower = PackFollower(search, self._searcher, self._scheduler, store, self._spending, view)
         self._turns = Turns(study, self._searcher, self._scheduler, self._follower, view, to_itself=to_itself)
 
-    def run(self, folder: Path) -> tuple[Counter[str], str]:
-        """Run Tune until no pack is left or the budget is spent; the number of trials by status, and what is spent.
+    def run(self, folder: Path) -> Outcome:
+        """Run Tune until no pack is left or the budget is spent.
 
         ``folder`` is Tune's, and is removed.
         """
@@ -175,7 +194,7 @@ class Driver(Callback):
         finally:
             self._spending.save()
             shutil.rmtree(folder, ignore_errors=True)
-        return self._follower.counts, self._spent()
+        return Outcome(**self._follower.counts, stopped=self._spent(), reasons=self._follower.reasons)
 
     def _spent(self) -> str:
         """The part of the budget that ended the search, for people; empty where none did."""
@@ -187,7 +206,7 @@ class Driver(Callback):
         self._searcher.begin()
         resources = self._search.study.resources
         tune.run(
-            tune.with_resources(PackTrainable, {"cpu": resources.cpu, "gpu": resources.gpu}),
+            tune.with_resources(PackTrainable, {"cpu": resources.cpu, "gpu": resources.gpus}),
             name="packs",
             search_alg=self._searcher,
             scheduler=self._scheduler,

@@ -97,7 +97,7 @@ class Turns:
         if state == self._told:
             return
         if not there:
-            pack = amount(self._resources.cpu, self._resources.gpu)
+            pack = amount(self._resources.cpu, self._resources.gpus)
             self._view.say(f"no node of the cluster has room for a pack ({pack}) yet")
         if self._sharing.others:
             names = ", ".join(self._sharing.others)

@@ -11,6 +11,7 @@ from typing import Any
 
 from rich.console import Console, Group
 from rich.live import Live
+from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
@@ -46,6 +47,7 @@ class Board:
         self._spent: dict[str, float] = {}  # by trial id, of those in training
         self.cells: dict[CellKey, CellState] = {}
         self.places = 1
+        self.phase = ""  # what the run is at before the first pack is in training
         self.statuses: Counter[str] = Counter()
 
     def start(self, cells: Mapping[CellKey, CellState]) -> None:
@@ -54,6 +56,7 @@ class Board:
         self.cells = dict(cells)
 
     def started(self, pack: Pack) -> None:
+        self.phase = ""
         self.cells[pack.trials[0].cell].running += len(pack.trials)
         self._spent.update(dict.fromkeys((t.id for t in pack.trials), 0.0))
 
@@ -118,6 +121,8 @@ class Board:
 
     def line(self) -> str:
         """The whole run in one line."""
+        if self.phase:
+            return f"{self.phase} · {duration(self.elapsed)} elapsed"
         left = self.seconds_left()
         parts = [f"{self.done}/{self.total} trials", f"{self.running} running"]
         if self.failed:
@@ -139,6 +144,7 @@ class View:
         self.board = Board()
         self._seconds = seconds
         self._live: Live | None = None
+        self._spinner = Spinner("dots")
         self._last = time.monotonic()
         self._lock = threading.RLock()  # the live view draws in a thread of its own
 
@@ -155,8 +161,15 @@ class View:
         most = "at most " if at_most else ""
         self.say(f"{study}: {most}{total} trials in {len(cells)} cells{before}; {total - done} to train")
         if done < total and self.console.is_terminal:
-            self._live = Live(get_renderable=self.render, console=self.console, refresh_per_second=2, transient=True)
+            self._live = Live(get_renderable=self.render, console=self.console, refresh_per_second=4, transient=True)
             self._live.start()
+
+    def phase(self, words: str) -> None:
+        """What the run is at while nothing is in training yet, such as ``starting Ray``."""
+        with self._lock:
+            self.board.phase = words
+        if self._live is None:
+            self.say(words)
 
     def places(self, places: int) -> None:
         """The number of packs that are trained at once."""
@@ -188,6 +201,7 @@ class View:
 
     def stop(self) -> None:
         """Leave the terminal as it was."""
+        self.board.phase = ""
         if self._live is not None:
             self._live.stop()
             self._live = None
@@ -213,7 +227,10 @@ class View:
                 style = "red" if cell.failed else "dim" if not cell.left else ""
                 table.add_row(*map(Text, (*key[0 if several else 1 :], *map(str, numbers))), style=style)
             more = [Text(f"and {hidden} more cells", style="dim")] if hidden else []
-            return Group(table, *more, Text(self.board.line(), style="bold"))
+            line = Text(self.board.line(), style="bold")
+            if self.board.phase:
+                self._spinner.update(text=line)
+            return Group(table, *more, self._spinner if self.board.phase else line)
 
     def _rows(self, room: int) -> tuple[list[tuple[CellKey, CellState]], int]:
         cells = list(self.board.cells.items())

@@ -58,10 +58,13 @@ class Nodes:
         self._start("head", HEAD_IP, ["--head", *options, "--num-cpus=0"])
         self._wait("head")
 
-    def start_workers(self, number: int) -> None:
+    def start_workers(self, number: int, gpus: int = 0) -> None:
+        """Each with one CPU and so many GPUs, which need not be there."""
         names = [f"worker{index}" for index in range(1, number + 1)]
         for index, name in enumerate(names):
-            self._start(name, f"127.0.0.{index + 2}", [f"--address={HEAD_IP}:{self.port}", "--num-cpus=1"])
+            self._start(
+                name, f"127.0.0.{index + 2}", [f"--address={HEAD_IP}:{self.port}", "--num-cpus=1", f"--num-gpus={gpus}"]
+            )
         for name in names:
             self._wait(name)
 

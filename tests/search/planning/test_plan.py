@@ -121,6 +121,23 @@ def test_packs_are_of_one_on_the_cpu(tmp_path: Path) -> None:
     assert {len(pack.trials) for pack in plan(study(tmp_path)).packs} == {1}
 
 
+def test_auto_is_the_cpu_or_a_gpu_and_no_other_trials(tmp_path: Path) -> None:
+    auto = study(tmp_path)
+    assert auto.resources.gpu == "auto"
+    plans = {there: plan(with_gpus(auto, there)) for there in (True, False)}
+    for there, written in ((True, 1), (False, 0)):
+        same = plan(study(tmp_path, resources={"gpu": written}))
+        assert [pack.group for pack in plans[there].packs] == [pack.group for pack in same.packs]
+    assert ids(plans[True]) == ids(plans[False]) == ids(plan(auto))
+    assert len(plans[True].packs) < len(plans[False].packs)
+    written = study(tmp_path, resources={"gpu": 0.5})
+    assert with_gpus(written, False) == written
+
+
+def with_gpus(of: Study, there: bool) -> Study:
+    return of.model_copy(update={"resources": of.resources.decided(gpus_there=there)})
+
+
 def test_packs_hold_as_many_tokens_as_a_step_takes(tmp_path: Path) -> None:
     gpu = study(tmp_path, resources={"gpu": 1}, protocol={"max_length": 512})
     largest: dict[tuple[str, str, int], int] = {}

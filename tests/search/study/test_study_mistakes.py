@@ -141,6 +141,8 @@ MALFORMED = {
     ),
     "no processor": ({"resources": {"cpu": 0}}, "resources.cpu", 0, "greater than 0", ()),
     "one and a half GPUs": ({"resources": {"gpu": 1.5}}, "resources.gpu", 1.5, "whole number", ()),
+    "all GPUs": ({"resources": {"gpu": "all"}}, "resources.gpu", "all", "must be auto, or a number of GPUs", ()),
+    "no number of GPUs": ({"resources": {"gpu": True}}, "resources.gpu", True, "must be auto, or a number", ()),
     "tracking is a path": (
         {"tracking": "runs/mlflow"}, "tracking", "runs/mlflow", "MLflow URI", ("sqlite://", "http://"),
     ),

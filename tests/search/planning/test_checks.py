@@ -1,0 +1,148 @@
+"""What ``aot plan`` finds out about resources, storage and tracking, without making anything."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from helpers.commands import forget_clusters
+from helpers.ports import free_port
+from helpers.small_study import write_study
+from typer.testing import CliRunner
+
+from search.cli import app
+from search.planning import checks
+from search.planning.place import Place
+from search.study import Resources, load
+
+runner = CliRunner()
+CPUS = [{"CPU": 2.0}]
+
+
+@pytest.fixture(autouse=True)
+def nothing_set(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    forget_clusters(monkeypatch, tmp_path)
+
+
+@pytest.fixture
+def listener() -> Iterator[int]:
+    """A port at which something takes connections, and never says a word."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield server.getsockname()[1]
+
+
+def plan(path: Path) -> tuple[int, dict[str, Any], dict[str, dict[str, Any]], str]:
+    """Exit code, what is printed as JSON, its checks by what they looked at, and the words."""
+    done = runner.invoke(app, ["plan", str(path), "--json"])
+    told = json.loads(done.stdout)
+    return done.exit_code, told, {check["what"]: check for check in told["checks"]}, done.stderr
+
+
+def test_all_is_well_and_nothing_is_made(tmp_path: Path) -> None:
+    code, _, found, _ = plan(write_study(tmp_path))
+    assert code == 0
+    assert {what: check["ok"] for what, check in found.items()} == dict.fromkeys(
+        ("resources", "storage", "tracking"), True
+    )
+    assert [p.name for p in tmp_path.iterdir()] == ["small.yaml"]
+
+
+def test_what_gpu_auto_comes_to_is_told(tmp_path: Path) -> None:
+    import torch
+
+    gpus = torch.cuda.device_count()
+    _, told, _, words = plan(write_study(tmp_path))
+    assert told["resources"]["gpu"] == float(bool(gpus))
+    assert ("each pack takes one" if gpus else "no GPU here: packs train on CPU cores") in words
+    assert told["counts"]["packs"] == (3 if gpus else 12)
+
+
+def test_a_storage_that_is_a_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "runs").write_text("no folder")
+    code, told, found, words = plan(write_study(tmp_path))
+    assert code == 2
+    assert told["counts"]["trials"] == 12, "the plan is shown all the same"
+    assert found["storage"]["refused"]
+    assert f"storage: {tmp_path / 'runs'} is a file, and must be a folder; correct that, or `storage`" in words
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_storage_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "closed").mkdir(mode=0o500)
+    code, _, _, words = plan(write_study(tmp_path, storage=str(tmp_path / "closed" / "runs")))
+    assert code == 2
+    assert f"the folder {tmp_path / 'closed'} cannot be written" in words
+
+
+def test_a_remote_storage_that_cannot_be_read_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    code, _, found, words = plan(write_study(tmp_path, storage="nosuchstore://bucket/runs"))
+    assert code == 0, "where the study runs it may be there"
+    assert not found["storage"]["ok"]
+    assert "storage: nosuchstore://bucket/runs cannot be read from here" in words
+
+
+@pytest.mark.parametrize(
+    ("scheme", "masked"),
+    [("http://who:secret@127.0.0.1:{}", "http://who:***@127.0.0.1:{}"), ("mysql://who:secret@127.0.0.1:{}/db", "")],
+)
+def test_a_tracking_server_that_is_away_is_told_without_its_password(tmp_path: Path, scheme: str, masked: str) -> None:
+    port = free_port()
+    code, _, found, words = plan(write_study(tmp_path, tracking=scheme.format(port)))
+    assert code == 0, "the journal keeps what MLflow misses"
+    assert not found["tracking"]["ok"]
+    assert f"tracking: MLflow at {masked.format(port)}" in words
+    assert "no answer" in words
+    assert "secret" not in words + json.dumps(found)
+
+
+def test_a_tracking_server_that_says_nothing_is_not_waited_for(
+    tmp_path: Path, listener: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(checks, "SECONDS", 0.5)
+    code, _, found, _ = plan(write_study(tmp_path, tracking=f"http://127.0.0.1:{listener}"))
+    assert code == 0
+    assert "no answer (ReadTimeout)" in found["tracking"]["words"]
+
+
+def test_a_database_that_is_a_folder_is_told(tmp_path: Path) -> None:
+    code, _, found, _ = plan(write_study(tmp_path, tracking=f"sqlite:///{tmp_path}"))
+    assert code == 0
+    assert "is no file that can be written" in found["tracking"]["words"]
+
+
+@pytest.mark.parametrize(
+    ("resources", "words"),
+    [
+        (
+            {"cpu": 64},
+            "a pack takes 64 CPUs, but this machine has 2 CPUs and no GPU; lower resources.cpu, or aot submit",
+        ),
+        ({"gpu": 1}, "a pack takes 1 CPU, 1 GPU, but this machine has 2 CPUs and no GPU; lower resources.gpu, or aot"),
+        ({"cpu": 64, "gpu": 2}, "lower resources.cpu and resources.gpu, or aot submit"),
+    ],
+)
+def test_a_pack_that_this_machine_cannot_take(tmp_path: Path, resources: dict[str, Any], words: str) -> None:
+    check = checks.resources(load(write_study(tmp_path, resources=resources), offline=True), CPUS, "here")
+    assert (check.ok, check.refused) == (False, False)
+    assert words in check.words
+
+
+class TestPlace:
+    def test_auto_takes_the_gpus_that_are_there(self) -> None:
+        place = Place([{"CPU": 8.0, "GPU": 4.0}], "here", ["X"] * 4)
+        assert place.words(Resources()) == "4 GPUs here (4 X): each pack takes one"
+        settled = place.decide(Resources())
+        assert (settled.gpu, place.devices(settled)) == (1.0, 4)
+        assert place.words(Resources(gpu=0)) == "4 GPUs here will be idle: resources.gpu is 0"
+        assert (place.words(Resources(gpu=2)), place.decide(Resources(gpu=2)).gpu) == ("", 2)
+
+    def test_a_cluster_without_workers_does_not_tell_yet(self) -> None:
+        place = Place([{"CPU": 0.0}], "on the cluster")
+        assert place.words(Resources()).startswith("no room for a pack on the cluster yet")
+        assert (place.decide(Resources()).gpu, place.devices(Resources(gpu=0))) == (0.0, 1)
