@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from search.cli._shared import FAILED, INTERRUPTED, StudyFile, fail, faults, load, say, say_if_large, unpinned
+
+if TYPE_CHECKING:
+    from search.tune.trainable import FailureKind
 
 
 def register(app: typer.Typer) -> None:
@@ -41,11 +46,13 @@ def run(
     from search.tune import tuner
     from search.tune.view import View
 
+    view = View()
     with faults(StudyBusyError, RunError):
         try:
-            outcome = tuner.run(study, address=address, view=View())
+            outcome = tuner.run(study, address=address, view=view)
         except KeyboardInterrupt:
-            say(f"stopped; what is finished is kept. Go on with: {again}")
+            reached = view.board.reached if view.board.total else "nothing was trained yet"
+            say(f"stopped: {reached}. What is finished is kept; go on with: {again}")
             raise typer.Exit(INTERRUPTED) from None
     cut_short = f", {outcome.pruned} cut short" if outcome.pruned else ""
     say(
@@ -55,9 +62,27 @@ def run(
     if outcome.stopped:
         say(f"the budget ends the search: {outcome.stopped}. Go on with a larger one: {again}")
     if outcome.failed:
-        say(f"failed trials run again with: {again}; their reasons: aot ui {_named(study_file)}")
+        for kind, reasons in outcome.reasons.items():
+            say(_advice(kind, reasons, again))
+        say(f"the reason of each failed trial: aot ui {_named(study_file)}")
         raise typer.Exit(FAILED)
     say(f"see the results with: aot report {_named(study_file)} --out report")
+
+
+def _advice(kind: FailureKind, reasons: Sequence[str], again: str) -> str:
+    """What failed in one way, with the commonest reason, and what helps against it."""
+    (reason, _), *others = Counter(reasons).most_common()
+    more = f" (and {len(others)} other reason{'s' if len(others) > 1 else ''})" if others else ""
+    shown = f"{reason[:300]}{more}"
+    number = f"{len(reasons)} failed"
+    return {
+        "lasting": f"{number} and would fail again as they are: {shown}. Correct what it names, then: {again}",
+        "memory": f"{number} for want of memory, alone in their packs: {shown}. Lower batch_size or max_length, or "
+        f"take a larger device, then: {again}",
+        "passing": f"{number} for a reason that may pass: {shown}. Train them again with: {again}",
+        "death": f"{number} as their worker died again and again, often for want of memory: {shown}. Look at the "
+        f"machine, or lower batch_size or max_length, then: {again}",
+    }[kind]
 
 
 def _named(study_file: Path) -> str:

@@ -47,11 +47,13 @@ class Board:
         self._spent: dict[str, float] = {}  # by trial id, of those in training
         self.cells: dict[CellKey, CellState] = {}
         self.places = 1
+        self.at_most = False  # there may be fewer trials
         self.phase = ""  # what the run is at before the first pack is in training
         self.statuses: Counter[str] = Counter()
 
-    def start(self, cells: Mapping[CellKey, CellState]) -> None:
-        """The clock starts; ``cells``: what earlier runs have come to."""
+    def start(self, cells: Mapping[CellKey, CellState], *, at_most: bool = False) -> None:
+        """The clock starts; ``cells``: what earlier runs have come to; ``at_most``: there may be fewer trials."""
+        self.at_most = at_most
         self._started = self._clock()
         self.cells = dict(cells)
 
@@ -119,6 +121,12 @@ class Board:
             work += cell.left * mean
         return max(0.0, work - sum(self._spent.values())) / self.places
 
+    @property
+    def reached(self) -> str:
+        """How many trials are done, for people: ``3 of 12 trials are done, 1 of them failed``."""
+        failed = f", {self.failed} of them failed" if self.failed else ""
+        return f"{self.done} of {'at most ' if self.at_most else ''}{self.total} trials are done{failed}"
+
     def line(self) -> str:
         """The whole run in one line."""
         if self.phase:
@@ -155,7 +163,7 @@ class View:
 
     def start(self, study: str, cells: Mapping[CellKey, CellState], *, at_most: bool = False) -> None:
         """Show what is to be done; ``at_most``: there may be fewer trials, as the scores of others will tell."""
-        self.board.start(cells)
+        self.board.start(cells, at_most=at_most)
         total, done = self.board.total, self.board.done
         before = f", {done} of them done before" if done else ""
         most = "at most " if at_most else ""

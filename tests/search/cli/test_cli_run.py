@@ -113,7 +113,8 @@ def test_a_failed_trial_gives_exit_code_1(tmp_path: Path) -> None:
     done = runner.invoke(app, ["run", str(path)])
     assert done.exit_code == 1, done.stderr
     assert "0 finished, 0 diverged, 1 failed" in done.stderr
-    assert "failed trials run again with: aot run" in done.stderr
+    assert "1 failed and would fail again as they are: ValueError: cannot load safetensors weights" in done.stderr
+    assert f"Correct what it names, then: aot run {path}" in done.stderr
 
 
 def test_ctrl_c_gives_exit_code_130_and_keeps_the_study(tmp_path: Path, minilm: Any) -> None:
@@ -134,6 +135,6 @@ def test_ctrl_c_gives_exit_code_130_and_keeps_the_study(tmp_path: Path, minilm: 
         run.send_signal(signal.SIGINT)
         rest = run.stderr.read()
         assert run.wait(90) == 130, rest
-        assert "Go on with: aot run" in rest
+        assert f"stopped: 0 of 12 trials are done. What is finished is kept; go on with: aot run {path}" in rest
     finally:
         run.kill()

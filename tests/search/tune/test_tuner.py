@@ -86,6 +86,7 @@ class TestRun:
 
         outcome, text = run(path)
         assert outcome == Outcome(finished=4, diverged=2, failed=2)
+        assert outcome.reasons == {"lasting": ["ValueError: the stub was asked to fail"] * 2}
         assert (checkpoints / "of-another-plan.safetensors").exists(), "while a trial is to be trained again"
         assert "a pack of 8 trials of minilm, demo/sentiment, bitfit is split in two and tried again: Memory" in text
         by_rate = {(r[0]["params"]["learning_rate"], r[0]["params"]["seed"]): r[0] for r in logged(tmp_path).values()}
@@ -116,6 +117,7 @@ class TestRun:
         rates = {"learning_rate": [1e-3, 2e-3, 3e-3, 4e-3], "batch_size": [16]}
         outcome, text = run(write_study(tmp_path, wishes, defaults=rates, seeds=[0]))
         assert outcome == Outcome(finished=2, failed=2)
+        assert {kind: len(reasons) for kind, reasons in outcome.reasons.items()} == {"memory": 1, "death": 1}
         again = "a worker died; a pack of 1 trial of minilm, demo/sentiment, bitfit goes on from the last checkpoint"
         assert text.count(again) == 3
         by_rate = {runs[0]["params"]["learning_rate"]: runs[0] for runs in logged(tmp_path).values()}

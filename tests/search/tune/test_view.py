@@ -122,6 +122,41 @@ def test_plain_lines() -> None:
     ]
 
 
+def test_what_comes_before_the_first_pack_is_shown() -> None:
+    """Plainly as a line; in a terminal with a spinner and the time, until something is in training."""
+    one = cell(seeds=2)
+    view, out = plain()
+    view.start("rte", states(one))
+    view.phase("starting Ray")
+    assert out.getvalue().splitlines()[1:] == ["starting Ray"]
+
+    now = [0.0]
+    view = View(Console(file=io.StringIO(), width=80, height=20, get_time=lambda: now[0]))
+    view.board.start(states(one))
+    view.phase("starting Ray")
+    frames = []
+    for now[0] in (0.0, 0.1, 0.2):
+        with view.console.capture() as captured:
+            view.console.print(view.render())
+        frames.append(captured.get().splitlines()[-1])
+    assert all("starting Ray · 0 s elapsed" in frame for frame in frames)
+    assert len(set(frames)) == 3, "it turns"
+    view.started(one.packs[0])
+    assert view.board.line() == "0/2 trials · 1 running · 0 s elapsed"
+
+
+def test_how_many_are_done_when_a_run_is_stopped() -> None:
+    one = cell(seeds=4, done=1)
+    board = Board()
+    board.start(states(one))
+    assert board.reached == "1 of 4 trials are done"
+    board.started(one.packs[0])
+    board.result(one.trials[1], result(one.trials[1], "failed"))
+    assert board.reached == "2 of 4 trials are done, 1 of them failed"
+    board.start(states(one), at_most=True)
+    assert board.reached == "1 of at most 4 trials are done"
+
+
 def test_messages_are_text_and_not_markup() -> None:
     view, out = plain()
     view.say("a path [/tmp/x] and [bold]")
