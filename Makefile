@@ -33,6 +33,7 @@ $(INSTALLED_DEV): $(INSTALLED) requirements-dev.txt
 
 demo: $(INSTALLED)
 	$(BIN)/aot run studies/demo.yaml
+	mkdir -p report
 	$(BIN)/aot report studies/demo.yaml --out report/demo
 
 # Two processes of one thread each; a file's tests share its clusters and servers, so a file stays in one process.

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from rich.console import Console
 from rich.text import Text
 
 from common.words import shown
 from trainables.trial import Pack
+
+#: A table that must fit into less would lose columns.
+TABLE_COLUMNS = 80
 
 #: Takes a line for people.
 Say = Callable[[str], None]
@@ -16,6 +20,12 @@ Say = Callable[[str], None]
 def plain(*cells: str) -> list[Text]:
     """Cells of a table as they are, where ``[small]`` in a name would be taken for a style and left out."""
     return [Text(shown(cell)) for cell in cells]
+
+
+def wide_console() -> Console:
+    """Standard output for tables. A narrower terminal than this breaks their lines, which loses nothing."""
+    console = Console()
+    return console if console.width >= TABLE_COLUMNS else Console(width=TABLE_COLUMNS)
 
 
 def named(pack: Pack) -> str:

@@ -109,6 +109,10 @@ def test_the_eight_methods_of_the_paper_are_frozen() -> None:
     assert sum(place.startswith("methods.") for place in FROZEN["study"]) == 8
 
 
+def test_aot_itself_has_the_options_that_are_frozen() -> None:
+    assert {spelling(p): default(p) for p in typer.main.get_command(app).params} == FROZEN["aot"]
+
+
 @pytest.mark.parametrize("command", sorted({*FROZEN["commands"], *command_options()}))
 def test_a_command_has_the_options_that_are_frozen(command: str) -> None:
     assert command_options().get(command) == FROZEN["commands"].get(command)

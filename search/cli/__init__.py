@@ -6,16 +6,24 @@ Whatever takes time to import is imported by the command that needs it.
 
 from __future__ import annotations
 
+import errno
+import os
+import sys
+from enum import StrEnum
+from typing import Annotated, Any
+
 import typer
 
 from search.cli import jobs, planning, replaying, results, running
+from search.cli._shared import FAILED, INTERRUPTED, say
 
 app = typer.Typer(
     name="aot",
     no_args_is_help=True,
-    add_completion=False,
+    add_completion=False,  # see --show-completion
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
+    context_settings={"help_option_names": ["-h", "--help"]},
     help="Compare fine-tuning methods on equal terms: one YAML file is a study, and every trial of it is trained once.",
     epilog="A first study: `aot run studies/demo.yaml`, then `aot report studies/demo.yaml --out report`",
 )
@@ -23,6 +31,77 @@ for part in (planning, running, jobs, results, replaying):
     part.register(app)
 
 
+#: Set by a shell that asks what can be typed next.
+COMPLETE = "_AOT_COMPLETE"
+
+
+class Shell(StrEnum):
+    """Shells that can complete what is typed."""
+
+    bash = "bash"
+    zsh = "zsh"
+    fish = "fish"
+
+
+def _print_version(wanted: bool) -> None:
+    if not wanted:
+        return
+    from search._provenance import git_commit, versions
+
+    found = versions()
+    commit = f" ({git_commit()[:12]})" if git_commit() else ""
+    typer.echo(f"aot-search {found['aot-search']}{commit}, Python {found['python']}")
+    raise typer.Exit
+
+
+def _print_completion(shell: Shell | None) -> None:
+    if shell is None:
+        return
+    from typer.completion import get_completion_script
+
+    typer.echo(get_completion_script(prog_name="aot", complete_var=COMPLETE, shell=shell))
+    raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+    completion: Annotated[
+        Shell | None,
+        typer.Option(
+            "--show-completion",
+            callback=_print_completion,
+            is_eager=True,
+            help='Print what completes `aot` in a shell; in bash: `eval "$(aot --show-completion bash)"`.',
+        ),
+    ] = None,
+) -> None:
+    """What ``aot`` takes by itself."""
+
+
 def main() -> None:
     """Entry point of ``aot``."""
-    app()
+    for stream in (sys.stdout, sys.stderr):
+        _never_fail_to_print(stream)
+    if COMPLETE in os.environ:
+        from typer.completion import completion_init
+
+        completion_init()
+    try:
+        app(prog_name="aot")
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
+    except OSError as error:
+        if error.filename is not None or error.errno not in (errno.ENOSPC, errno.EIO):  # of no stream
+            raise
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what is left to be printed would fail again
+        say(f"the output cannot be written: {error.strerror}")
+        sys.exit(FAILED)
+
+
+def _never_fail_to_print(stream: Any) -> None:
+    """A terminal that has no dash shows a question mark."""
+    if hasattr(stream, "reconfigure"):
+        stream.reconfigure(errors="replace")

@@ -45,7 +45,7 @@ def plan_command(
     """Show what a study will train: cells, assignments, trials, packs, what is finished, trainable parameters.
 
     Also how long that takes and what it costs, by the study's own trials that have ended, or by a calibration; and
-    whether resources, storage and MLflow are there. Nothing is made or trained. Exit code 2 where `aot run` would not
+    whether resources, storage and MLflow are there. Exit code 2 where `aot run` would not
     begin: the storage cannot be written, or MLflow refuses this user.
     """
     if price is not None and not math.isfinite(price):

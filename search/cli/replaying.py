@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich import box
-from rich.console import Console
 from rich.table import Table
 
 from search._words import trials
@@ -97,7 +96,9 @@ def replay(
         values = {name: [one.to_json() for one in replays] for name, replays in found.items()}
         typer.echo(json.dumps({"study": study.name, "places": places, "strategies": values}, indent=2))
         return
-    console = Console()
+    from search._words import wide_console
+
+    console = wide_console()
     console.print(_costs(study.name, found))
     if len(found) == 2:
         console.print(_choices(study, found["grid"][0], list(found.values())[-1][0]))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from search._words import trials
+from search.cli import _outputs
 from search.cli._shared import StudyFile, fail, faults, load, say
 
 if TYPE_CHECKING:
@@ -42,17 +42,21 @@ def register(app: typer.Typer) -> None:
 def ui(
     study_file: Annotated[Path | None, typer.Argument(metavar="[STUDY]", help="Show the store of this study.")] = None,
     tracking: Annotated[str | None, typer.Option(help="Show this MLflow URI; default: runs/mlflow.db here.")] = None,
-    port: Annotated[int, typer.Option(min=1, max=65535, help="Port on 127.0.0.1.")] = 5000,
+    port: Annotated[
+        int | None,
+        typer.Option(min=1, max=65535, help="Port on 127.0.0.1; default: 5000, or the next that is free."),
+    ] = None,
 ) -> None:
     """Open the MLflow UI on the runs of a study, for this machine alone; Ctrl-C ends it."""
-    import os
-
     from common.uris import masked
+    from search.cli import _server
 
     with faults():
         if study_file is not None and tracking is not None:
             fail("give a STUDY or --tracking, not both: a study has its own tracking URI")
         uri = tracking or (load(study_file, bind=False).tracking if study_file else f"sqlite:///{_here()}")
+    if "://" not in uri:
+        fail(f"--tracking must be an MLflow URI such as sqlite:///runs/mlflow.db, but got {masked(uri)}")
     database = uri.removeprefix("sqlite:///")
     if uri.startswith(("http://", "https://")):
         say("the store is a server with a page of its own:")
@@ -60,15 +64,18 @@ def ui(
         return
     if database != uri and not Path(database).exists():
         fail(f"there are no runs yet in {database}; make some with: aot run STUDY")
-    say(f"MLflow on http://127.0.0.1:{port} shows {masked(uri)}; Ctrl-C ends it")
+    if database != uri and not _server.is_sqlite(Path(database)):
+        fail(f"{database} is no SQLite database; name MLflow's, such as runs/mlflow.db")
+    taken = _server.port(port)
+    say(f"starting MLflow for {masked(uri)}")
     # The URI goes through the environment: it may hold a password, which others could read in a list of processes.
-    command = [sys.executable, "-m", "mlflow", "ui", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
-    os.execve(sys.executable, command, {**os.environ, **UI_ENVIRONMENT, "MLFLOW_BACKEND_STORE_URI": uri})
+    command = ["mlflow", "ui", "--host", _server.HOST, "--port", str(taken), "--workers", "1"]
+    _server.serve(command, {**UI_ENVIRONMENT, "MLFLOW_BACKEND_STORE_URI": uri}, taken)
 
 
 def export(
     study_file: StudyFile,
-    out: Annotated[Path, typer.Option("--out", "-o", help="A .csv or .parquet file.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="A .csv or .parquet file, or - for CSV on stdout.")],
     all_runs: Annotated[
         bool, typer.Option("--all-runs", help="Also the trials that the study as it stands does not name.")
     ] = False,
@@ -78,14 +85,23 @@ def export(
     from analysis import frame
     from search.cli._runs import coverage_of
 
+    on_stdout = str(out) == "-"
     with faults(frame.FrameError):
+        if not on_stdout:
+            _outputs.check_file(out, "--out", (".csv", ".parquet"))
+        elif as_json:
+            fail("--json prints on stdout, where --out - has the rows: give a file, or leave --json out")
         found = coverage_of(study_file, unbound=all_runs)
         runs = frame.from_rows([*found.own, *(found.others if all_runs else [])], f"study {found.study!r}")
-        frame.write(runs, out)
+        if on_stdout:
+            typer.echo(runs.to_csv(index=False).encode(), nl=False)
+        else:
+            frame.write(runs, out)
     if found.others and not all_runs:
         say(f"{trials(len(found.others))} of other versions of the study left out; have them too with --all-runs")
-    say(f"{trials(len(runs))} written to")
-    typer.echo(json.dumps({**found.to_json(), "out": str(out), "rows": len(runs)}, indent=2) if as_json else out)
+    say(f"{trials(len(runs))} written" + ("" if on_stdout else " to"))
+    if not on_stdout:
+        typer.echo(json.dumps({**found.to_json(), "out": str(out), "rows": len(runs)}, indent=2) if as_json else out)
 
 
 def report(
@@ -103,6 +119,7 @@ def report(
     from analysis import frame
     from analysis.report import write_report
 
+    _outputs.check_folder(out, "--out")
     with faults(frame.FrameError):
         table, planned, notes = (frame.read(runs), None, ()) if runs is not None else _of_study(study_file)
         try:

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from search._words import duration, plain
+from search._words import duration, plain, wide_console
 from search.planning.estimates import CellEstimate, Estimate, Total
 from search.planning.plan import Plan, Size
 from search.planning.texts import TaskFacts, share
@@ -23,7 +23,7 @@ LABELS_SHOWN = 12
 
 def print_plan(study: Study, plan: Plan, sizes: Sequence[Size], console: Console | None = None) -> None:
     """Print the cells of a plan and their sums, and the trainable parameters of each method and rank, to stdout."""
-    console = console or Console()
+    console = console or wide_console()
     console.print(_cells(study, plan))
     if study.search.words != "grid" or study.search.budget.words:
         budget = f"; budget: {study.search.budget.words}" if study.search.budget.words else ""
@@ -105,7 +105,7 @@ def print_estimate(found: Estimate | None, console: Console | None = None) -> No
     """Print what the pending trials take, method by method, and in all, to stdout; nothing where nothing is known."""
     if found is None or not found.cells:
         return
-    console = console or Console()
+    console = console or wide_console()
     console.print(_by_method(found))
     console.print("\n".join(_totals(found)), highlight=False, soft_wrap=True)
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import logging
 import os
 import signal
+import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from urllib.parse import urlsplit
 
 import ray
 
@@ -19,18 +21,17 @@ from search.errors import RunError
 from search.study import Resources
 from trainables.devices import cores
 
+#: How long the head node may take to answer at all.
+CONNECT_SECONDS = 10.0
+
 
 @contextmanager
 def connected(resources: Resources, address: str | None) -> Iterator[None]:
-    """A Ray cluster for the time of a run.
+    """A Ray cluster for the time of a run; ``check`` has found nothing against it.
 
     Without ``address`` a local one is started and ended. A cluster to which this process is connected already is used
     and left as it is.
     """
-    if address is not None and address.startswith("ray://"):
-        raise RunError(f"{address} is an address of Ray Client; give HOST:PORT of the head node, or use aot submit")
-    if address is None and resources.cpu > cores():
-        raise RunError(f"a pack takes {resources.cpu:g} CPUs, but this machine has {cores()}; lower resources.cpu")
     if ray.is_initialized():
         yield
         return
@@ -48,6 +49,31 @@ def connected(resources: Resources, address: str | None) -> Iterator[None]:
         yield
     finally:
         ray.shutdown()
+
+
+def check(resources: Resources, address: str | None) -> None:
+    """What can be told before Ray is started. Raises RunError.
+
+    Ray would wait for a host that is not there for as long as one lets it.
+    """
+    if address is None and resources.cpu > cores():
+        raise RunError(f"a pack takes {resources.cpu:g} CPUs, but this machine has {cores()}; lower resources.cpu")
+    if address is None or address == "auto":
+        return
+    if address.startswith("ray://"):
+        raise RunError(f"{address} is an address of Ray Client; give HOST:PORT of the head node, or use aot submit")
+    try:
+        parts = urlsplit(f"//{address}")
+        place = (parts.hostname, parts.port)
+    except ValueError:  # of the port
+        place = (None, None)
+    if None in place or f"{place[0]}:{place[1]}" != address.lower():
+        raise RunError(f"--address must be auto, or HOST:PORT of the head node, but got {address!r}")
+    try:
+        socket.create_connection((str(place[0]), int(place[1] or 0)), CONNECT_SECONDS).close()
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise RunError(f"the Ray cluster at {address} cannot be reached: {reason}; is its head node up?") from error
 
 
 @contextmanager

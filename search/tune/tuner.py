@@ -29,8 +29,7 @@ from search.strategy.study_search import StudySearch
 from search.study import Resources, Study
 from search.tracking.records import TrialRecord
 from search.tracking.store import Store
-from search.tune import devices, storage
-from search.tune.connection import connected
+from search.tune import connection, devices, storage
 from search.tune.packs import MAX_DEATHS, PackFollower
 from search.tune.schedulers import PatienceScheduler
 from search.tune.searcher import MAX_PENDING, PackSearcher, UntilSpent
@@ -91,6 +90,7 @@ def run(study: Study, *, address: str | None = None, view: View, train: str = TR
         outcome = Outcome()
         try:
             if search.left:
+                connection.check(study.resources, address)
                 storage.check(study.folder)
                 store.expect_results()
                 search, outcome = _train(search, records, store, view, address, train)
@@ -114,7 +114,7 @@ def _train(
     here = address is None
     view.phase("starting Ray" if here else f"connecting to Ray at {address}")
     log = quiet(store.folder / "ray.log")
-    with log, interruptible() as interrupted, connected(study.resources, address):
+    with log, interruptible() as interrupted, connection.connected(study.resources, address):
         settled = devices.decide(study.resources, interrupted, view.say, here=here)
         if settled.gpus != study.resources.gpus:  # trials are packed by the device
             search = _search(study.model_copy(update={"resources": settled}), records, store, view)

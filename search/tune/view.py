@@ -19,6 +19,8 @@ from common.words import shown
 from search._words import duration
 from trainables.trial import CellKey, Epoch, Pack, Result, Trial
 
+NARROW = 64  # columns of a terminal; on fewer, names are cut and what is running stands in the line below alone
+COLUMNS_OF_NUMBERS = 22  # of a narrow table, and between its columns
 ROWS_AROUND_TABLE = 6  # title, head, rule, two lines below, the prompt
 
 
@@ -226,12 +228,16 @@ class View:
             rows, hidden = self._rows(max(4, self.console.height - ROWS_AROUND_TABLE))
             table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
             several = len({key[0] for key in self.board.cells}) > 1
-            for name in (("backbone",) if several else ()) + ("task", "method"):
-                table.add_column(name, no_wrap=True)
-            for name in ("done", "running", "failed", "best"):
+            names = (("backbone",) if several else ()) + ("task", "method")
+            narrow = self.console.width < NARROW
+            for name in names:
+                most = (self.console.width - COLUMNS_OF_NUMBERS) // len(names) if narrow else None
+                table.add_column(name, no_wrap=True, max_width=most)
+            for name in ("done", "best") if narrow else ("done", "running", "failed", "best"):
                 table.add_column(name, justify="right")
             for key, cell in rows:
-                numbers = (f"{cell.ended}/{cell.total}", cell.running or "", cell.failed or "", score(cell.best))
+                between = () if narrow else (cell.running or "", cell.failed or "")
+                numbers = (f"{cell.ended}/{cell.total}", *between, score(cell.best))
                 style = "red" if cell.failed else "dim" if not cell.left else ""
                 table.add_row(*map(Text, (*key[0 if several else 1 :], *map(str, numbers))), style=style)
             more = [Text(f"and {hidden} more cells", style="dim")] if hidden else []

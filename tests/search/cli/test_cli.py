@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import shutil
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import huggingface_hub.constants
 import pandas as pd
 import pytest
+from helpers.ports import free_port
 from helpers.small_study import write_study
+from helpers.stub_study import BACKBONE
 from typer.testing import CliRunner
 
 from search.cli import app
@@ -21,6 +27,17 @@ ROOT = Path(__file__).parents[3]
 COMMANDS = ("plan", "run", "submit", "status", "logs", "stop", "list", "ui", "export", "replay", "report")
 
 runner = CliRunner()
+
+
+def run(
+    *arguments: str | Path, environment: Mapping[str, str] | None = None, stdout: Any = subprocess.PIPE
+) -> subprocess.CompletedProcess[str]:
+    """The command as a process of its own."""
+    command = [sys.executable, "-m", "search.cli", *map(str, arguments)]
+    variables = {**os.environ, **(environment or {})}
+    return subprocess.run(
+        command, cwd=ROOT, env=variables, stdout=stdout, stderr=subprocess.PIPE, text=True, check=False
+    )
 
 
 # --- help and usage ---------------------------------------------------------------------------------------------------
@@ -51,6 +68,34 @@ def test_every_command_has_an_example(command: str) -> None:
     assert f"aot {command}" in done.stdout
 
 
+@pytest.mark.parametrize("arguments", [["-h"], ["plan", "-h"], ["report", "-h"]])
+def test_h_is_help(arguments: list[str]) -> None:
+    done = runner.invoke(app, arguments)
+    assert (done.exit_code, done.stderr) == (0, "")
+    assert done.stdout == runner.invoke(app, [*arguments[:-1], "--help"]).stdout
+
+
+def test_the_version_names_the_commit() -> None:
+    done = runner.invoke(app, ["--version"])
+    assert done.exit_code == 0
+    assert re.fullmatch(r"aot-search \S+( \([0-9a-f]{12}\))?, Python \d+\.\d+\.\d+\n", done.stdout)
+
+
+@pytest.mark.cluster
+@pytest.mark.skipif(shutil.which("bash") is None, reason="no bash on this machine")
+def test_bash_completes_commands_and_options(tmp_path: Path) -> None:
+    """By the script that the command prints; ``aot`` is this tree's."""
+    script = run("--show-completion", "bash").stdout
+    (tmp_path / "aot").write_text(f"#!/bin/sh\nexec {sys.executable} -m search.cli\n")
+    (tmp_path / "aot").chmod(0o755)
+    ask = "COMP_WORDS=(aot {0}); COMP_CWORD={1}; _aot_completion aot; echo ${{COMPREPLY[*]}}\n"
+    lines = script + ask.format("re", 1) + ask.format("plan --ca", 2)
+    environment = {**os.environ, "PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}"}
+    command = ["bash", "-c", lines]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    assert (done.stdout, done.stderr) == ("report replay\n--calibrate\n", "")
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
@@ -63,6 +108,8 @@ def test_every_command_has_an_example(command: str) -> None:
         ["report", "x.yaml", "--estimator", "w"],
         ["ui", "x.yaml", "--tracking", "sqlite:///y.db"],
         ["ui", "--port", "0"],
+        ["ui", "--tracking", "runs/mlflow.db"],
+        ["--show-completion", "tcsh"],
     ],
 )
 def test_a_wrong_command_line_exits_with_2(arguments: list[str]) -> None:
@@ -82,6 +129,44 @@ def test_a_malformed_study_exits_with_2_and_starts_nothing(tmp_path: Path, comma
     assert "methods.lora.rank[0] = 0 (line " in done.stderr
     assert "seeds[1] = 1 (line " in done.stderr
     assert [p.name for p in tmp_path.iterdir()] == ["small.yaml"]
+
+
+# --- terminals, pipes and full disks ----------------------------------------------------------------------------------
+
+
+@pytest.mark.cluster
+@pytest.mark.parametrize("option", [[], ["--json"]])
+def test_a_reader_that_has_gone_is_no_traceback(tmp_path: Path, option: list[str]) -> None:
+    command = [sys.executable, "-m", "search.cli", "plan", str(write_study(tmp_path)), *option]
+    plan = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert plan.stdout is not None
+    assert plan.stderr is not None
+    plan.stdout.close()
+    assert "Traceback" not in plan.stderr.read()
+    assert plan.wait(60) in (0, 1)
+
+
+@pytest.mark.cluster
+@pytest.mark.parametrize("option", [[], ["--json"]])
+def test_a_full_disk_is_told(tmp_path: Path, option: list[str]) -> None:
+    with open("/dev/full", "w") as full:
+        done = run("plan", write_study(tmp_path), *option, stdout=full)
+    assert done.returncode == 1
+    assert done.stderr == "the output cannot be written: No space left on device\n"
+
+
+@pytest.mark.cluster
+def test_a_terminal_without_dashes_shows_something_else(tmp_path: Path) -> None:
+    path = write_study(tmp_path, backbones=[{"source": BACKBONE, "name": "größe"}])
+    done = run("plan", path, environment={"PYTHONIOENCODING": "ascii"})
+    assert done.returncode == 0, done.stderr
+    assert "gr??e" in done.stdout
+
+
+def test_a_narrow_terminal_loses_no_column(tmp_path: Path) -> None:
+    done = runner.invoke(app, ["plan", str(write_study(tmp_path))], env={"COLUMNS": "40", "TERM": "dumb"})
+    assert "demo/sentiment" in done.stdout
+    assert "bitfit" in done.stdout
 
 
 # --- plan -------------------------------------------------------------------------------------------------------------
@@ -138,6 +223,18 @@ def test_what_is_not_pinned_is_said_by_plan_and_refused_by_run(tmp_path: Path, m
     assert not (tmp_path / "runs").exists()
 
 
+def test_run_tells_an_address_that_is_none_before_anything_is_started(tmp_path: Path) -> None:
+    path = write_study(tmp_path, backbones=[BACKBONE])
+    for address, words in (
+        (f"127.0.0.1:{free_port()}", "cannot be reached: Connection refused; is its head node up?"),
+        ("head", "--address must be auto, or HOST:PORT of the head node, but got 'head'"),
+        ("ray://head:10001", "ray://head:10001 is an address of Ray Client"),
+    ):
+        done = runner.invoke(app, ["run", str(path), "--address", address])
+        assert done.exit_code == 2, done.output
+        assert words in done.stderr
+
+
 # --- export and report ------------------------------------------------------------------------------------------------
 
 
@@ -146,6 +243,29 @@ def test_there_is_nothing_to_export_before_a_run(tmp_path: Path) -> None:
     assert done.exit_code == 2
     assert "run the study first" in done.stderr
     assert [p.name for p in tmp_path.iterdir()] == ["small.yaml"]
+
+
+@pytest.mark.parametrize("command", ["export", "report"])
+def test_out_is_where_something_can_be_written(tmp_path: Path, command: str) -> None:
+    """Told before anything is read; nothing is made, also no folder on the way."""
+    path = write_study(tmp_path)
+    (tmp_path / "folder").mkdir()
+    wrong = {
+        tmp_path / "no" / "such" / "runs.csv": f"there is no {tmp_path}/no/such; make it with: mkdir -p",
+        path / "runs.csv": f"but {path} is a file; name another place",
+    }
+    if command == "export":
+        wrong[tmp_path / "folder"] = f"must be a file, but {tmp_path}/folder is a folder"
+        wrong[tmp_path / "runs.txt"] = "must be a file that ends in .csv or .parquet"
+    else:
+        wrong[path] = f"must be a folder, but {path} is a file"
+    before = sorted(tmp_path.rglob("*"))
+    for out, words in wrong.items():
+        done = runner.invoke(app, [command, str(path), "--out", str(out)])
+        assert (done.exit_code, done.stdout) == (2, ""), done.output
+        assert words in done.stderr
+        assert done.stderr.startswith("--out must ")
+    assert sorted(tmp_path.rglob("*")) == before
 
 
 def runs_file(folder: Path) -> Path:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
+import re
 import signal
+import socket
+import sqlite3
 import subprocess
 import sys
 import time
 import urllib.request
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +33,7 @@ pytestmark = pytest.mark.cluster
 runner = CliRunner()
 
 
-def aot(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+def aot(*arguments: str | Path | int) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "search.cli", *map(str, arguments)]
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=240, check=False)
 
@@ -79,24 +84,72 @@ def test_what_was_run_is_exported_and_reported(
     assert (tmp_path / "report" / "report.html").is_file()
 
 
-def test_ui_shows_the_store_on_this_machine(trained: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
+def page(address: str, server: subprocess.Popen[str]) -> str:
+    """What a server shows, as soon as it does."""
+    deadline = time.monotonic() + 180
+    while time.monotonic() < deadline and server.poll() is None:
+        try:
+            with urllib.request.urlopen(address, timeout=5) as answer:
+                return answer.read().decode()
+        except OSError:
+            time.sleep(0.5)
+    return ""
+
+
+def test_ui_takes_a_port_that_is_free_and_ends_without_a_traceback(
+    trained: tuple[Path, subprocess.CompletedProcess[str]],
+) -> None:
+    """Port 5000 is taken, by this test or somebody else; Ctrl-C goes to all processes of the terminal."""
     path, _ = trained
-    port = free_port()
-    command = [sys.executable, "-m", "search.cli", "ui", str(path), "--port", str(port)]
-    server = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
-        page = ""
-        deadline = time.monotonic() + 180
-        while "MLflow" not in page and time.monotonic() < deadline and server.poll() is None:
-            try:
-                with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=5) as answer:
-                    page = answer.read().decode()
-            except OSError:
-                time.sleep(0.5)
-        assert "MLflow" in page
-    finally:
-        server.send_signal(signal.SIGINT)
-        server.wait(30)
+    with ExitStack() as stack:
+        with suppress(OSError):
+            stack.enter_context(socket.create_server(("127.0.0.1", 5000)))
+        command = [sys.executable, "-m", "search.cli", "ui", str(path)]
+        server = subprocess.Popen(
+            command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+        )
+        assert server.stdout is not None
+        try:
+            address = server.stdout.readline().strip()
+            shown = page(address, server)
+        finally:
+            os.killpg(server.pid, signal.SIGINT)
+            _, words = server.communicate(timeout=60)
+    taken = re.search(r"port 5000 on 127.0.0.1 is taken; using (\d+)", words)
+    assert taken, words
+    assert address == f"http://127.0.0.1:{taken[1]}"
+    assert "MLflow" in shown
+    assert server.returncode == 130
+    assert "Traceback" not in words
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.1", int(taken[1])), 5)
+
+
+def test_a_port_that_was_asked_for_is_not_exchanged(trained: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
+    path, _ = trained
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        done = runner.invoke(app, ["ui", str(path), "--port", str(port)])
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert f"port {port} on 127.0.0.1 cannot be had (Address already in use); the next free one: --port " in done.stderr
+
+
+def test_ui_tells_when_the_server_ends_by_itself(tmp_path: Path) -> None:
+    with sqlite3.connect(tmp_path / "other.db") as other:
+        other.execute("CREATE TABLE alembic_version (version_num)")
+        other.execute("INSERT INTO alembic_version VALUES ('of another program')")
+    done = aot("ui", "--tracking", f"sqlite:///{tmp_path / 'other.db'}", "--port", free_port())
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "the server ended by itself, with exit code 1" in done.stderr
+
+
+def test_runs_are_exported_to_standard_output(trained: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
+    path, _ = trained
+    done = aot("export", path, "--out", "-")
+    assert done.returncode == 0, done.stderr
+    runs = pd.read_csv(io.StringIO(done.stdout))
+    assert sorted(runs["seed"]) == [0, 1]
+    assert "2 trials written" in done.stderr
 
 
 @pytest.mark.usefixtures("ray_two_cpus")

@@ -51,6 +51,17 @@ def client(cluster: Nodes, monkeypatch: pytest.MonkeyPatch) -> Nodes:
     return cluster
 
 
+def test_a_study_is_planned_for_the_cluster_that_is_named(client: Nodes, tmp_path: Path) -> None:
+    """Two nodes of one CPU: one GPU more, or one CPU, is not to be had there."""
+    told = runner.invoke(app, ["plan", str(write_study(tmp_path)), "--json"])
+    assert told.exit_code == 0, told.output
+    assert json.loads(told.stdout)["resources"]["words"] == "no GPU on the cluster: packs train on CPU cores"
+    assert json.loads(told.stdout)["checks"][0]["words"] == "a pack takes 1 CPU; 2 at once find room on the cluster"
+    told = runner.invoke(app, ["plan", str(write_study(tmp_path, resources={"cpu": 2}))])
+    assert told.exit_code == 0, told.output
+    assert "resources: a pack takes 2 CPUs, and no node on the cluster has room for it; it waits" in told.stderr
+
+
 def test_without_the_right_token_nothing_is_told(
     cluster: Nodes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -182,6 +182,14 @@ def test_the_table_leaves_out_a_backbone_that_is_the_only_one() -> None:
     assert both.splitlines()[0].split()[0] == "backbone"
 
 
+def test_a_narrow_terminal_cuts_names_and_not_numbers() -> None:
+    cells = (cell(task="superglue/multirc", method="aot_kronecker"), cell(backbone="large", done=4))
+    lines = rendered(View(Console(width=40, height=40)), cells).splitlines()
+    assert lines[0].split() == ["backb…", "task", "method", "done", "best"]
+    assert [line.split()[-2:] for line in lines[1:3]] == [["0/4", "–"], ["4/4", "–"]]
+    assert max(map(len, lines)) <= 40
+
+
 def test_a_small_terminal_shows_what_is_going_on() -> None:
     names = [name for name in tasks.names() if name.startswith(("glue", "superglue"))]
     cells = tuple(cell(task=name) for name in names)
