@@ -165,7 +165,7 @@ def _total(found: Estimate, total: Total) -> str:
 
 def print_tasks(described: Sequence[TaskFacts], console: Console | None = None) -> None:
     """Print the rows and labels of each task, and the shares of its texts that are cut and unknown, to stdout."""
-    console = console or Console()
+    console = console or wide_console()
     several = len({backbone for facts in described for backbone in facts.texts}) > 1
     table = _table("Tasks: rows and shares of train / dev")
     table.add_column("task", overflow="fold")

@@ -107,7 +107,7 @@ def test_a_remote_storage_that_cannot_be_read_is_told(tmp_path: Path, monkeypatc
 
 @pytest.mark.parametrize(
     ("scheme", "masked"),
-    [("http://who:secret@127.0.0.1:{}", "http://who:***@127.0.0.1:{}"), ("mysql://who:secret@127.0.0.1:{}/db", "")],
+    [("http://who:secret@127.0.0.1:{}", "http://***@127.0.0.1:{}"), ("mysql://who:secret@127.0.0.1:{}/db", "")],
 )
 def test_a_tracking_server_that_is_away_is_told_without_its_password(tmp_path: Path, scheme: str, masked: str) -> None:
     port = free_port()
