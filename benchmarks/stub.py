@@ -25,6 +25,7 @@ class Progress:
     results: tuple[Result, ...]
     done: bool
     earlier: tuple[tuple[str, Epoch], ...] = ()
+    resumed: tuple[int, int] = (0, 0)
 
 
 def train(pack: Pack, workspace: Workspace) -> Iterator[Progress]:

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import errno
-import glob
 import json
 import logging
-import os
-import tempfile
+import re
 import time
 import zlib
 from collections.abc import Callable, Iterator, Mapping
@@ -20,6 +18,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import fsspec
 
 from common.uris import masked_in
+from trainables import whole_files
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -28,6 +27,7 @@ log = logging.getLogger(__name__)
 
 PROBE = ".writable"
 CHECKPOINTS = "checkpoints"  # the folder of those of a study
+WEIGHTS = "weights"  # and that of the best weights of its trials
 DAMAGED = ".damaged"  # what a file that was set aside is called after its name
 
 #: An object store that is away for a while is waited for: a pack has hours in it, and the store comes back.
@@ -77,7 +77,8 @@ class Storage:
 
     def _put(self, name: str, content: bytes) -> None:
         if self._local:
-            _write_locally(Path(self._path(name)), content)
+            with whole_files.replacing(Path(self._path(name))) as new:
+                new.write_bytes(content)
         else:
             self._filesystem[0].pipe_file(self._path(name), content)
 
@@ -117,13 +118,19 @@ class Storage:
                 self._filesystem[0].rm_file(self._path(name))
 
     def names(self, folder: str) -> list[str]:
-        """The files that lie directly in a folder, sorted; none where there is no such folder."""
+        """The files that lie directly in a folder, sorted and whole; none where there is no such folder."""
         with self._explained("read", folder):
             try:
                 found = self._filesystem[0].ls(self._path(folder), detail=False, refresh=True)
             except FileNotFoundError:
                 return []
-        return sorted(f"{folder}/{path.rstrip('/').rsplit('/', 1)[-1]}" for path in found)
+        files = (path.rstrip("/").rsplit("/", 1)[-1] for path in found)
+        return sorted(f"{folder}/{file}" for file in files if not file.startswith(whole_files.UNFINISHED))
+
+    def sweep(self, folder: str) -> None:
+        """Remove what killed writers left in a folder of half-written files. Nobody may be writing there."""
+        if self._local:
+            whole_files.sweep(Path(self._path(folder)))
 
     def set_aside(self, name: str) -> str:
         """Rename the file, so that another one can take its place; its new path, for people."""
@@ -148,8 +155,12 @@ class Storage:
         plain = {key: value.detach().cpu().contiguous() for key, value in tensors.items()}
         text = json.dumps(state)
         # One key: safetensors writes several in any order, and equal contents are to be equal files.
-        contents = json.dumps({"crc32": _checksum(plain, text), "state": text})
-        self.write(name, safetensors.torch.save(plain, metadata={"contents": contents}))
+        metadata = {"contents": json.dumps({"crc32": _checksum(plain, text), "state": text})}
+        if not self._local:
+            self.write(name, safetensors.torch.save(plain, metadata))
+            return
+        with self._explained("written", name), whole_files.replacing(Path(self._path(name))) as new, _system_errors():
+            safetensors.torch.save_file(plain, new, metadata)  # straight from the tensors: no copy in memory
 
     def read_tensors(self, name: str) -> tuple[dict[str, Tensor], Any] | None:
         """What ``write_tensors`` wrote; None where there is no file, ValueError where it is damaged."""
@@ -173,21 +184,17 @@ class Storage:
             raise ValueError(f"{self.shown(name)} is damaged ({error})") from error
 
 
-def _write_locally(path: Path, content: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    prefix = f".writing-{path.name}-"
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=prefix)
+@contextmanager
+def _system_errors() -> Iterator[None]:
+    """What safetensors says of the system while it writes, as the OSError that it was."""
+    from safetensors import SafetensorError
+
     try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
+        yield
+    except SafetensorError as error:
+        if number := re.search(r"\(os error (\d+)\)", str(error)):
+            raise OSError(int(number[1]), str(error)) from error
         raise
-    for half in path.parent.glob(f"{glob.escape(prefix)}*"):  # of writers that were killed
-        half.unlink(missing_ok=True)
 
 
 def _checksum(tensors: Mapping[str, Tensor], text: str) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 
 from torch import Tensor
 
+from trainables.checkpoint import WEIGHTS
 from trainables.patience import Patience
 from trainables.trial import Epoch, Result, Status, Trial
 
@@ -28,7 +29,12 @@ class Member:
     @property
     def weights_name(self) -> str:
         """Name of the best epoch's weights in the study's storage."""
-        return f"weights/{self.trial.id}.safetensors"
+        return f"{WEIGHTS}/{self.trial.id}.safetensors"
+
+    @property
+    def best_epoch(self) -> int | None:
+        """The epoch of ``best_weights``; None where there are none."""
+        return self._patience.best_epoch if self.best_weights else None
 
     def close_epoch(
         self, metrics: Mapping[str, float], loss: float, seconds: float, weights: Callable[[], dict[str, Tensor]]

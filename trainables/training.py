@@ -5,12 +5,11 @@
 
 The members of a pack share one frozen backbone and one forward pass; nothing of one member reaches another
 (learning rate, shuffling, initialisation and stopping are each member's own). The loop leaves a checkpoint behind
-after every epoch and goes on from it: a run that is killed and started again gives the same numbers.
+every minute, also within an epoch, and goes on from it: a run that is killed and started again gives the same numbers.
 """
 
 from __future__ import annotations
 
-import logging
 import math
 import time
 from collections.abc import Collection, Generator, Mapping
@@ -26,12 +25,11 @@ from torch.nn import functional as F  # noqa: N812
 from common.seeds import seed_of
 from trainables import backbones, data, head, methods, metrics
 from trainables.batch import Batch
-from trainables.checkpoint import CHECKPOINTS, Storage
+from trainables.checkpoint import Storage
 from trainables.member import Member
 from trainables.optim import Members
+from trainables.pack_checkpoint import CHECKPOINT_SECONDS, PackCheckpoint, Saved
 from trainables.trial import Epoch, Pack, Result, Trial, canonical
-
-log = logging.getLogger(__name__)
 
 #: Padded tokens per forward pass of an evaluation; more is no faster on a CPU, fewer leaves a GPU idle.
 EVALUATION_TOKENS = {"cpu": 2_048, "cuda": 65_536}
@@ -43,12 +41,14 @@ class Workspace:
 
     ``storage`` (folder or URI) takes checkpoints and weights, ``cache_dir`` tokenised data. ``device`` "auto" is the
     GPU where there is one; ``threads`` is the number of CPU threads, None for torch's own choice.
+    ``checkpoint_seconds``: the least time between two checkpoints.
     """
 
     storage: str
     cache_dir: str
     device: str = "auto"
     threads: int | None = None
+    checkpoint_seconds: float = CHECKPOINT_SECONDS
 
     def torch_device(self) -> torch.device:
         if self.device == "auto":
@@ -60,16 +60,16 @@ class Workspace:
 class Progress:
     """One epoch of a pack: what each member reached in it, and the results of those that ended with it.
 
-    ``saving``: seconds of the checkpoint before it, which the seconds of its epochs hold. ``earlier``: what members
-    reached before an interruption, by trial id and in order; in the first item alone.
+    ``earlier``: what members reached before an interruption, by trial id and in order, and ``resumed``: the last whole
+    epoch then and the steps of the next one; in the first item alone.
     """
 
     epoch: int
     epochs: Mapping[str, Epoch]  # by trial id
     results: tuple[Result, ...]
     done: bool
-    saving: float = 0.0
     earlier: tuple[tuple[str, Epoch], ...] = ()
+    resumed: tuple[int, int] = (0, 0)
 
 
 Training = Generator[Progress, Collection[str] | None, None]
@@ -80,50 +80,58 @@ def train(pack: Pack, workspace: Workspace) -> Training:
 
     After an interruption the first item has no new epoch: it brings what the members reached before, and once more the
     results of those that had ended. Ids of trials that are ``sent`` in are cut short: they leave the pack as
-    ``pruned``, and the next item brings their results.
+    ``pruned``, and the next item brings their results. A generator that is closed leaves a checkpoint.
     Raises ``DataError`` or ``ValueError`` where a trial cannot be trained at all, ``torch.OutOfMemoryError`` where
     the pack does not fit on the device.
     """
     if workspace.threads:
         torch.set_num_threads(workspace.threads)
     run = _Run(pack, workspace)
+    try:
+        yield from _epochs(run)
+    except GeneratorExit:  # between two epochs: somebody stops the study, or another one has its turn
+        if run.unsaved:
+            run.save()
+        raise
+
+
+def _epochs(run: _Run) -> Training:
     if run.epoch:
-        yield from _reported(run, Progress(run.epoch, {}, run.ended_before, not run.active, earlier=run.earlier))
-    saving = 0.0
+        resumed = run.closed, run.step
+        yield from _reported(run, Progress(run.closed, {}, run.ended_before, not run.active, run.earlier, resumed))
     while run.active:
-        before, started = saving, time.perf_counter() - saving
-        run.epoch += 1
+        run.begin_epoch()
         losses = _train_epoch(run)
         scores = _evaluate(run)
-        seconds = (time.perf_counter() - started) / len(run.active)
+        ended = time.perf_counter()
+        seconds = (ended - run.began) / len(run.active)
         epochs = {}
         for i, member in enumerate(run.active):
             epochs[member.trial.id] = member.close_epoch(scores[i], losses[i], seconds, partial(run.weights, i))
-        ended = time.perf_counter()
-        results = run.release_ended()
-        run.save()
-        saving = time.perf_counter() - ended
-        yield from _reported(run, Progress(run.epoch, epochs, results, not run.active, before))
+        results = run.close_epoch()
+        run.spent = time.perf_counter() - ended
+        yield from _reported(run, Progress(run.epoch, epochs, results, not run.active))
 
 
 def _reported(run: _Run, progress: Progress) -> Training:
     """Give an item, and the results of what is cut short in answer to it."""
     cut = yield progress
     while cut and (results := run.cut_short(cut)):
-        cut = yield Progress(run.epoch, {}, results, done=not run.active)
+        cut = yield Progress(run.closed, {}, results, done=not run.active)
 
 
 def discard(pack: Pack, workspace: Workspace) -> None:
     """Delete the checkpoint of a pack whose results have been recorded."""
-    Storage(workspace.storage).delete(_checkpoint_name(pack))
-
-
-def _checkpoint_name(pack: Pack) -> str:
-    return f"{CHECKPOINTS}/{pack.group}.safetensors"
+    PackCheckpoint(Storage(workspace.storage), pack, workspace.checkpoint_seconds).discard()
 
 
 class _Run:
-    """A pack in training: backbone, data, and the members that are still in it."""
+    """A pack in training: backbone, data, and the members that are still in it.
+
+    ``epoch`` counts the epochs that were begun and ``step`` the steps of the latest, 0 where it has been closed;
+    ``totals`` ``(k,)`` are the sums of the steps' losses. ``spent``: seconds that belong to the epoch and were before
+    ``began``.
+    """
 
     def __init__(self, pack: Pack, workspace: Workspace) -> None:
         first = pack.trials[0]
@@ -140,57 +148,80 @@ class _Run:
         self.shift, self.scale = 0.0, 1.0
         if self.task.kind == "regression":
             self.shift, self.scale = _mean_and_std(self.data.train.labels)
-        self.epoch = 0
+        self.epoch = self.step = 0
+        self.spent = 0.0
+        self.unsaved = False
         self.active: list[Member] = [Member(trial) for trial in pack.trials]
         self.ended_before: tuple[Result, ...] = ()
         self.earlier: tuple[tuple[str, Epoch], ...] = ()
         self._ended: dict[str, dict] = {}
-        saved = self._saved()
-        tensors = self._resume(*saved) if saved else [self._initial(trial) for trial in pack.trials]
+        self.totals = torch.zeros(len(pack.trials), device=self.device)
+        self.checkpoint = PackCheckpoint(self.storage, pack, workspace.checkpoint_seconds)
+        saved = self.checkpoint.read()
+        tensors = self._resume(saved) if saved else [self._initial(trial) for trial in pack.trials]
         if self.active:
             self.members = Members(tensors, [m.trial.learning_rate for m in self.active], self.device)
         if saved:
             for i, member in enumerate(self.active):
-                self.members.load_state(i, _under(saved[0], f"{member.trial.id}/adam/"))
+                self.members.load_state(i, _under(saved.tensors, f"{member.trial.id}/adam/"))
+        self.began = time.perf_counter() - self.spent
 
     def _initial(self, trial: Trial) -> dict[str, Tensor]:
         generator = torch.Generator().manual_seed(_seed(trial.seed, "initialisation"))
         fresh_head = head.initial(self.task.outputs, self.backbone.spec.width, generator)
         return {**self.method.initial(self.backbone, generator), **fresh_head}
 
-    def _saved(self) -> tuple[dict[str, Tensor], dict] | None:
-        name = _checkpoint_name(self.pack)
-        try:
-            saved = self.storage.read_tensors(name)
-        except ValueError as error:
-            log.warning("checkpoint set aside as %s, the pack starts afresh: %s", self.storage.set_aside(name), error)
-            return None
-        if saved is None or not {t.id for t in self.pack.trials} <= set(saved[1]["members"]):
-            return None
-        return saved
-
-    def _resume(self, tensors: dict[str, Tensor], state: dict) -> list[dict[str, Tensor]]:
-        self.epoch = state["epoch"]
+    def _resume(self, saved: Saved) -> list[dict[str, Tensor]]:
+        tensors, state = saved.tensors, saved.state
+        self.epoch, self.step, self.spent = state["epoch"], state["step"], state["seconds"]
         self._ended = {trial_id: m for trial_id, m in state["members"].items() if m["status"]}
         for member in self.active:
-            best = _under(tensors, f"{member.trial.id}/best/")
+            best = dict(saved.best.get(member.trial.id, {}))
             frozen = _under(tensors, f"{member.trial.id}/parameter/{methods.FROZEN}") if best else {}
             best |= {f"{methods.FROZEN}{name}": tensor for name, tensor in frozen.items()}
             member.load(state["members"][member.trial.id], best)
         self.earlier = tuple((m.trial.id, epoch) for m in self.active for epoch in m.history)
         self.ended_before = tuple(self._result(m) for m in self.active if m.status)
         self.active = [m for m in self.active if not m.status]
+        self.totals = torch.tensor([state["losses"].get(m.trial.id, 0.0) for m in self.active], device=self.device)
         return [_under(tensors, f"{m.trial.id}/parameter/") for m in self.active]
 
+    @property
+    def closed(self) -> int:
+        """The last epoch of which all steps and the evaluation are done."""
+        return self.epoch - (self.step > 0)
+
+    def begin_epoch(self) -> None:
+        """The next epoch, or what is left of one in whose middle the checkpoint was written."""
+        self.began = time.perf_counter() - self.spent
+        if not self.step:
+            self.epoch += 1
+            self.totals = torch.zeros(len(self.active), device=self.device)
+
+    def close_epoch(self) -> tuple[Result, ...]:
+        """Results of the members that ended with the epoch; a checkpoint where it is time for one."""
+        self.step, self.unsaved = 0, True
+        results = self.release_ended()
+        if self.checkpoint.due or not self.active:  # one of results alone is small, and nothing is trained again
+            self.save()
+        return results
+
     def save(self) -> None:
-        """Write all that the next epoch needs; ended members leave only their history."""
+        """Write all that the next step needs; ended members leave only their history."""
         tensors: dict[str, Tensor] = {}
         for i, member in enumerate(self.active):
-            best = methods.trainable(member.best_weights)  # what is frozen is the same as among the parameters
-            parts = {"parameter": self.members.tensors(i), "adam": self.members.state(i), "best": best}
+            parts = {"parameter": self.members.tensors(i), "adam": self.members.state(i)}
             tensors |= {f"{member.trial.id}/{part}/{n}": t for part, named in parts.items() for n, t in named.items()}
-        state = {"epoch": self.epoch, "members": self._ended | {m.trial.id: m.dump() for m in self.active}}
-        self.storage.write_tensors(_checkpoint_name(self.pack), tensors, state)
+        losses = {m.trial.id: float(x) for m, x in zip(self.active, self.totals, strict=True)} if self.step else {}
+        state = {
+            "epoch": self.epoch,
+            "step": self.step,
+            "seconds": time.perf_counter() - self.began if self.step else 0.0,
+            "losses": losses,
+            "members": self._ended | {m.trial.id: m.dump() for m in self.active},
+        }
+        self.checkpoint.write(self.active, tensors, state)
+        self.unsaved = False
 
     def release_ended(self) -> tuple[Result, ...]:
         """Let the members that ended leave the pack, their best weights written to the storage."""
@@ -204,6 +235,7 @@ class _Run:
             self.active = [self.active[i] for i in staying]
             if staying:
                 self.members.keep(staying)
+                self.totals = self.totals[staying]
         return tuple(self._result(m) for m in ended)
 
     def cut_short(self, trial_ids: Collection[str]) -> tuple[Result, ...]:
@@ -213,8 +245,10 @@ class _Run:
             member.cut_short()
         if not cut:
             return ()
+        self.unsaved = True
         results = self.release_ended()
-        self.save()
+        if not self.active:
+            self.save()
         return results
 
     def _result(self, member: Member) -> Result:
@@ -258,8 +292,6 @@ class _Run:
 
 def _train_epoch(run: _Run) -> list[float]:
     """One pass of every member over its own order of the train split; mean loss of each, NaN for a diverged one."""
-    total = torch.zeros(len(run.active), device=run.device)
-    steps = 0
     batches = data.train_batches(
         run.data.train,
         seeds=[m.trial.seed for m in run.active],
@@ -267,13 +299,16 @@ def _train_epoch(run: _Run) -> list[float]:
         batch_size=run.active[0].trial.batch_size,
         task_name=run.task.name,
         pad_token_id=run.backbone.spec.pad_token_id,
+        first=run.step,
     )
-    for batch in batches:
+    for step, batch in enumerate(batches, run.step):
         losses = run.losses(batch.to(run.device))
         run.members.step(losses.sum())
-        total += losses.detach()  # stays on the device: reading it would wait for the step
-        steps += 1
-    return [float(x) for x in total / max(steps, 1)]
+        run.totals += losses.detach()  # stays on the device: reading it would wait for the step
+        run.step = step + 1
+        if run.checkpoint.due:
+            run.save()
+    return [float(x) for x in run.totals / max(run.step, 1)]
 
 
 @torch.no_grad()

@@ -134,6 +134,12 @@ class Trial:
         """The hyperparameters that belong to the method itself."""
         return {k: v for k, v in self.hyperparameters.items() if k not in ("learning_rate", "batch_size")}
 
+    def shape_identity(self) -> dict[str, Any]:
+        """What it has in common with trials that can be members of the same pack."""
+        identity = self._identity()
+        others = {name: value for name, value in self.hyperparameters.items() if name != "learning_rate"}
+        return {**identity, "hyperparameters": others}
+
     def _identity(self) -> dict[str, Any]:
         return {
             "version": RESULT_VERSION,
@@ -167,19 +173,29 @@ class Trial:
 class Pack:
     """Trials of one cell with the same tensor shapes, trained together; each is a member.
 
-    ``group`` names the pack as it was first planned. What is left of a pack after an interruption keeps it, and
-    finds its checkpoint by it.
+    ``group`` names the pack as it was first planned, of the members ``planned`` (ids). What is left of a pack after an
+    interruption keeps both, and finds its checkpoint by the name. ``parents``: the groups that it was split off from,
+    the nearest first, whose checkpoints it can go on from until it has one of its own.
     """
 
     trials: tuple[Trial, ...]
     group: str = ""
+    planned: tuple[str, ...] = ()
+    parents: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        if not self.planned:
+            object.__setattr__(self, "planned", tuple(t.id for t in self.trials))
         if not self.group:
-            object.__setattr__(self, "group", digest([t.id for t in self.trials]))
+            object.__setattr__(self, "group", digest(self.planned))
         shapes = {self._shape(t) for t in self.trials}
         if len(shapes) != 1:
             raise ValueError(f"the members of a pack must differ only in learning rate and seed, but got {shapes}")
+
+    @cached_property
+    def shape_id(self) -> str:
+        """The same for all packs of a cell whose members have the same tensors, however many there are."""
+        return digest(self.trials[0].shape_identity())
 
     @staticmethod
     def _shape(trial: Trial) -> tuple[Any, ...]:
@@ -191,12 +207,20 @@ class Pack:
         left = tuple(t for t in self.trials if t.id not in finished)
         return replace(self, trials=left) if left else None
 
-    def split(self) -> tuple[Pack, Pack]:
-        """Two packs of half the members each, for a device on which this one does not fit."""
-        half = len(self.trials) // 2
+    def split(self) -> tuple[Pack, ...]:
+        """Packs of half the planned members each, for a device on which this one does not fit; each has a member.
+
+        Who goes where and what the halves are called depends on the plan alone, not on who has ended by now: a later
+        run that splits the pack again finds the checkpoints of its halves.
+        """
+        half = len(self.planned) // 2
         if half == 0:
             raise ValueError("a pack of one cannot be split")
-        return Pack(self.trials[:half]), Pack(self.trials[half:])
+        parts = []
+        for number, planned in enumerate((self.planned[:half], self.planned[half:])):
+            if trials := tuple(t for t in self.trials if t.id in planned):
+                parts.append(Pack(trials, f"{self.group}-{number}", planned, (self.group, *self.parents)))
+        return tuple(parts)
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,6 @@ with others is slower than one alone.
 
 from __future__ import annotations
 
-import itertools
 import multiprocessing
 import tempfile
 from collections.abc import Callable, Sequence
@@ -29,17 +28,16 @@ from trainables.trial import CellKey, Pack, Trial
 
 TRAIN_STEPS = (6, 2)  # of an epoch in the two measurements
 DEV_ROWS = (4, 64)
-EPOCHS = 2  # of which the last counts; training is set to one more, for the last of all saves less
+EPOCHS = 2  # of which the last counts
 
 
 @dataclass(frozen=True)
 class Measurement:
-    """An epoch of a pack: its rows, the seconds of training and evaluation, and those of saving what it reached."""
+    """An epoch of a pack: its rows, and the seconds of training and evaluation."""
 
     train_rows: int
     dev_rows: int
     seconds: float
-    saving: float
 
 
 def calibrate(study: Study, cells: Sequence[CellPlan], say: Say) -> dict[CellKey, EpochTime]:
@@ -87,30 +85,28 @@ def epoch_seconds(pack: Pack, tokens_cache: str, threads: int) -> float:
 
 def scaled(one: Measurement, other: Measurement, rows: tuple[int, int]) -> float:
     """Seconds of an epoch of ``rows`` (train, dev), where both measurements pay the same for a row of each kind."""
-    saving = (one.saving + other.saving) / 2
     determinant = one.train_rows * other.dev_rows - other.train_rows * one.dev_rows
     if determinant == 0:  # so few rows that both measurements had the same
-        return (one.seconds + other.seconds) / 2 * sum(rows) / (one.train_rows + one.dev_rows) + saving
+        return (one.seconds + other.seconds) / 2 * sum(rows) / (one.train_rows + one.dev_rows)
     train = (one.seconds * other.dev_rows - other.seconds * one.dev_rows) / determinant
     dev = (other.seconds * one.train_rows - one.seconds * other.train_rows) / determinant
     if dev < 0:  # lost in the noise: evaluation costs no more than training
         train, dev = one.seconds / one.train_rows, 0.0
-    return rows[0] * max(train, 0.0) + rows[1] * dev + saving
+    return rows[0] * max(train, 0.0) + rows[1] * dev
 
 
 def measure(pack: Pack, rows: tuple[int, int], tokens_cache: str, threads: int) -> Measurement:
     """Train ``pack`` on so many rows (train, dev) in a temporary storage; per member, of the last epoch."""
     from trainables import training
 
-    longer, (train_rows, dev_rows) = EPOCHS + 1, rows
+    train_rows, dev_rows = rows
     protocol = pack.trials[0].protocol
-    short = replace(protocol, epochs=longer, patience=longer, train_rows=train_rows, dev_rows=dev_rows)
+    short = replace(protocol, epochs=EPOCHS, patience=EPOCHS, train_rows=train_rows, dev_rows=dev_rows)
     members = tuple(replace(trial, protocol=short) for trial in pack.trials)
     with tempfile.TemporaryDirectory(prefix="aot-calibration-") as folder:
         workspace = training.Workspace(folder, tokens_cache, threads=threads)
-        *_, last = itertools.islice(training.train(Pack(members), workspace), EPOCHS)
-    seconds = sum(epoch.seconds for epoch in last.epochs.values())
-    return Measurement(*rows, max(0.0, seconds - last.saving) / len(members), last.saving / len(members))
+        *_, last = training.train(Pack(members), workspace)
+    return Measurement(*rows, sum(epoch.seconds for epoch in last.epochs.values()) / len(members))
 
 
 def example(study: Study, cell: CellPlan) -> Pack:

@@ -5,12 +5,12 @@ Grid and random follow from the study alone; TPE's proposals follow from the ord
 
 from __future__ import annotations
 
-import json
-import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from search._words import Say
+from search.strategy import _lines
 from search.strategy.cell_search import Proposal
 from trainables.trial import CellKey
 
@@ -26,31 +26,18 @@ class ProposalLog:
 
     def __iter__(self) -> Iterator[tuple[CellKey, Proposal]]:
         """Every proposal so far, in order. A line that cannot be read is told and left out: TPE proposes others."""
-        if not self.path.exists():
-            return
-        for number, line in enumerate(self.path.read_bytes().splitlines(), start=1):
-            try:
-                values = json.loads(line)
-                backbone, task, method = values["cell"]
-                yield (
-                    CellKey(backbone, task, method),
-                    [(one["id"], dict(one["hyperparameters"])) for one in values["batch"]],
-                )
-            except (KeyError, TypeError, ValueError):
-                self._say(f"line {number} of {self.path} is damaged and left out; other assignments take its place")
+        return _lines.read(self.path, _proposal, self._damaged)
+
+    def _damaged(self, number: int) -> None:
+        self._say(f"line {number} of {self.path} is damaged and left out; other assignments take its place")
 
     def append(self, cell: CellKey, proposal: Proposal) -> None:
         """Write a proposal down; it is on disk when this returns. OSError where the disk takes none."""
-        values = {"cell": cell, "batch": [{"id": i, "hyperparameters": assignment} for i, assignment in proposal]}
-        line = json.dumps(values, separators=(",", ":")).encode() + b"\n"
-        with open(self.path, "a+b") as file:
-            if file.tell() and not self._ends_with_a_line():
-                line = b"\n" + line  # after a driver that was killed while it wrote
-            file.write(line)
-            file.flush()
-            os.fsync(file.fileno())
+        batch = [{"id": i, "hyperparameters": assignment} for i, assignment in proposal]
+        _lines.append(self.path, {"cell": cell, "batch": batch})
 
-    def _ends_with_a_line(self) -> bool:
-        with open(self.path, "rb") as file:
-            file.seek(-1, os.SEEK_END)
-            return file.read(1) == b"\n"
+
+def _proposal(values: Any) -> tuple[CellKey, Proposal]:
+    backbone, task, method = values["cell"]
+    batch = [(one["id"], dict(one["hyperparameters"])) for one in values["batch"]]
+    return CellKey(backbone, task, method), batch

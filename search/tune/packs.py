@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import Any
+from typing import Any, NoReturn
 
 from ray.tune import Callback
 
@@ -15,7 +15,7 @@ from search.tracking.store import Store
 from search.tune.running import RunningPack
 from search.tune.schedulers import PatienceScheduler
 from search.tune.searcher import PackSearcher
-from search.tune.trainable import FailureKind, PackReport
+from search.tune.trainable import FailureKind, PackJob, PackReport
 from search.tune.view import View
 from trainables.trial import Result, Trial
 
@@ -53,8 +53,13 @@ class PackFollower(Callback):
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         self.placed.add(trial.trial_id)
         if trial.trial_id not in self.running:
-            self.running[trial.trial_id] = RunningPack(trial.config["job"].pack)
-            self._view.started(trial.config["job"].pack)
+            job: PackJob = trial.config["job"]
+            first = self._searcher.first_of(job.pack)
+            if first is not job.pack:  # found too large while it waited in Tune
+                trial.temporary_state.ray_actor.take.remote(first)  # before Tune tells the worker to begin
+                job.pack = first
+            self.running[trial.trial_id] = RunningPack(first)
+            self._view.started(first)
 
     def on_trial_result(
         self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
@@ -65,7 +70,7 @@ class PackFollower(Callback):
         for note in report.notes:
             self._view.say(f"{note} ({named(running.pack)})")
         news = running.news(report)
-        if news:
+        if running.got_on(report):
             trial.run_metadata.num_failures = 0  # in weeks on spot machines many deaths are no fault of the pack
             self._tried_again.discard(running.pack.group)
         self._view.epochs(running.pack, news)
@@ -91,7 +96,10 @@ class PackFollower(Callback):
     def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         self.placed.discard(trial.trial_id)
         self._orphaned.add(trial.trial_id)
-        self._view.say(f"a worker died; {named(trial.config['job'].pack)} goes on from the last checkpoint")
+        job: PackJob = trial.config["job"]
+        if running := self.running.get(trial.trial_id):
+            job.pack = running.rest() or job.pack  # whoever has a result is not trained again
+        self._view.say(f"a worker died; {named(job.pack)} goes on from the last checkpoint")
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         waited = trial.trial_id not in self.placed
@@ -109,16 +117,23 @@ class PackFollower(Callback):
                 self._view.say(f"a worker died before it began; {named(rest)} is tried again")
             self._searcher.put_first([rest])
         else:
-            self._give_up(running, "death", f"its worker died {MAX_DEATHS + 1} times in one epoch ({reason[-1][:300]})")
+            words = f"its worker died {MAX_DEATHS + 1} times in one epoch ({reason[-1][:300]})"
+            self._give_up(running, "death", words)
         self._view.ended(running.pack)
         trial.config["job"].pack = None
 
     def _give_up(self, running: RunningPack, kind: FailureKind, reason: str) -> None:
-        """Members without a result: again in two packs where smaller packs may help, else failed."""
+        """Members without a result: again in two packs where smaller packs may help, else failed.
+
+        What a pack has no memory for, others like it have none for either.
+        """
         rest = running.rest()
         if kind in ("memory", "death") and rest is not None and len(rest.trials) > 1:
             self._view.say(f"{named(rest)} is split in two and tried again: {reason}")
-            self._searcher.put_first(rest.split())
+            try:
+                self._searcher.split(rest, reason, whole_shape=kind == "memory")
+            except OSError as error:
+                self._cannot_write("the size of packs that fit", error)
             running.left = {}
         else:
             results = running.close("failed", reason)
@@ -126,14 +141,17 @@ class PackFollower(Callback):
             self.reasons.setdefault(kind, []).extend(failed)
             self._record(results)
 
+    def _cannot_write(self, what: str, error: OSError) -> NoReturn:
+        self.fault = RunError(f"{what} cannot be written down: {error}; make room, then start again")
+        raise self.fault from error
+
     def _record(self, results: list[tuple[Trial, Result]]) -> None:
         if not results:
             return
         try:
             self._store.record(results, self._search.origin)
         except OSError as error:
-            self.fault = RunError(f"results cannot be written down: {error}; make room, then start again")
-            raise self.fault from error
+            self._cannot_write("results", error)
         self.counts.update(result.status for _, result in results)
         for trial, result in results:
             self._search.tell(trial, result.status, result.score)

@@ -46,14 +46,21 @@ class RunningPack:
         self.patience = PackPatience(pack)
         self.left: dict[str, Trial] = {t.id: t for t in pack.trials}
         self._history: dict[str, dict[int, Epoch]] = {t.id: {} for t in pack.trials}
+        self._furthest = (0, 0)  # epoch that is closed, steps of the next one
 
     def ends_with(self, report: PackReport) -> bool:
         """Whether every member has ended with this report."""
         return self.patience.update(report.reached, [result.trial_id for result in report.results])
 
     def news(self, report: PackReport) -> list[tuple[str, Epoch]]:
-        """The epochs of a report that no report before it told of: how far the pack got on."""
+        """The epochs of a report that no report before it told of."""
         return [(trial_id, e) for trial_id, e in report.reached if e.epoch not in self._history[trial_id]]
+
+    def got_on(self, report: PackReport) -> bool:
+        """Whether the pack is further than in all reports before: an epoch, or steps that a checkpoint holds."""
+        reached = max([report.resumed, *((epoch.epoch, 0) for _, epoch in report.reached)])
+        further, self._furthest = reached > self._furthest, max(reached, self._furthest)
+        return further
 
     def update(self, report: PackReport) -> list[tuple[Trial, Result]]:
         """Take in a report; gives the results that are new. Those of before a worker's death come again."""

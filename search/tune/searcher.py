@@ -10,6 +10,7 @@ from ray.tune.search import Searcher
 
 from search.errors import RunError
 from search.strategy.budget import Spending
+from search.strategy.pack_limits import PackLimits
 from search.strategy.study_search import StudySearch
 from search.tune.trainable import PackJob
 from trainables.trial import Pack
@@ -19,11 +20,14 @@ MAX_PENDING = 4
 
 
 class PackSearcher(Searcher):
-    """Hands the packs of a study to Tune, also those that come back in two halves; at most ``limit`` at once."""
+    """Hands the packs of a study to Tune, those that come back first; at most ``limit`` at once.
 
-    def __init__(self, search: StudySearch, job: PackJob, limit: int = MAX_PENDING) -> None:
+    Packs that are known to be too large are handed out in parts.
+    """
+
+    def __init__(self, search: StudySearch, job: PackJob, limits: PackLimits, limit: int = MAX_PENDING) -> None:
         super().__init__()
-        self._search, self._job = search, job
+        self._search, self._job, self._limits = search, job, limits
         self._first: list[Pack] = []
         self._out: dict[str, Pack] = {}
         self.limit = limit
@@ -48,10 +52,11 @@ class PackSearcher(Searcher):
             raise RunError(f"assignments cannot be written down: {error}; make room, then start again") from error
         if pack is None:
             return None if self._out else Searcher.FINISHED
-        self._out[trial_id] = pack
+        first = self.first_of(pack)
+        self._out[trial_id] = first
         self._handed_out = True
         job = self._job
-        return {"job": PackJob(pack, job.train, job.storage, job.cache_dir, job.threads)}
+        return {"job": PackJob(first, job.train, job.storage, job.cache_dir, job.threads)}
 
     def begin(self) -> None:
         """Tune begins, perhaps again: a turn of this study."""
@@ -60,6 +65,17 @@ class PackSearcher(Searcher):
     def put_first(self, packs: Sequence[Pack]) -> None:
         """Packs to be handed out next."""
         self._first.extend(reversed(packs))
+
+    def first_of(self, pack: Pack) -> Pack:
+        """``pack``, or where it is too large the first part of it; the others are handed out next."""
+        first, *others = self._limits.fitting(pack)
+        self.put_first(others)
+        return first
+
+    def split(self, pack: Pack, reason: str, *, whole_shape: bool) -> None:
+        """Hand a pack out again in parts, as ``PackLimits.remember`` says of it. OSError where that cannot be kept."""
+        self._limits.remember(pack, reason, whole_shape=whole_shape)
+        self.put_first(self._limits.fitting(pack))
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         self._out.pop(trial_id, None)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from search._words import Say
 from search.errors import RunError
-from trainables.checkpoint import CHECKPOINTS, DAMAGED, Storage
+from trainables.checkpoint import CHECKPOINTS, DAMAGED, WEIGHTS, Storage
 
 
 def check(folder: str) -> None:
@@ -19,10 +19,13 @@ def sweep(folder: str, say: Say) -> None:
     """Delete the checkpoints that are left when every trial has ended.
 
     A worker deletes that of its pack; of a pack that was split, or made up anew for a study that grew, one stays.
-    What was set aside as damaged is left for people to look at.
+    With them goes what was half written when its writer was killed. What was set aside as damaged is left for people to
+    look at.
     """
     storage = Storage(folder)
     try:
+        for kept in (CHECKPOINTS, WEIGHTS):
+            storage.sweep(kept)
         for name in storage.names(CHECKPOINTS):
             if not name.endswith(DAMAGED):
                 storage.delete(name)

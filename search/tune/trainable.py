@@ -13,7 +13,7 @@ import sys
 import time
 import traceback
 from collections.abc import Collection, Generator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from ray import tune
@@ -65,7 +65,8 @@ class Failure:
 class PackReport:
     """What a worker tells the driver: epochs of the members, in order, results of those that ended, words to say.
 
-    ``earlier``: epochs of before the pack went on from its checkpoint, perhaps in another run.
+    ``earlier``: epochs of before the pack went on from its checkpoint, perhaps in another run; ``resumed``: where that
+    was, as the last whole epoch and the steps of the next one.
     """
 
     epochs: list[tuple[str, Epoch]] = field(default_factory=list)
@@ -73,6 +74,7 @@ class PackReport:
     failure: Failure | None = None
     notes: list[str] = field(default_factory=list)
     earlier: list[tuple[str, Epoch]] = field(default_factory=list)
+    resumed: tuple[int, int] = (0, 0)
 
     @property
     def reached(self) -> list[tuple[str, Epoch]]:
@@ -117,6 +119,10 @@ class PackTrainable(tune.Trainable):
         """These members leave the pack before the next epoch."""
         self._cut.update(trial_ids)
 
+    def take(self, pack: Pack) -> None:
+        """Train this one in place of the pack that it was given, of which nothing is trained yet."""
+        self._job = replace(self._job, pack=pack)
+
     def acknowledge(self) -> None:
         """The driver has written down everything that was reported, to the end."""
         self._acknowledged = True
@@ -135,7 +141,7 @@ class PackTrainable(tune.Trainable):
         return {"report": report, "done": done}
 
     def _advance(self, report: PackReport) -> bool:
-        """At least one epoch, and more while they are short; says whether the pack has ended."""
+        """An epoch, and more while they are short, or word of those before; says whether the pack has ended."""
         started = self._steps is not None
         if self._steps is None:
             module = importlib.import_module(self._job.train)
@@ -151,14 +157,21 @@ class PackTrainable(tune.Trainable):
             report.earlier.extend(progress.earlier)
             report.epochs.extend(progress.epochs.items())
             report.results.extend(progress.results)
+            report.resumed = max(report.resumed, progress.resumed)
             if progress.done:
                 return True
-            if time.monotonic() >= until:
+            if time.monotonic() >= until or not progress.epochs:  # how far it got is told before the next epoch
                 return False
 
     def cleanup(self) -> None:
-        """The checkpoint of a pack that has ended can go, if the driver has everything that was reported."""
-        self._steps = None
+        """A pack that is stopped leaves a checkpoint; that of one that has ended can go, if the driver has everything
+        that was reported."""
+        steps, self._steps = self._steps, None
+        if steps is not None:
+            try:
+                steps.close()
+            except OSError as error:
+                log.warning("a pack that was stopped goes on from an earlier checkpoint: %s", error)
         if self._ended and self._acknowledged:
             self._ended = False
             module = importlib.import_module(self._job.train)

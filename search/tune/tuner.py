@@ -24,6 +24,7 @@ from search._process import environment, interruptible, quiet, terminable
 from search.errors import RunError
 from search.strategy.budget import Spending
 from search.strategy.comparison import comparisons
+from search.strategy.pack_limits import PackLimits
 from search.strategy.proposals import ProposalLog
 from search.strategy.study_search import StudySearch
 from search.study import Resources, Study
@@ -169,7 +170,8 @@ class Driver(Callback):
         self._spending = Spending(
             study.search.budget, study.resources, store.folder, {i: r.seconds for i, r in records.items()}
         )
-        self._searcher = PackSearcher(search, job)
+        limits = PackLimits(store.folder, study.resources, view.say)
+        self._searcher = PackSearcher(search, job, limits)
         self._scheduler = PatienceScheduler(comparisons(search, records), search.compared)
         self._follower = PackFollower(search, self._searcher, self._scheduler, store, self._spending, view)
         self._turns = Turns(study, self._searcher, self._scheduler, self._follower, view, to_itself=to_itself)

@@ -10,7 +10,7 @@ from helpers.families import save_tiny, tiny_batch
 from helpers.members import hidden, plain, stacked
 from torch import Tensor
 
-from trainables import backbones, methods, tasks, training
+from trainables import backbones, methods, pack_checkpoint, tasks, training
 from trainables.backbones import Seams
 from trainables.checkpoint import Storage
 from trainables.methods import FROZEN
@@ -37,7 +37,8 @@ def pack(backbone: BackboneSource) -> Pack:
 
 
 def workspace(folder: Path) -> training.Workspace:
-    return training.Workspace(str(folder / "study"), str(folder / "cache"), device="cpu", threads=1)
+    """One in which every step leaves a checkpoint."""
+    return training.Workspace(str(folder / "study"), str(folder / "cache"), "cpu", threads=1, checkpoint_seconds=0)
 
 
 def finish(pack: Pack, where: training.Workspace) -> dict[str, Result]:
@@ -50,11 +51,16 @@ def saved(where: training.Workspace, name: str) -> dict[str, Tensor]:
 
 
 def checkpoint(where: training.Workspace, pack: Pack) -> dict[str, Tensor]:
-    return saved(where, f"checkpoints/{pack.group}.safetensors")
+    """Of the pack, the best weights of its members with it."""
+    files = Storage(where.storage).names("checkpoints")
+    best = {name: saved(where, name) for name in files if "-best-" in name}
+    of_best = {f"{Path(name).stem.split('-')[0]}/best/{n}": t for name, named in best.items() for n, t in named.items()}
+    return saved(where, f"checkpoints/{pack.group}.safetensors") | of_best
 
 
-def test_it_is_in_every_file_as_it_was_drawn(pack: Pack, tmp_path: Path) -> None:
+def test_it_is_in_every_file_as_it_was_drawn(pack: Pack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """In the checkpoints of all epochs and in the weights; drawn from the member's own seed, without Adam's moments."""
+    monkeypatch.setattr(pack_checkpoint, "SAVING_SHARE", 0)
     where, drawn = workspace(tmp_path), {}
     results = {}
     for progress in training.train(pack, where):

@@ -54,7 +54,14 @@ def schedule(lengths: np.ndarray, *, seed: int, epoch: int, batch_size: int, tas
 
 
 def train_batches(
-    examples: Examples, *, seeds: Sequence[int], epoch: int, batch_size: int, task_name: str, pad_token_id: int
+    examples: Examples,
+    *,
+    seeds: Sequence[int],
+    epoch: int,
+    batch_size: int,
+    task_name: str,
+    pad_token_id: int,
+    first: int = 0,
 ) -> Iterator[Batch]:
     """The batches of one epoch for the members of a pack, one of each ``seeds``.
 
@@ -65,6 +72,7 @@ def train_batches(
         batch_size: examples per member; one batch of the epoch may be smaller, where the examples do not divide.
         task_name: decides on the order of lengths.
         pad_token_id: fills short sequences up.
+        first: how many batches are left out, of an epoch in whose middle training goes on.
 
     Yields:
         ``Batch`` of ``k = len(seeds)`` members, padded to the longest sequence in it, with the streams of its dropout.
@@ -76,7 +84,7 @@ def train_batches(
         )
     lengths = examples.lengths
     plans = [schedule(lengths, seed=seed, epoch=epoch, batch_size=batch_size, task_name=task_name) for seed in seeds]
-    for step, members in enumerate(zip(*plans, strict=True)):
+    for step, members in itertools.islice(enumerate(zip(*plans, strict=True)), first, None):
         streams = [seed_of(f"{seed}/{epoch}/{step}/dropout") >> 1 for seed in seeds]
         yield replace(collate(examples, np.stack(members), pad_token_id), streams=torch.tensor(streams))
 

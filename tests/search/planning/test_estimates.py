@@ -185,15 +185,15 @@ def test_the_same_method_on_another_task_is_scaled_by_tokens(tmp_path: Path) -> 
 
 
 def test_two_measurements_give_the_seconds_of_both_kinds_of_rows() -> None:
-    # 0.5 s per train row and 0.1 s per dev row; saving takes 2 s and 4 s
-    one, other = Measurement(48, 4, 24.4, 2.0), Measurement(16, 64, 14.4, 4.0)
-    assert scaled(one, other, (1_000, 200)) == pytest.approx(500 + 20 + 3)
+    # 0.5 s per train row and 0.1 s per dev row
+    one, other = Measurement(48, 4, 24.4), Measurement(16, 64, 14.4)
+    assert scaled(one, other, (1_000, 200)) == pytest.approx(500 + 20)
 
 
 def test_measurements_that_are_alike_or_noisy_still_give_a_number() -> None:
-    alike = Measurement(8, 4, 6.0, 0.0)
+    alike = Measurement(8, 4, 6.0)
     assert scaled(alike, alike, (16, 8)) == pytest.approx(12.0)
-    noisy = scaled(Measurement(48, 4, 24.0, 0.0), Measurement(16, 64, 1.0, 0.0), (96, 64))
+    noisy = scaled(Measurement(48, 4, 24.0), Measurement(16, 64, 1.0), (96, 64))
     assert noisy == pytest.approx(48.0)  # more dev rows took less: they cost nothing
 
 

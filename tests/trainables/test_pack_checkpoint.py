@@ -1,0 +1,352 @@
+"""Checkpoints by time: what a death costs, and that nobody can tell afterwards."""
+
+from __future__ import annotations
+
+import math
+import os
+import pickle
+import random
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+import torch
+from helpers.families import save_tiny
+from helpers.servers import until
+from torch import Tensor
+
+from trainables import backbones, methods, pack_checkpoint, tasks, training
+from trainables.checkpoint import Storage
+from trainables.optim import Members
+from trainables.pack_checkpoint import SAVING_SHARE, PackCheckpoint
+from trainables.trial import BackboneSource, Pack, Protocol, Result, Trial
+
+TESTS = Path(__file__).parents[1]
+STEPS = 6  # of an epoch: 48 rows in batches of 8
+EPOCHS = 4
+
+
+class DeathError(Exception):
+    """The process ends here."""
+
+
+@pytest.fixture(scope="module")
+def backbone(tmp_path_factory: pytest.TempPathFactory) -> BackboneSource:
+    return backbones.resolve(str(save_tiny("bert", tmp_path_factory.mktemp("bert"))))
+
+
+def make(backbone: BackboneSource, method: str = "lora", members: int = 2, patience: int = EPOCHS) -> Pack:
+    """Without dropout. The first member learns nothing: no epoch after the first is better."""
+    config = methods.get(method).Config
+    own = config(**{n: v for n, v in {"rank": 2, "dropout": 0.0}.items() if n in config.model_fields}).model_dump()
+    protocol = Protocol(EPOCHS, patience, max_length=64, dropout=0.0, train_rows=48, dev_rows=48)
+    task = tasks.resolve(tasks.get("demo/entailment"))
+    rates = (1e-9, 1e-2, 5e-2, 2e-2)[:members]
+    values = [{"learning_rate": rate, "batch_size": 8, **own} for rate in rates]
+    return Pack(tuple(Trial(backbone, task, method, v, seed, protocol) for seed, v in enumerate(values)))
+
+
+def workspace(folder: Path, seconds: float) -> training.Workspace:
+    return training.Workspace(str(folder / "study"), str(folder / "cache"), "cpu", 1, checkpoint_seconds=seconds)
+
+
+def finish(pack: Pack, where: training.Workspace) -> dict[str, Result]:
+    return {r.trial_id: r for progress in training.train(pack, where) for r in progress.results}
+
+
+def outcome(results: dict[str, Result]) -> dict[str, tuple[object, ...]]:
+    """All that is not a time."""
+    return {
+        i: (r.status, r.score, r.best_epoch, r.metrics, [(e.epoch, e.score, e.train_loss) for e in r.history])
+        for i, r in results.items()
+    }
+
+
+def weight_files(where: training.Workspace) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in (Path(where.storage) / "weights").iterdir()}
+
+
+def checkpoints(where: training.Workspace) -> list[str]:
+    return [Path(name).name for name in Storage(where.storage).names("checkpoints")]
+
+
+@pytest.fixture
+def _always(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A checkpoint after each step, in a workspace of 0 seconds, however long it takes to write one."""
+    monkeypatch.setattr(pack_checkpoint, "SAVING_SHARE", 0)
+
+
+every_step = pytest.mark.usefixtures("_always")
+
+
+class Steps:
+    """Counts the steps that are begun; ``death``: the number of the one in whose middle the process dies."""
+
+    def __init__(self) -> None:
+        self.begun = 0
+        self.death: int | None = None
+
+
+@pytest.fixture
+def steps(monkeypatch: pytest.MonkeyPatch) -> Steps:
+    counter, update = Steps(), Members.step
+
+    def counted(members: Members, loss: Tensor) -> None:
+        counter.begun += 1
+        if counter.begun == counter.death:
+            raise DeathError
+        update(members, loss)
+
+    monkeypatch.setattr(Members, "step", counted)
+    return counter
+
+
+def die(pack: Pack, where: training.Workspace, steps: Steps, death: int) -> None:
+    """Train until the process dies in the middle of that step, counted from now."""
+    steps.begun, steps.death = 0, death
+    with pytest.raises(DeathError):
+        finish(pack, where)
+    steps.begun, steps.death = 0, None
+
+
+class Clock:
+    """A clock that goes on by ``step`` seconds whenever the loop looks whether a checkpoint is due."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now = 1_000.0
+        monkeypatch.setattr(pack_checkpoint.time, "monotonic", lambda: self.now)
+        due = PackCheckpoint.due.fget
+
+        def looked(checkpoint: PackCheckpoint) -> bool:
+            self.now += 1
+            return due(checkpoint)
+
+        monkeypatch.setattr(PackCheckpoint, "due", property(looked))
+
+
+@every_step
+@pytest.mark.parametrize("death", [3, STEPS, STEPS + 1, 3 * STEPS - 1])
+@pytest.mark.parametrize("method", ["lora", "aot_fc", "fine_tuning"])
+def test_a_death_in_the_middle_of_an_epoch_costs_a_step_and_changes_nothing(
+    method: str, death: int, backbone: BackboneSource, tmp_path: Path, steps: Steps
+) -> None:
+    pack = make(backbone, method, methods.get(method).max_members or 2)
+    undisturbed, where = workspace(tmp_path / "one", math.inf), workspace(tmp_path / "two", 0)
+    expected = finish(pack, undisturbed)
+    die(pack, where, steps, death)
+    again = finish(pack, where)
+    assert steps.begun == EPOCHS * STEPS - (death - 1), "what was done before is not done again"
+    assert outcome(again) == outcome(expected)
+    assert weight_files(where) == weight_files(undisturbed)
+    training.discard(pack, where)
+    assert checkpoints(where) == []
+
+
+@every_step
+def test_a_process_that_is_killed_at_any_moment(backbone: BackboneSource, tmp_path: Path) -> None:
+    """With -9, most often while it writes: a step is lost each time, and all files are those of an undisturbed run."""
+    pack = make(backbone, members=4)
+    undisturbed, where = workspace(tmp_path / "one", math.inf), workspace(tmp_path / "two", 0)
+    expected = finish(pack, undisturbed)
+    (tmp_path / "pack.pickle").write_bytes(pickle.dumps((pack, where)))
+    counted, moments = tmp_path / "steps", random.Random(8)
+    counted.touch()
+    command = [sys.executable, "-m", "helpers.killed", str(tmp_path)]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(TESTS.parent), str(TESTS)])}
+    for kill in range(3):
+        process = subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL)
+        until(lambda kill=kill: counted.stat().st_size >= (kill + 1) * (STEPS - 1))
+        time.sleep(moments.random() * 0.02)  # whenever: what is asserted does not depend on it
+        process.kill()
+        process.wait()
+        assert checkpoints(where)
+    results = finish(pack, where)
+    assert counted.stat().st_size <= EPOCHS * STEPS
+    assert outcome(results) == outcome(expected)
+    assert weight_files(where) == weight_files(undisturbed)
+
+
+def test_a_checkpoint_is_written_when_it_is_time(
+    backbone: BackboneSource, tmp_path: Path, steps: Steps, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every four seconds of a clock on which a step takes one, and the end of an epoch another."""
+    pack, where = make(backbone), workspace(tmp_path, 4)
+    Clock(monkeypatch)
+    die(pack, where, steps, 4)
+    assert checkpoints(where) == [], "three steps and then a death: it was not time yet"
+    die(pack, where, steps, 7)
+    assert f"{pack.group}.safetensors" in checkpoints(where)
+    finish(pack, where)
+    assert steps.begun == EPOCHS * STEPS - 4
+
+
+def test_where_writing_is_slow_it_is_done_seldom(
+    backbone: BackboneSource, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pack, where = make(backbone), workspace(tmp_path, 2)
+    clock, write, written = Clock(monkeypatch), Storage.write_tensors, []
+
+    def slow(storage: Storage, name: str, *content: object) -> None:
+        clock.now += 0.5
+        if pack.group in name:
+            written.append(clock.now)
+        write(storage, name, *content)
+
+    monkeypatch.setattr(Storage, "write_tensors", slow)
+    finish(pack, where)
+    assert written[1] - written[0] >= SAVING_SHARE * 0.5
+    assert len(written) <= 1 + EPOCHS * (STEPS + 1) / (SAVING_SHARE * 0.5) + 1
+
+
+def test_one_that_is_closed_leaves_a_checkpoint_and_one_that_fails_does_not(
+    backbone: BackboneSource, tmp_path: Path, steps: Steps
+) -> None:
+    pack, where = make(backbone), workspace(tmp_path, math.inf)
+    running = training.train(pack, where)
+    next(running)
+    with pytest.raises(torch.OutOfMemoryError):
+        running.throw(torch.OutOfMemoryError("somewhere"))
+    assert checkpoints(where) == []
+    running = training.train(pack, where)
+    next(running)
+    running.close()
+    assert checkpoints(where)
+    steps.begun = 0
+    finish(pack, where)
+    assert steps.begun == (EPOCHS - 1) * STEPS
+    assert checkpoints(where) == [f"{pack.group}.safetensors"], "until its results are recorded"
+
+
+@every_step
+def test_best_weights_are_written_when_they_are_better(
+    backbone: BackboneSource, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pack, where = make(backbone, patience=EPOCHS), workspace(tmp_path, 0)
+    write, written = Storage.write_tensors, []
+
+    def noted(storage: Storage, name: str, tensors: Mapping[str, Tensor], state: object) -> None:
+        written.append(name)
+        write(storage, name, tensors, state)
+        if pack.group in name:
+            assert not any("/best/" in tensor for tensor in tensors)
+
+    monkeypatch.setattr(Storage, "write_tensors", noted)
+    results = finish(pack, where)
+    assert written.count(f"checkpoints/{pack.group}.safetensors") == EPOCHS * (STEPS + 1)
+    for trial_id, result in results.items():
+        best = [float("-inf")]
+        for epoch in result.history[:-1]:  # with the last one it has ended, and its weights are in their own file
+            name = f"checkpoints/{trial_id}-best-{epoch.epoch}.safetensors"
+            assert written.count(name) == (epoch.score > max(best)), name
+            best.append(epoch.score)
+    assert checkpoints(where) == [f"{pack.group}.safetensors"], "what is not the best any more is deleted"
+
+
+@pytest.mark.parametrize("damage", ["missing", "cut off"])
+def test_best_weights_that_are_damaged(
+    damage: str, backbone: BackboneSource, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    pack, where = make(backbone), workspace(tmp_path / "two", math.inf)
+    expected = finish(pack, workspace(tmp_path / "one", math.inf))
+    running = training.train(pack, where)
+    next(running)
+    running.close()
+    (file,) = Path(where.storage).glob(f"checkpoints/{pack.trials[0].id}-best-1.*")
+    if damage == "missing":
+        file.unlink()
+    else:
+        file.write_bytes(file.read_bytes()[:-10])
+    assert outcome(finish(pack, where)) == outcome(expected)
+    assert f"the pack starts afresh: {file} is {'missing' if damage == 'missing' else 'damaged'}" in caplog.text
+
+
+@every_step
+class TestHalves:
+    """Of a pack that did not fit into memory, in the middle of its second epoch."""
+
+    DEATH = STEPS + 4
+
+    @pytest.fixture
+    def pack(self, backbone: BackboneSource) -> Pack:
+        return make(backbone, members=4)
+
+    @pytest.fixture
+    def where(self, tmp_path: Path) -> training.Workspace:
+        return workspace(tmp_path / "halves", 0)
+
+    @pytest.fixture
+    def expected(self, pack: Pack, tmp_path: Path) -> dict[str, Result]:
+        return finish(pack, workspace(tmp_path / "whole", math.inf))
+
+    def same(self, results: dict[str, Result], expected: dict[str, Result]) -> None:
+        """But for the rounding of products of fewer members."""
+        for trial_id, result in results.items():
+            whole = expected[trial_id]
+            assert [e.score for e in result.history] == pytest.approx([e.score for e in whole.history])
+            assert [e.train_loss for e in result.history] == pytest.approx(
+                [e.train_loss for e in whole.history], rel=1e-3
+            )
+
+    def test_they_go_on_from_its_checkpoint(
+        self, pack: Pack, where: training.Workspace, expected: dict[str, Result], steps: Steps
+    ) -> None:
+        die(pack, where, steps, self.DEATH)
+        halves = pack.split()
+        assert [half.trials for half in halves] == [pack.trials[:2], pack.trials[2:]]
+        for half in halves:
+            steps.begun = 0
+            self.same(finish(half, where), expected)
+            assert steps.begun == EPOCHS * STEPS - (self.DEATH - 1)
+            training.discard(half, where)
+        assert [name for name in checkpoints(where) if "best" not in name] == [f"{pack.group}.safetensors"]
+
+    def test_each_then_has_its_own(
+        self, pack: Pack, where: training.Workspace, expected: dict[str, Result], steps: Steps
+    ) -> None:
+        """A half dies later, is split again, and its parts go on from there."""
+        die(pack, where, steps, self.DEATH)
+        first, second = pack.split()
+        die(second, where, steps, 3)
+        for part in second.split():
+            steps.begun = 0
+            self.same(finish(part, where), expected)
+            assert steps.begun == EPOCHS * STEPS - (self.DEATH - 1) - 2
+        steps.begun = 0
+        self.same(finish(first, where), expected)
+        assert steps.begun == EPOCHS * STEPS - (self.DEATH - 1)
+
+    def test_one_that_is_damaged(
+        self,
+        pack: Pack,
+        where: training.Workspace,
+        expected: dict[str, Result],
+        steps: Steps,
+        caplog: pytest.LogCaptureFixture,
+    ) -> None:
+        """Then the pack's own is gone on from, where it still has the best weights of that time."""
+        die(pack, where, steps, self.DEATH)
+        half = pack.split()[0]
+        die(half, where, steps, 2)
+        file = Path(where.storage) / "checkpoints" / f"{half.group}.safetensors"
+        file.write_bytes(file.read_bytes()[:-10])
+        self.same(finish(half, where), expected)
+        assert steps.begun == EPOCHS * STEPS - (self.DEATH - 1)
+        assert f"checkpoint set aside as {file}.damaged, the pack starts from an earlier one: " in caplog.text
+
+    def test_their_names_depend_on_the_plan_alone(self, pack: Pack) -> None:
+        """A later run, which finds fewer members without a result, finds the checkpoints of the halves."""
+        first, second = pack.split()
+        assert first.group != second.group
+        assert first.parents == second.parents == (pack.group,)
+        left = pack.without({pack.trials[0].id})
+        assert [part.group for part in left.split()] == [first.group, second.group]
+        assert left.split()[0].trials == pack.trials[1:2]
+        (only,) = pack.without({trial.id for trial in first.trials}).split()
+        assert only == second
+        (quarter,) = left.split()[0].split()
+        assert (quarter.trials, quarter.parents) == (pack.trials[1:2], (first.group, pack.group))
+        with pytest.raises(ValueError, match="a pack of one"):
+            quarter.split()

@@ -1,0 +1,117 @@
+"""The checkpoint of a pack: when one is due, what its files are called, and which one a pack goes on from.
+
+``checkpoints/GROUP.safetensors`` holds the tensors and the optimiser of the members, and where they stand; the best
+weights of a member stand beside it, ``checkpoints/TRIAL-best-EPOCH.safetensors``, written when they are others than in
+the checkpoint before. A checkpoint names the epochs of the best weights that belong to it, and those of the checkpoint
+before it are deleted only when it is on disk: whenever a writer is killed, there is one whole checkpoint.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from torch import Tensor
+
+from trainables import methods
+from trainables.checkpoint import CHECKPOINTS, Storage
+from trainables.member import Member
+from trainables.trial import Pack
+
+log = logging.getLogger(__name__)
+
+#: A kill loses about so much training.
+CHECKPOINT_SECONDS = 60.0
+
+#: Where a checkpoint takes long to write, the next one waits for so many times as long: saving is a small part.
+SAVING_SHARE = 20
+
+
+@dataclass(frozen=True)
+class Saved:
+    """What a checkpoint holds: tensors by ``TRIAL/parameter/NAME`` and ``TRIAL/adam/NAME/QUANTITY``, the best weights
+    without what is frozen by trial id, and plain data."""
+
+    tensors: dict[str, Tensor]
+    state: dict[str, Any]
+    best: dict[str, dict[str, Tensor]] = field(default_factory=dict)
+
+
+class PackCheckpoint:
+    """The files of a pack's checkpoint. ``seconds``: the least time between two of them."""
+
+    def __init__(self, storage: Storage, pack: Pack, seconds: float) -> None:
+        self._storage, self._pack, self._seconds = storage, pack, seconds
+        self._written, self._took = time.monotonic(), 0.0
+        self._best: dict[str, int] = {}  # by trial id: the epoch of the best weights that are on disk
+
+    @property
+    def due(self) -> bool:
+        """Whether the last one was written long enough ago."""
+        return time.monotonic() - self._written >= max(self._seconds, SAVING_SHARE * self._took)
+
+    def write(self, members: Sequence[Member], tensors: Mapping[str, Tensor], state: Mapping[str, Any]) -> None:
+        """Replace the checkpoint. ``members`` are those still in training. OSError where it cannot be written."""
+        began = time.monotonic()
+        best = {m.trial.id: m.best_epoch for m in members if m.best_epoch is not None}
+        for member in members:
+            epoch = best.get(member.trial.id)
+            if epoch is not None and self._best.get(member.trial.id) != epoch:
+                weights = methods.trainable(member.best_weights)  # what is frozen is the same as among the parameters
+                self._storage.write_tensors(_best_name(member.trial.id, epoch), weights, {})
+        self._storage.write_tensors(_name(self._pack.group), tensors, {**state, "best": best})
+        for trial_id, epoch in self._best.items():
+            if best.get(trial_id) != epoch:
+                self._storage.delete(_best_name(trial_id, epoch))
+        self._best = best
+        self._written = time.monotonic()
+        self._took = self._written - began
+
+    def read(self) -> Saved | None:
+        """The newest checkpoint that holds every member: the pack's own, or that of a pack of which it is a part.
+
+        A damaged one is set aside.
+        """
+        wanted = {trial.id for trial in self._pack.trials}
+        groups = (self._pack.group, *self._pack.parents)
+        for group in groups:
+            try:
+                saved = self._read(group, wanted)
+            except ValueError as error:
+                aside = self._storage.set_aside(_name(group))
+                how = "afresh" if group == groups[-1] else "from an earlier one"
+                log.warning("checkpoint set aside as %s, the pack starts %s: %s", aside, how, error)
+                continue
+            if saved is not None:
+                self._best = {trial_id: epoch for trial_id, epoch in saved.state["best"].items() if trial_id in wanted}
+                return saved
+        return None
+
+    def _read(self, group: str, wanted: Collection[str]) -> Saved | None:
+        saved = self._storage.read_tensors(_name(group))
+        if saved is None or not set(wanted) <= set(saved[1]["members"]):
+            return None
+        tensors, state = saved
+        best = {}
+        for trial_id, epoch in state["best"].items():
+            if trial_id in wanted:
+                weights = self._storage.read_tensors(_best_name(trial_id, epoch))
+                if weights is None:
+                    raise ValueError(f"{self._storage.shown(_best_name(trial_id, epoch))} is missing")
+                best[trial_id] = weights[0]
+        return Saved(tensors, state, best)
+
+    def discard(self) -> None:
+        """Delete it. Of a pack whose members have all ended there are no best weights beside it."""
+        self._storage.delete(_name(self._pack.group))
+
+
+def _name(group: str) -> str:
+    return f"{CHECKPOINTS}/{group}.safetensors"
+
+
+def _best_name(trial_id: str, epoch: int) -> str:
+    return f"{CHECKPOINTS}/{trial_id}-best-{epoch}.safetensors"
