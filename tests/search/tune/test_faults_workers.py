@@ -15,6 +15,7 @@ import pytest
 from helpers.drivers import Row, assert_nothing_lost, count, in_journal, in_mlflow, lines, ray_address, start
 from helpers.ray_nodes import HEAD_IP, Nodes
 from helpers.servers import until
+from helpers.short_of_memory import noted
 from helpers.stub_study import wish, write_study
 
 from search import study
@@ -33,18 +34,18 @@ def write_real(folder: Path) -> Path:
     folder.mkdir(exist_ok=True)
     return write_study(
         folder,
-        methods={"lora": {"rank": 4}, "bitfit": {}, "aot_kronecker": {"rank": 4}},
+        methods={"lora": {"rank": 4}, "bitfit": {}, "aot_kronecker": {"rank": 4, "dropout": 0.0}},
         defaults={"learning_rate": 5e-3, "batch_size": 8},
         seeds=[0],
         resources={"cpu": 1, "concurrent_packs": 1, "pack_tokens": 0},
-        protocol={"epochs": 4, "patience": 4, "max_length": 32, "train_rows": 32, "dev_rows": 24},
+        protocol={"epochs": 4, "patience": 4, "max_length": 32, "train_rows": 32, "dev_rows": 24, "dropout": 0.0},
     )
 
 
 def run(path: Path, capfd: pytest.CaptureFixture[str]) -> tuple[tuner.Outcome, list[str]]:
-    """The study with the real loop, run in this process; what it said on standard error."""
+    """The study with the real loop, which leaves a checkpoint after each step; what it said on standard error."""
     capfd.readouterr()
-    outcome = tuner.run(study.load(path), view=View())
+    outcome = tuner.run(study.load(path), view=View(), train="helpers.every_step")
     return outcome, capfd.readouterr().err.splitlines()
 
 
@@ -88,7 +89,7 @@ def test_a_worker_is_killed_in_the_middle_of_an_epoch(
     victim = packs(path)[0]
 
     def kill() -> None:
-        """Whoever trains the first pack, as soon as its second epoch can have begun."""
+        """Whoever trains the first pack, when its first steps are done."""
         until(checkpoint(path, victim).exists)
         workers = [p for p in psutil.Process().children(recursive=True) if "Trainable." in " ".join(p.cmdline())]
         max(workers, key=psutil.Process.create_time).kill()  # those of an earlier run may linger
@@ -123,6 +124,42 @@ def test_checkpoints_that_are_damaged(
     assert (in_journal(study.load(path)), weights(path)) == undisturbed
 
 
+@pytest.mark.usefixtures("ray_two_cpus")
+def test_packs_that_do_not_fit_into_memory(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """One runs out of it; its halves go on from where it was, the others are halved before they begin, also later."""
+    grid = {
+        "methods": {"lora": {"rank": 4}},
+        "defaults": {"learning_rate": [1e-3, 5e-3], "batch_size": 8},
+        "protocol": {"epochs": 3, "patience": 3, "max_length": 32, "train_rows": 32, "dev_rows": 24, "dropout": 0.0},
+        "resources": {"cpu": 1, "concurrent_packs": 1, "pack_tokens": 4 * 8 * 32},
+    }
+    whole, short = tmp_path / "whole", tmp_path / "short"
+    for folder in (whole, short):
+        folder.mkdir()
+        write_study(folder, seeds=list(range(4)), **grid)
+    path, storage = short / "study.yaml", short / "runs" / "stub"
+    assert [len(pack.trials) for pack in packs(path)] == [4, 4]
+    assert tuner.run(study.load(whole / "study.yaml"), view=View()) == tuner.Outcome(finished=8)
+
+    capfd.readouterr()
+    outcome = tuner.run(study.load(path), view=View(), train="helpers.short_of_memory")
+    said = capfd.readouterr().err.splitlines()
+    assert outcome == tuner.Outcome(finished=8)
+    assert count(said, "a pack of 4 trials of ", " is split in two and tried again: ", "CUDA out of memory") == 1
+    assert noted(storage, "begun") == ["4", *["2"] * 4]
+    trained = noted(storage, "trained")
+    assert len(trained) == len(set(trained)) == 8 * 3, "no epoch is trained twice"
+    assert in_journal(study.load(path)) == in_journal(study.load(whole / "study.yaml"))
+    assert not list((storage / "checkpoints").iterdir())
+
+    write_study(short, seeds=list(range(6)), **grid)
+    outcome = tuner.run(study.load(path), view=View(), train="helpers.short_of_memory")
+    said = capfd.readouterr().err.splitlines()
+    assert outcome == tuner.Outcome(finished=4, skipped=8)
+    assert noted(storage, "begun")[5:] == ["2"] * 2
+    assert count(said, "is split, 2 at most, as larger ones did not fit into memory before") == 1
+
+
 @contextmanager
 def small_disk(folder: Path, kibibytes: int) -> Iterator[None]:
     """A file system of its own of that size in ``folder``."""
@@ -153,9 +190,11 @@ def test_the_disk_is_full_when_a_checkpoint_is_written(
     pack = next(p for p in packs(path) if p.trials[0].method == "lora")
     begin(path, pack, 1)
     file = checkpoint(path, pack)
-    content = file.read_bytes()
-    with small_disk(file.parent, len(content) * 3 // 2 // 1024):  # room for one, not for the old and the new
-        file.write_bytes(content)
+    contents = {other: other.read_bytes() for other in file.parent.iterdir()}  # with the best weights
+    room = sum(map(len, contents.values())) + len(contents[file]) // 2  # for the old one, not for a new one beside it
+    with small_disk(file.parent, room // 1024):
+        for other, content in contents.items():
+            other.write_bytes(content)
         outcome, said = run(path, capfd)
         assert outcome.failed >= 1
         words = f"OSError: no space left for {file}; make room, then start again"
@@ -163,7 +202,7 @@ def test_the_disk_is_full_when_a_checkpoint_is_written(
         assert [p.name for p in file.parent.iterdir() if p.name.startswith(file.stem)] == [file.name]
         tensors, state = Storage(str(file.parent)).read_tensors(file.name) or ({}, {})
         assert tensors
-        assert state["epoch"] == 1, "the checkpoint of before is whole"
+        assert (state["epoch"], state["step"]) == (1, 0), "the checkpoint of before is whole"
 
         subprocess.run(["mount", "-o", "remount,size=64m", file.parent], check=True)
         again, _ = run(path, capfd)

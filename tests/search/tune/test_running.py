@@ -94,6 +94,16 @@ def test_epochs_that_come_again_are_no_news(tmp_path: Path) -> None:
     assert result.history == tuple(epoch for _, epoch in epochs)
 
 
+def test_steps_that_a_checkpoint_holds_are_progress() -> None:
+    """A pack of long epochs on machines that do not live long gets on, though no epoch ends."""
+    one = pack()
+    running, first = RunningPack(one), [at(one.trials[0], 1, 50)]
+    assert running.got_on(PackReport(first))
+    for resumed, further in (((1, 0), False), ((1, 40), True), ((1, 40), False), ((1, 90), True), ((1, 40), False)):
+        assert running.got_on(PackReport(earlier=first, resumed=resumed)) == further
+    assert running.got_on(PackReport([at(one.trials[0], 2, 50)]))
+
+
 @pytest.mark.usefixtures("ray_two_cpus")
 def test_a_pack_that_gets_no_further_is_given_up(tmp_path: Path) -> None:
     """Without a checkpoint its first two epochs come again each time, before its worker is killed in the third."""

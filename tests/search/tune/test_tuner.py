@@ -13,7 +13,9 @@ from rich.console import Console
 from search import study
 from search.errors import RunError
 from search.planning.plan import of_search, plan
+from search.strategy.pack_limits import PackLimits
 from search.strategy.study_search import StudySearch
+from search.study import Resources
 from search.tracking.records import logged as logged_records
 from search.tune import tuner
 from search.tune.running import RunningPack
@@ -213,7 +215,8 @@ def test_what_is_left_of_a_pack_keeps_what_it_reached(pack: Pack) -> None:
 def test_the_searcher_waits_for_packs_that_may_come_back(tmp_path: Path) -> None:
     study_search = StudySearch(study.load(write_study(tmp_path, resources={"cpu": 1, "pack_tokens": 4096})), {})
     (pack,) = of_search(study_search).packs
-    searcher = PackSearcher(study_search, PackJob(None, TRAIN, "storage", "cache", 1))
+    limits = PackLimits(tmp_path, Resources(), [].append)
+    searcher = PackSearcher(study_search, PackJob(None, TRAIN, "storage", "cache", 1), limits)
     assert searcher.wanted == 1
     assert searcher.suggest("a")["job"].pack is pack
     assert searcher.suggest("b") is None
@@ -228,6 +231,20 @@ def test_the_searcher_waits_for_packs_that_may_come_back(tmp_path: Path) -> None
     searcher.on_trial_complete("b")
     searcher.on_trial_complete("c")
     assert searcher.suggest("d") == PackSearcher.FINISHED
+
+
+def test_the_searcher_hands_out_parts_of_what_is_known_to_be_too_large(tmp_path: Path) -> None:
+    """The one that ran out of memory, those that it asks for later, and one that waits in Tune."""
+    path = write_study(tmp_path, resources={"cpu": 1, "pack_tokens": 4096}, seeds=list(range(12)))
+    study_search = StudySearch(study.load(path), {})
+    first, waits, later = of_search(study_search).packs
+    limits = PackLimits(tmp_path, Resources(), [].append)
+    searcher = PackSearcher(study_search, PackJob(None, TRAIN, "storage", "cache", 1), limits, limit=9)
+    assert [searcher.suggest(name)["job"].pack for name in "ab"] == [first, waits]
+    searcher.split(first, "out of memory", whole_shape=True)
+    assert [searcher.suggest(name)["job"].pack for name in "cd"] == list(first.split())
+    assert searcher.first_of(waits) == waits.split()[0]
+    assert [searcher.suggest(name)["job"].pack for name in "efg"] == [waits.split()[1], *later.split()]
 
 
 @pytest.mark.cluster
