@@ -15,7 +15,7 @@ from search.tracking.store import Store
 from search.tune.running import RunningPack
 from search.tune.schedulers import PatienceScheduler
 from search.tune.searcher import PackSearcher
-from search.tune.trainable import FailureKind, PackJob, PackReport
+from search.tune.trainable import FailureKind, PackReport
 from search.tune.view import View
 from trainables.trial import Result, Trial
 
@@ -53,11 +53,11 @@ class PackFollower(Callback):
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         self.placed.add(trial.trial_id)
         if trial.trial_id not in self.running:
-            job: PackJob = trial.config["job"]
-            first = self._searcher.first_of(job.pack)
-            if first is not job.pack:  # found too large while it waited in Tune
+            pack = trial.config["job"].pack
+            first = self._searcher.first_of(pack)
+            if first is not pack:  # found too large while it waited in Tune
                 trial.temporary_state.ray_actor.take.remote(first)  # before Tune tells the worker to begin
-                job.pack = first
+                trial.config["job"].pack = first
             self.running[trial.trial_id] = RunningPack(first)
             self._view.started(first)
 
@@ -96,7 +96,7 @@ class PackFollower(Callback):
     def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         self.placed.discard(trial.trial_id)
         self._orphaned.add(trial.trial_id)
-        job: PackJob = trial.config["job"]
+        job = trial.config["job"]
         if running := self.running.get(trial.trial_id):
             job.pack = running.rest() or job.pack  # whoever has a result is not trained again
         self._view.say(f"a worker died; {named(job.pack)} goes on from the last checkpoint")

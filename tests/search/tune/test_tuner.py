@@ -115,7 +115,7 @@ class TestRun:
 
     def test_workers_that_are_killed_and_memory_that_is_short(self, tmp_path: Path) -> None:
         """A pack whose worker dies goes on from its checkpoint; after three deaths it is given up."""
-        wishes = {"kill": {"0.001": 1, "0.002": 99}, "memory": 3e-3}
+        wishes = {"kill": {"0.001": 1, "0.002": 99}, "memory": 3e-3, "seconds": 0.25}  # each epoch is told by itself
         rates = {"learning_rate": [1e-3, 2e-3, 3e-3, 4e-3], "batch_size": [16]}
         outcome, text = run(write_study(tmp_path, wishes, defaults=rates, seeds=[0]))
         assert outcome == Outcome(finished=2, failed=2)
