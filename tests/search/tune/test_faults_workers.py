@@ -131,7 +131,7 @@ def test_packs_that_do_not_fit_into_memory(tmp_path: Path, capfd: pytest.Capture
         "methods": {"lora": {"rank": 4}},
         "defaults": {"learning_rate": [1e-3, 5e-3], "batch_size": 8},
         "protocol": {"epochs": 3, "patience": 3, "max_length": 32, "train_rows": 32, "dev_rows": 24, "dropout": 0.0},
-        "resources": {"cpu": 1, "concurrent_packs": 1, "pack_tokens": 4 * 8 * 32},
+        "resources": {"cpu": 2, "pack_tokens": 4 * 8 * 32},  # one place: the second pack waits in Tune
     }
     whole, short = tmp_path / "whole", tmp_path / "short"
     for folder in (whole, short):
