@@ -39,10 +39,10 @@ def backbone(tmp_path_factory: pytest.TempPathFactory) -> BackboneSource:
 
 
 def make(backbone: BackboneSource, method: str = "lora", members: int = 2, patience: int = EPOCHS) -> Pack:
-    """Without dropout. The first member learns nothing: no epoch after the first is better."""
+    """With dropout. The first member learns nothing: no epoch after the first is better."""
     config = methods.get(method).Config
-    own = config(**{n: v for n, v in {"rank": 2, "dropout": 0.0}.items() if n in config.model_fields}).model_dump()
-    protocol = Protocol(EPOCHS, patience, max_length=64, dropout=0.0, train_rows=48, dev_rows=48)
+    own = config(**{n: v for n, v in {"rank": 2, "dropout": 0.1}.items() if n in config.model_fields}).model_dump()
+    protocol = Protocol(EPOCHS, patience, max_length=64, dropout=0.1, train_rows=48, dev_rows=48)
     task = tasks.resolve(tasks.get("demo/entailment"))
     rates = (1e-9, 1e-2, 5e-2, 2e-2)[:members]
     values = [{"learning_rate": rate, "batch_size": 8, **own} for rate in rates]

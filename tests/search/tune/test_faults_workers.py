@@ -34,11 +34,11 @@ def write_real(folder: Path) -> Path:
     folder.mkdir(exist_ok=True)
     return write_study(
         folder,
-        methods={"lora": {"rank": 4}, "bitfit": {}, "aot_kronecker": {"rank": 4, "dropout": 0.0}},
+        methods={"lora": {"rank": 4}, "bitfit": {}, "aot_kronecker": {"rank": 4, "dropout": 0.1}},
         defaults={"learning_rate": 5e-3, "batch_size": 8},
         seeds=[0],
         resources={"cpu": 1, "concurrent_packs": 1, "pack_tokens": 0},
-        protocol={"epochs": 4, "patience": 4, "max_length": 32, "train_rows": 32, "dev_rows": 24, "dropout": 0.0},
+        protocol={"epochs": 4, "patience": 4, "max_length": 32, "train_rows": 32, "dev_rows": 24, "dropout": 0.1},
     )
 
 
@@ -130,7 +130,7 @@ def test_packs_that_do_not_fit_into_memory(tmp_path: Path, capfd: pytest.Capture
     grid = {
         "methods": {"lora": {"rank": 4}},
         "defaults": {"learning_rate": [1e-3, 5e-3], "batch_size": 8},
-        "protocol": {"epochs": 3, "patience": 3, "max_length": 32, "train_rows": 32, "dev_rows": 24, "dropout": 0.0},
+        "protocol": {"epochs": 3, "patience": 3, "max_length": 32, "train_rows": 32, "dev_rows": 24, "dropout": 0.1},
         "resources": {"cpu": 2, "pack_tokens": 4 * 8 * 32},  # one place: the second pack waits in Tune
     }
     whole, short = tmp_path / "whole", tmp_path / "short"
