@@ -1,9 +1,10 @@
 """The checkpoint of a pack: when one is due, what its files are called, and which one a pack goes on from.
 
 ``checkpoints/GROUP.safetensors`` holds the tensors and the optimiser of the members, and where they stand; the best
-weights of a member stand beside it, ``checkpoints/TRIAL-best-EPOCH.safetensors``, written when they are others than in
-the checkpoint before. A checkpoint names the epochs of the best weights that belong to it, and those of the checkpoint
-before it are deleted only when it is on disk: whenever a writer is killed, there is one whole checkpoint.
+weights of a member stand beside it, ``checkpoints/GROUP-TRIAL-best-EPOCH.safetensors``, written when they are others
+than in the checkpoint before. A checkpoint names the epochs of the best weights that belong to it, and those of the
+checkpoint before it are deleted only when it is on disk: whenever a writer is killed, there is one whole checkpoint.
+No pack touches the files of another, which may have the same trials: of an edited study, or on another device.
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ class PackCheckpoint:
     def __init__(self, storage: Storage, pack: Pack, seconds: float) -> None:
         self._storage, self._pack, self._seconds = storage, pack, seconds
         self._written, self._took = time.monotonic(), 0.0
-        self._best: dict[str, int] = {}  # by trial id: the epoch of the best weights that are on disk
+        self._best: dict[str, int] = {}  # by trial id: the epoch of the best weights that are on disk in its own files
 
     @property
     def due(self) -> bool:
@@ -61,11 +62,11 @@ class PackCheckpoint:
             epoch = best.get(member.trial.id)
             if epoch is not None and self._best.get(member.trial.id) != epoch:
                 weights = methods.trainable(member.best_weights)  # what is frozen is the same as among the parameters
-                self._storage.write_tensors(_best_name(member.trial.id, epoch), weights, {})
+                self._storage.write_tensors(self._best_name(member.trial.id, epoch), weights, {})
         self._storage.write_tensors(_name(self._pack.group), tensors, {**state, "best": best})
         for trial_id, epoch in self._best.items():
             if best.get(trial_id) != epoch:
-                self._storage.delete(_best_name(trial_id, epoch))
+                self._storage.delete(self._best_name(trial_id, epoch))
         self._best = best
         self._written = time.monotonic()
         self._took = self._written - began
@@ -86,7 +87,8 @@ class PackCheckpoint:
                 log.warning("checkpoint set aside as %s, the pack starts %s: %s", aside, how, error)
                 continue
             if saved is not None:
-                self._best = {trial_id: epoch for trial_id, epoch in saved.state["best"].items() if trial_id in wanted}
+                if group == self._pack.group:  # also of members that ended since: the next checkpoint deletes theirs
+                    self._best = dict(saved.state["best"])
                 return saved
         return None
 
@@ -98,9 +100,10 @@ class PackCheckpoint:
         best = {}
         for trial_id, epoch in state["best"].items():
             if trial_id in wanted:
-                weights = self._storage.read_tensors(_best_name(trial_id, epoch))
+                name = _best_name(group, trial_id, epoch)
+                weights = self._storage.read_tensors(name)
                 if weights is None:
-                    raise ValueError(f"{self._storage.shown(_best_name(trial_id, epoch))} is missing")
+                    raise ValueError(f"{self._storage.shown(name)} is missing")
                 best[trial_id] = weights[0]
         return Saved(tensors, state, best)
 
@@ -108,10 +111,13 @@ class PackCheckpoint:
         """Delete it. Of a pack whose members have all ended there are no best weights beside it."""
         self._storage.delete(_name(self._pack.group))
 
+    def _best_name(self, trial_id: str, epoch: int) -> str:
+        return _best_name(self._pack.group, trial_id, epoch)
+
 
 def _name(group: str) -> str:
     return f"{CHECKPOINTS}/{group}.safetensors"
 
 
-def _best_name(trial_id: str, epoch: int) -> str:
-    return f"{CHECKPOINTS}/{trial_id}-best-{epoch}.safetensors"
+def _best_name(group: str, trial_id: str, epoch: int) -> str:
+    return f"{CHECKPOINTS}/{group}-{trial_id}-best-{epoch}.safetensors"

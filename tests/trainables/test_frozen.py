@@ -54,7 +54,7 @@ def checkpoint(where: training.Workspace, pack: Pack) -> dict[str, Tensor]:
     """Of the pack, the best weights of its members with it."""
     files = Storage(where.storage).names("checkpoints")
     best = {name: saved(where, name) for name in files if "-best-" in name}
-    of_best = {f"{Path(name).stem.split('-')[0]}/best/{n}": t for name, named in best.items() for n, t in named.items()}
+    of_best = {f"{Path(name).stem.split('-')[1]}/best/{n}": t for name, named in best.items() for n, t in named.items()}
     return saved(where, f"checkpoints/{pack.group}.safetensors") | of_best
 
 

@@ -191,7 +191,7 @@ def test_where_writing_is_slow_it_is_done_seldom(
 
     def slow(storage: Storage, name: str, *content: object) -> None:
         clock.now += 0.5
-        if pack.group in name:
+        if name == f"checkpoints/{pack.group}.safetensors":
             written.append(clock.now)
         write(storage, name, *content)
 
@@ -230,7 +230,7 @@ def test_best_weights_are_written_when_they_are_better(
     def noted(storage: Storage, name: str, tensors: Mapping[str, Tensor], state: object) -> None:
         written.append(name)
         write(storage, name, tensors, state)
-        if pack.group in name:
+        if name == f"checkpoints/{pack.group}.safetensors":
             assert not any("/best/" in tensor for tensor in tensors)
 
     monkeypatch.setattr(Storage, "write_tensors", noted)
@@ -239,7 +239,7 @@ def test_best_weights_are_written_when_they_are_better(
     for trial_id, result in results.items():
         best = [float("-inf")]
         for epoch in result.history[:-1]:  # with the last one it has ended, and its weights are in their own file
-            name = f"checkpoints/{trial_id}-best-{epoch.epoch}.safetensors"
+            name = f"checkpoints/{pack.group}-{trial_id}-best-{epoch.epoch}.safetensors"
             assert written.count(name) == (epoch.score > max(best)), name
             best.append(epoch.score)
     assert checkpoints(where) == [f"{pack.group}.safetensors"], "what is not the best any more is deleted"
@@ -254,13 +254,40 @@ def test_best_weights_that_are_damaged(
     running = training.train(pack, where)
     next(running)
     running.close()
-    (file,) = Path(where.storage).glob(f"checkpoints/{pack.trials[0].id}-best-1.*")
+    (file,) = Path(where.storage).glob(f"checkpoints/*-{pack.trials[0].id}-best-1.*")
     if damage == "missing":
         file.unlink()
     else:
         file.write_bytes(file.read_bytes()[:-10])
     assert outcome(finish(pack, where)) == outcome(expected)
     assert f"the pack starts afresh: {file} is {'missing' if damage == 'missing' else 'damaged'}" in caplog.text
+
+
+@every_step
+def test_packs_with_the_same_trials_leave_each_other_s_files_alone(
+    backbone: BackboneSource, tmp_path: Path, steps: Steps, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As of a study that was edited, run for a while, and edited back."""
+    pack, where = make(backbone, members=2), workspace(tmp_path, 0)
+    expected = finish(pack, workspace(tmp_path / "whole", math.inf))
+    die(pack, where, steps, STEPS + 3)
+    die(Pack(pack.trials[::-1]), where, steps, 3 * STEPS)
+    assert outcome(finish(pack, where)) == outcome(expected)
+    assert steps.begun == EPOCHS * STEPS - (STEPS + 2), "it goes on from its own checkpoint"
+    assert "set aside" not in caplog.text
+
+
+@every_step
+def test_best_weights_of_a_member_that_ended_meanwhile_go_with_the_next_checkpoint(
+    backbone: BackboneSource, tmp_path: Path, steps: Steps
+) -> None:
+    """Its result was written down after the last checkpoint before a death."""
+    pack, where = make(backbone), workspace(tmp_path, 0)
+    die(pack, where, steps, STEPS + 3)
+    rest = pack.without({pack.trials[0].id})
+    assert rest is not None
+    finish(rest, where)
+    assert checkpoints(where) == [f"{pack.group}.safetensors"]
 
 
 @every_step
