@@ -14,13 +14,17 @@ import transformers
 from safetensors import SafetensorError, safe_open
 
 #: Of a config: where it comes from, how heads, outputs and fresh weights are made (weights fill the whole encoder, in
-#: float32 whatever the files have), and dropout, which stands with the protocol in a trial's id.
+#: float32 whatever the files have), what only decoders and generation read or is refused with any other value, and
+#: dropout, which stands with the protocol in a trial's id.
 _WITHOUT_EFFECT = {
     "_name_or_path", "architectures", "auto_map", "dtype", "torch_dtype", "transformers_version",
     "classifier_dropout", "finetuning_task", "id2label", "label2id", "num_labels", "problem_type",
     "task_specific_params", "gradient_checkpointing", "initializer_range", "output_attentions",
     "output_hidden_states", "return_dict", "use_cache", "hidden_dropout_prob", "attention_probs_dropout_prob",
+    "add_cross_attention", "bos_token_id", "chunk_size_feed_forward", "directionality", "eos_token_id", "is_decoder",
+    "legacy", "position_embedding_type", "tie_word_embeddings",
 }  # fmt: skip
+_HEADS_WITHOUT_EFFECT = ("pooler_", "summary_")  # how the settings of heads begin
 #: What the library puts before an encoder's names when it stands in a model with a head.
 _PREFIXES = ("bert.", "roberta.", "electra.", "mpnet.", "deberta.")
 #: Parts beside the encoder, and buffers that older files hold: none of them is loaded.
@@ -77,12 +81,13 @@ def _config_part(folder: Path) -> str:
     config = _config(folder)
     if config is None:
         return _file_part(folder / "config.json")
-    values = {name: value for name, value in config.to_diff_dict().items() if name not in _WITHOUT_EFFECT}
-    return json.dumps(values, sort_keys=True, default=str)
+    values = config.to_diff_dict().items()
+    counted = {n: v for n, v in values if n not in _WITHOUT_EFFECT and not n.startswith(_HEADS_WITHOUT_EFFECT)}
+    return json.dumps(counted, sort_keys=True, default=str)
 
 
 def _tokenizer_part(folder: Path) -> str:
-    """The tokenizer without the length and padding that it was last used with, which every use sets anew."""
+    """The tokenizer without the length, sides and padding that it was last used with: texts are encoded whole."""
     try:
         tokenizer = transformers.AutoTokenizer.from_pretrained(
             folder, use_fast=True, trust_remote_code=False, local_files_only=True
@@ -91,7 +96,7 @@ def _tokenizer_part(folder: Path) -> str:
     except Exception:  # the libraries raise anything for a malformed one; whoever loads it says what is wrong
         files = (path for path in sorted(folder.iterdir()) if path.suffix in (".json", ".txt", ".model"))
         return "".join(map(_file_part, files))
-    parts |= {"truncation": tokenizer.truncation_side, "padding": None}
+    parts |= {"truncation": None, "padding": None}
     return json.dumps([parts, "token_type_ids" in tokenizer.model_input_names], sort_keys=True)
 
 

@@ -92,11 +92,14 @@ def identity(tiny: Path, folder: Path, change: Change) -> str:
         config(dtype="float16", torch_dtype="float16", id2label={"0": "a"}, label2id={"a": 0}, use_cache=False),
         config(layer_norm_eps=1e-12, hidden_act="gelu"),  # the defaults, written out
         config(hidden_dropout_prob=0.3),  # stands with the protocol
+        config(position_embedding_type="absolute", is_decoder=False, add_cross_attention=False, bos_token_id=3),
+        config(pooler_fc_size=768, directionality="bidi", tie_word_embeddings=False, summary_type="first"),
         tensors(lambda found: None, note="saved again"),
         tensors(lambda found: found.update({"embeddings.position_ids": torch.arange(160)[None]})),
         tensors(lambda found: found.update({"pooler.dense.bias": torch.zeros(32)})),
         *(sharded, with_a_head, tokenizer_saved_again),
         tokenizer_config(name_or_path="elsewhere", model_max_length=77),
+        tokenizer_config(truncation_side="left", padding_side="left"),  # tasks say where texts are cut
         lambda folder: (folder / "README.md").write_text("A model."),
     ],
 )
