@@ -139,7 +139,6 @@ class _Run:
         self.storage = Storage(workspace.storage)
         self.device = workspace.torch_device()
         self.backbone = backbones.load(first.backbone).to(self.device)
-        self.backbone.set_dropout(self.protocol.dropout)
         self.head_dropout = head.DROPOUT if self.protocol.dropout is None else self.protocol.dropout
         self.data = data.load(self.task, first.backbone, self.protocol, Path(workspace.cache_dir))
         method = methods.get(first.method)
@@ -194,6 +193,7 @@ class _Run:
     def begin_epoch(self) -> None:
         """The next epoch, or what is left of one in whose middle the checkpoint was written."""
         self.began = time.perf_counter() - self.spent
+        self.backbone.set_dropout(self.protocol.dropout)  # each time: other packs of the process share the backbone
         if not self.step:
             self.epoch += 1
             self.totals = torch.zeros(len(self.active), device=self.device)

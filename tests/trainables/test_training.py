@@ -160,6 +160,18 @@ def test_the_result_of_a_trial_does_not_depend_on_the_state_of_the_process(backb
     assert torch.equal(torch.random.get_rng_state(), state)
 
 
+def test_packs_that_take_turns_in_one_process_keep_their_own_dropout(backbone, task, tmp_path: Path) -> None:
+    """They share the backbone, which is loaded once."""
+    packs = [Pack((trial(backbone, task, "lora", rate=1e-2, seed=0, dropout=p),)) for p in (0.5, 0.0)]
+    alone = [curves(run(pack, workspace(tmp_path / f"alone{i}"))) for i, pack in enumerate(packs)]
+    turns = [training.train(pack, workspace(tmp_path / f"turns{i}")) for i, pack in enumerate(packs)]
+    results: list[dict[str, Result]] = [{}, {}]
+    for both in zip(*turns, strict=True):
+        for found, progress in zip(results, both, strict=True):
+            found |= {r.trial_id: r for r in progress.results}
+    assert [curves(found) for found in results] == alone
+
+
 def test_what_is_left_of_a_pack_finds_its_checkpoint(backbone, task, tmp_path: Path) -> None:
     trials = tuple(trial(backbone, task, "bitfit", rate=r, seed=0) for r in (1e-3, 1e-2, 3e-2))
     pack, where = Pack(trials), workspace(tmp_path)
