@@ -26,7 +26,7 @@ class PackLimits:
 
     def __init__(self, folder: Path, resources: Resources, say: Say) -> None:
         self.path = folder / FILE_NAME
-        self._gpu, self._say = str(resources.gpu), say
+        self._gpu, self._say = str(resources.gpus), say
         self._most: dict[str, int] = {}
         self._earlier: set[str] = set()  # of another run, and not yet told of
         for key, most in _lines.read(self.path, _limit, self._damaged):

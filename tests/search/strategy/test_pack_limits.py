@@ -13,7 +13,7 @@ from search.study import Resources
 from trainables.trial import Pack
 
 
-def limits(folder: Path, said: list[str] | None = None, gpu: float = 1) -> PackLimits:
+def limits(folder: Path, said: list[str] | None = None, gpu: float | str = 1) -> PackLimits:
     return PackLimits(folder, Resources(gpu=gpu), [].append if said is None else said.append)
 
 
@@ -54,6 +54,12 @@ def test_what_is_split_again_gets_smaller(tmp_path: Path) -> None:
         remembered.remember(largest, "out of memory", whole_shape=True)
         assert sizes(remembered.fitting(one)) == [most] * (8 // most)
     assert all(part.parents == (part.group[:-2], part.group[:-4], one.group) for part in remembered.fitting(one))
+
+
+def test_where_there_is_no_gpu_it_is_the_same_whether_one_was_wanted(tmp_path: Path) -> None:
+    one = pack(members=8)
+    limits(tmp_path, gpu="auto").remember(one, "out of memory", whole_shape=True)
+    assert sizes(limits(tmp_path, gpu=0).fitting(one)) == [4, 4]
 
 
 def test_it_holds_for_packs_of_the_same_shape(tmp_path: Path) -> None:
