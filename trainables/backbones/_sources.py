@@ -17,6 +17,7 @@ from trainables.backbones._identity import config_dropout, dropout_of, identity_
 from trainables.trial import BackboneSource
 
 PACKAGE, COMMIT = "package:", "commit:"
+ADAPTER = "adapter_config.json"  # what a folder has that PEFT saved an adapter to
 _HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?")
 
 
@@ -28,8 +29,9 @@ def resolve(source: str, name: str | None = None, revision: str | None = None) -
     what its files hold; that of a hub id is the commit that its revision stands for now, which is then also the
     revision to load. Where neither the hub nor its cache on this machine can tell, it is the id and the revision.
 
-    Raises ValueError where a package is not installed, a folder is missing or has no config.json or no safetensors,
-    a local source is given a revision, the text is neither a folder nor a hub id, or the hub knows no such id.
+    Raises ValueError where a package is not installed, a folder is missing, has no config.json or no safetensors, or
+    has an adapter beside them, a local source is given a revision, the text is neither a folder nor a hub id, or the
+    hub knows no such id.
     """
     folder = folder_of(source)
     if folder is None:
@@ -81,6 +83,11 @@ def folder_of(source: str) -> Path | None:
         raise ValueError(
             f"weights load from safetensors only, but {source!r} has no .safetensors file; "
             "save the model again with save_pretrained"
+        )
+    if (folder / ADAPTER).is_file():
+        raise ValueError(
+            f"a backbone's folder must hold the whole model and no adapter beside it, but {source!r} has {ADAPTER}: "
+            "the library adds it to the weights wherever PEFT is installed; merge it into them, or move it away"
         )
     return folder.resolve()
 

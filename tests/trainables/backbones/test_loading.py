@@ -180,6 +180,17 @@ def test_models_that_the_loop_does_not_know_are_refused(
         load(resolve(str(tmp_path)))
 
 
+def test_an_adapter_beside_the_model_is_refused(tmp_path: Path) -> None:
+    """The library would load it together with the weights, which the identity stands for, where PEFT is installed."""
+    import peft
+
+    folder = save_tiny("bert", tmp_path / "tiny")
+    adapted = peft.get_peft_model(tiny_model("bert"), peft.LoraConfig(target_modules=["query"]))
+    adapted.save_pretrained(folder)
+    with pytest.raises(ValueError, match=r"no adapter beside it, but .* has adapter_config\.json"):
+        resolve(str(folder))
+
+
 def test_broken_weights_are_refused(tmp_path: Path) -> None:
     weights = save_tiny("bert", tmp_path) / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:1000])
