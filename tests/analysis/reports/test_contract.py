@@ -38,6 +38,9 @@ FRAMES: dict[str, Callable[[Callable[..., pd.DataFrame]], pd.DataFrame]] = {
     "unfinished": lambda make: make(losses=0.1).assign(
         planned_in_cell=40, planned_in_study=2_000, planned_seeds=5, planned_tasks=8
     ),
+    "two protocols": lambda make: make(methods=("lora",)).assign(
+        max_length=[64 + 64 * (i % 2) for i in range(len(make(methods=("lora",))))], precision="", device=None
+    ),
     "a ninth method": lambda make: make(methods=("lora",), tasks=("rte",)).assign(method="_new & 100%"),
     "a strange benchmark": lambda make: make(methods=("lora", "bitfit"), tasks=("rte",)).assign(
         benchmark="demo", task="x"
@@ -119,7 +122,7 @@ def test_a_report_computes_and_renders_any_runs(name: str, options: Options, run
 def test_a_report_shows_something_of_ordinary_runs(name: str, make_runs: Callable[..., pd.DataFrame]) -> None:
     large = make_runs(backbone="roberta-large", tasks=("rte", "cola"))
     frame = pd.concat([make_runs(tasks=("rte", "cola")), promoted(large)], ignore_index=True)
-    frame = frame.assign(planned_in_cell=40, planned_in_study=2_000)
+    frame = frame.assign(planned_in_cell=40, planned_in_study=2_000, max_length=128, dev_cut=0.25)
     report = reports.get(name)
     section = report.render(report.compute(frame, Options(paper=True)))
     assert section is not None
