@@ -33,11 +33,12 @@ def of_frame(frame: pd.DataFrame) -> tuple[pd.DataFrame | None, int]:
     if len(known) < 2 or frame.empty:
         return None, 0
     work = frame.assign(**{status: frame["status"] == status for status in STATUSES})
-    table = work.groupby(CELL).agg(
+    # A file may hold several studies: each plans trials of its own.
+    table = work.groupby(["study", *CELL]).agg(
         planned=("planned_in_cell", "max"), **{status: (status, "sum") for status in STATUSES}
-    ).reset_index()  # fmt: skip
+    ).groupby(CELL).sum().reset_index()  # fmt: skip
     table["not_run"] = (table["planned"] - table[list(STATUSES)].sum(axis=1)).clip(lower=0)
-    elsewhere = int(frame["planned_in_study"].max()) - int(table["planned"].sum())
+    elsewhere = int(frame.groupby("study")["planned_in_study"].max().sum()) - int(table["planned"].sum())
     return table.reindex(columns=list(COLUMNS)), max(0, elsewhere)
 
 
@@ -64,11 +65,11 @@ def caveats(own: pd.DataFrame, others: pd.DataFrame) -> list[str]:
     """What to know of where the trials come from."""
     notes = []
     if len(others):
-        what = "1 trial is" if len(others) == 1 else f"{len(others):,} trials are"
-        notes.append(
-            f"{what} left out, of an earlier version of the study: as it stands it does not name "
-            f"{'it' if len(others) == 1 else 'them'}{_difference(own, others)}."
-        )
+        one = len(others) == 1
+        what = "1 trial is left out: it is" if one else f"{len(others):,} trials are left out: they are"
+        found = _difference(own, others)
+        difference = f" ({'it differs' if one else 'they differ'} in {', '.join(found)})" if found else ""
+        notes.append(f"{what} of another version of the study{difference}.")
     if "in_study" in own and own["in_study"].isna().any():
         mixed = [name for name in (*PROTOCOL, "result_version") if name in own and _differs_in_a_cell(own, name)]
         found = f" Within a cell they differ in {', '.join(mixed)}." if mixed else ""
@@ -79,11 +80,10 @@ def caveats(own: pd.DataFrame, others: pd.DataFrame) -> list[str]:
     return notes
 
 
-def _difference(own: pd.DataFrame, others: pd.DataFrame) -> str:
+def _difference(own: pd.DataFrame, others: pd.DataFrame) -> list[str]:
     """Columns in which others have values that the study's trials do not have."""
     names = [*PROTOCOL, "result_version", "backbone", "task", "method", *hyperparameters(own)]
-    found = [name for name in names if name in own and _values(others[name]) - _values(own[name])]
-    return f" (they differ in {', '.join(found)})" if found else ""
+    return [name for name in names if name in own and _values(others[name]) - _values(own[name])]
 
 
 def _values(column: pd.Series) -> set[str]:

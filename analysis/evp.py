@@ -92,7 +92,7 @@ def curves(frame: pd.DataFrame, estimator: Estimator = "v") -> tuple[pd.DataFram
             refused[cell] = f"{int(table['promoted'].sum())} of {len(table)} assignments were promoted to more seeds"
         elif unfinished and table["draw"].isna().any():
             refused[cell] = (
-                f"only {unfinished} trials of the grid have ended, in the order of the file: no random sample"
+                f"only {unfinished} trials of the grid have ended, in the order of the file, which is no random sample"
             )
         elif unfinished and not len(values):
             refused[cell] = f"only {unfinished} trials have ended, and the first assignment drawn lacks a seed"

@@ -19,7 +19,8 @@ FOLDER = Path(__file__).parents[1] / "paper"
 _INTRO = (
     "Our numbers and the published ones (Tables 2 and 3 of Ahead-of-Time P-Tuning). Where our backbone is one of the "
     "paper's, the difference is ours minus theirs as printed. Otherwise the paper's backbones stand there for "
-    "orientation only, without a difference. Only tasks that we ran are shown, and the paper's macros are over them."
+    "orientation only, without a difference. Only tasks that we ran are shown, and the paper's macros are over them. "
+    "A macro followed by (k/n) is over k of the n tasks."
 )
 
 
@@ -90,11 +91,12 @@ def render(data: list[PaperComparison]) -> Section | None:
 
 @dataclass(frozen=True)
 class _Line:
-    """One row of the table: ``values`` by task key as (median, std)."""
+    """One row of the table: ``values`` by task key as (median, std); ``macro`` over so many ``tasks``."""
 
     source: str
     values: dict[str, tuple[float, float]]
     macro: float
+    tasks: int
     difference: bool = False
 
     def cells(self, keys: list[str]) -> list[Cell]:
@@ -102,7 +104,10 @@ class _Line:
             texts = [printed(self.values[k][0], sign=True) if k in self.values else EMPTY for k in keys]
         else:
             texts = [median_std(*self.values[k]) if k in self.values else EMPTY for k in keys]
-        return [Cell(self.source), *map(Cell, texts), Cell(printed(self.macro, sign=self.difference))]
+        macro = printed(self.macro, sign=self.difference)
+        if macro != EMPTY and self.tasks < len(keys):
+            macro += f" ({self.tasks}/{len(keys)})"
+        return [Cell(self.source), *map(Cell, texts), Cell(macro)]
 
 
 def _table(comparison: PaperComparison) -> Table:
@@ -127,11 +132,13 @@ def _lines(comparison: PaperComparison, method: str, mine: dict[str, tuple[float
     """Ours, then the paper's and the difference; or ours and every backbone of the paper's, each with its own macro."""
     if comparison.match is None:
         others = sorted(comparison.theirs["backbone"].unique(), key=list(style.BACKBONES).index)
-        lines = [
-            _Line(f"paper, {style.backbone(b)}", _values(comparison.theirs, b, method), _macro(comparison, b, method))
-            for b in others
-        ]
-        return [_Line("ours", mine, _mean(mine)), *lines]
+        lines = [_Line("ours", mine, _mean(mine), len(mine))]
+        for backbone in others:
+            values = _values(comparison.theirs, backbone, method)
+            lines.append(
+                _Line(f"paper, {style.backbone(backbone)}", values, _macro(comparison, backbone, method), len(values))
+            )
+        return lines
     paper = _values(comparison.theirs, comparison.match, method)
     common = [key for key in mine if key in paper]
     ours = _mean({key: mine[key] for key in common or mine})
@@ -140,7 +147,12 @@ def _lines(comparison: PaperComparison, method: str, mine: dict[str, tuple[float
         theirs = _mean({key: paper[key] for key in common})
     gaps = {key: (_gap(mine[key][0], paper[key][0]), math.nan) for key in common}
     between = _gap(ours, theirs) if common else math.nan
-    return [_Line("ours", mine, ours), _Line("paper", paper, theirs), _Line("difference", gaps, between, True)]
+    both = len(common)
+    return [
+        _Line("ours", mine, ours, both or len(mine)),
+        _Line("paper", paper, theirs, both or len(paper)),
+        _Line("difference", gaps, between, both, difference=True),
+    ]
 
 
 def _gap(ours: float, theirs: float) -> float:

@@ -88,13 +88,15 @@ def _table(benchmark: str, backbone: str, winners: pd.DataFrame, macros: pd.Data
         text = printed(total["macro"])
         if not total["complete"] and text != EMPTY:
             text += f" ({total['n_tasks']}/{max(len(tasks), int(winners['planned_tasks'].fillna(0).max()))})"
-        lost = winners.loc[winners["method"] == method, [f"n_{status}" for status in statuses]].sum()
+        own = winners[winners["method"] == method]
+        part = "§" if text != EMPTY and own["n_missing"].any() else ""
+        lost = own[[f"n_{status}" for status in statuses]].sum()
         scores = (grid[method, task] for task in tasks)
         rows.append(
             (
                 Cell(style.method(method)),
                 *scores,
-                Cell(text, won.get(method, "")),
+                Cell(text, won.get(method, ""), part),
                 Cell(" / ".join(f"{n:,}" for n in lost)),
             )
         )
@@ -130,7 +132,9 @@ def _notes(winners: pd.DataFrame, macros: pd.DataFrame) -> list[str]:
         winners[winners["n_missing"] > 0], lambda row: f"{row['n_trials']} of {row['planned_in_cell']}"
     )
     if missing:
-        notes.append(f"§ Only a part of the cell's trials has ended: another assignment may win. {missing}.")
+        notes.append(
+            f"§ Only a part of the cell's trials has ended: another assignment may win, the macro change. {missing}."
+        )
     promoted = _by_method(
         winners[winners["n_promoted"] > 0], lambda row: f"{row['n_promoted']} of {row['n_assignments']}"
     )

@@ -29,7 +29,7 @@ def study_and_known(path: Path, *, unbound: bool = False, curves: bool = False) 
     try:
         study, bound = load(path, offline=True), True
     except StudyError as error:
-        study, bound = load(path, bind=False), False  # a mistake in the file ends the command here
+        study, bound = load(path, bind=False, offline=True), False  # a mistake in the file ends the command here
         say(str(error))
         what = "without its data and backbones nobody can tell which trials the study names as it stands"
         if not unbound:
@@ -62,13 +62,17 @@ def coverage_of(path: Path, *, unbound: bool = False) -> Coverage:
 
 def _check(study: Study, found: Coverage, *, others: bool) -> None:
     """End the command where there is nothing to show, with the reason; whether ``others`` are shown as well."""
+    from trainables.trial import RESULT_VERSION
+
     if found.own or (others and found.others):
         return
     if found.others:
         names = f"study {study.name!r} names {trials(found.counts['planned'])}, of which none has a result"
         what = f"{names}; there are results of {trials(len(found.others))} of other versions of it"
-        step = "Are data_dir, AOT_DATA_DIR and the backbones as they were? Else train it: aot run STUDY"
-        fail(f"{what}. {step}; or look at those: aot export STUDY --all-runs --out runs.csv")
+        reason = "Are data_dir, AOT_DATA_DIR and the backbones as they were? Else train it"
+        if all(row["result_version"] != RESULT_VERSION for row in found.others):
+            reason = f"They are of another version of the code (its RESULT_VERSION is {RESULT_VERSION} now); train it"
+        fail(f"{what}. {reason}: aot run STUDY; or look at those: aot export STUDY --all-runs --out runs.csv")
     if found.away:
         fail("no result is known here: try again when MLflow is back")
     step = "run the study first (aot run STUDY), or set MLFLOW_TRACKING_URI to the MLflow of the cluster where it ran"

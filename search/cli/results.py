@@ -54,7 +54,9 @@ def ui(
     with faults():
         if study_file is not None and tracking is not None:
             fail("give a STUDY or --tracking, not both: a study has its own tracking URI")
-        uri = tracking or (load(study_file, bind=False).tracking if study_file else f"sqlite:///{_here()}")
+        uri = tracking or (
+            load(study_file, bind=False, offline=True).tracking if study_file else f"sqlite:///{_here()}"
+        )
     if "://" not in uri:
         fail(f"--tracking must be an MLflow URI such as sqlite:///runs/mlflow.db, but got {masked(uri)}")
     database = uri.removeprefix("sqlite:///")

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from search.planning.plan import CellPlan, Plan, plan
-from search.strategy.cell_search import Proposal
+from search.planning.plan import CellPlan, Plan, of_search
+from search.strategy.cell_search import Proposal, final_statuses
+from search.strategy.study_search import StudySearch
 from search.study import Study
 from search.tracking.records import TEXT_SHARES, Known, TrialRecord
 from trainables.trial import CellKey
@@ -46,16 +47,20 @@ class Coverage:
 
 def coverage(study: Study, known: Known, proposals: Iterable[tuple[CellKey, Proposal]] = ()) -> Coverage:
     """What of ``study`` (loaded with ``bind``) is trained; ``proposals`` are those of earlier runs."""
-    planned = plan(study, known.records, proposals)
+    search = StudySearch(study, known.records, proposals)
+    planned = of_search(search)
+    taken = final_statuses(study) | {"failed"}  # one that an earlier search cut short may yet be trained to its end
+    records = {trial_id: record for trial_id, record in known.records.items() if record.status in taken}
     own: dict[str, dict[str, Any]] = {}
     for cell in planned.cells:
         place, draws = _place(study, planned, cell), _draws(study, cell)
         for trial in cell.trials:
-            if trial.id in known.records:
-                row = _row(study.name, trial.id, known.records[trial.id])
-                own[trial.id] = row | {"in_study": True, **place, "draw": draws.get(trial.assignment_id)}
+            if trial.id in records:
+                row = _row(study.name, trial.id, records[trial.id]) | {"in_study": True, **place}
+                origin = {"strategy": "", "promotion": "", **search.origin(trial)}  # as the study stands
+                own[trial.id] = row | origin | {"draw": draws.get(trial.assignment_id)}
     others = [_row(study.name, i, r) | {"in_study": False} for i, r in known.records.items() if i not in own]
-    cells = [_counted(study, cell, known) for cell in planned.cells]
+    cells = [_counted(study, cell, records, known.lost) for cell in planned.cells]
     return Coverage(study.name, list(own.values()), others, cells, len(known.unsent & own.keys()), known.away)
 
 
@@ -88,13 +93,15 @@ def _benchmark(study: Study, task: str) -> str:
     return next(one.benchmark for one in study.tasks if one.name == task)
 
 
-def _counted(study: Study, cell: CellPlan, known: Known) -> dict[str, Any]:
+def _counted(
+    study: Study, cell: CellPlan, records: Mapping[str, TrialRecord], missing: Container[str]
+) -> dict[str, Any]:
     """A cell's row: how many of its trials ended how, and how many did not."""
-    records = {trial.id: known.records[trial.id] for trial in cell.trials if trial.id in known.records}
-    ended = {status: sum(r.status == status for r in records.values()) for status in ENDINGS}
-    lost = sum(trial.id in known.lost for trial in cell.trials)
+    own = {trial.id: records[trial.id] for trial in cell.trials if trial.id in records}
+    ended = {status: sum(r.status == status for r in own.values()) for status in ENDINGS}
+    lost = sum(trial.id in missing for trial in cell.trials)
     seeds: dict[str, int] = {}
-    for record in records.values():
+    for record in own.values():
         if record.score is not None and record.status in ("finished", "diverged"):
             seeds[record.assignment_id] = seeds.get(record.assignment_id, 0) + 1
     return {
@@ -104,7 +111,7 @@ def _counted(study: Study, cell: CellPlan, known: Known) -> dict[str, Any]:
         "undecided": cell.undecided,
         **ended,
         "lost": lost,
-        "not_run": cell.total - len(records) - lost,
+        "not_run": cell.total - len(own) - lost,
         "assignments": cell.assignments,
         "complete": sum(count >= len(study.seeds) for count in seeds.values()),
     }

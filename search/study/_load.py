@@ -34,7 +34,8 @@ def load(path: Path | str, *, bind: bool = True, offline: bool = False) -> Study
 
     With ``bind``, the backbones and the data that the study names are found as well, and the methods are fitted to the
     backbones. Without it a study can be read for its results where neither is at hand. With ``offline``, a backbone on
-    the hub that cannot be reached is no problem: a study can be planned without it.
+    the hub that cannot be reached is no problem: a study can be planned without it. With ``offline`` and without
+    ``bind``, neither is a data folder that is not here.
 
     Raises:
         StudyError: the file breaks a rule; it holds all problems, each with path, value, rule and known names.
@@ -76,7 +77,7 @@ def _read(problems: Collector, data: dict[str, Any], folder: Path, bind: bool, o
     storage, tracking = _storage(problems, data), _tracking(problems, data)
     if bind and not offline:  # it is to be trained, here
         check_places(problems, storage, tracking)
-    data_dir = _data_dir(problems, data, folder)
+    data_dir = _data_dir(problems, data, folder, needed=bind or not offline)
     bound_backbones = bind_backbones(problems, backbones, offline=offline) if bind else named(backbones)
     bound_tasks = bind_tasks(problems, placed, data_dir) if bind else tuple(tasks.values())
     if problems.problems or search is None:
@@ -179,7 +180,7 @@ def _default_tracking(storage: str) -> str:
     return f"sqlite:///{folder / 'mlflow.db'}"
 
 
-def _data_dir(problems: Collector, data: dict[str, Any], folder: Path) -> str | None:
+def _data_dir(problems: Collector, data: dict[str, Any], folder: Path, *, needed: bool) -> str | None:
     written = _text(problems, data, "data_dir")
     if written is None:
         return None
@@ -187,6 +188,8 @@ def _data_dir(problems: Collector, data: dict[str, Any], folder: Path) -> str | 
     for place in (folder / path, path.absolute()):
         if is_folder(place):
             return str(place.resolve())
+    if not needed:
+        return written
     rule = "must be a folder that exists, beside the study file or from the current folder"
     problems.add(("data_dir",), rule, written)
     return None

@@ -58,6 +58,20 @@ def test_a_file_tells_what_is_missing_of_it(make_runs: Callable[..., pd.DataFram
     assert coverage.of_frame(frame.drop(columns="planned_in_cell"))[0] is None, "files of before do not say"
 
 
+def test_a_file_of_two_studies_plans_what_both_do(make_runs: Callable[..., pd.DataFrame]) -> None:
+    parts = [planned(make_runs(methods=(m,), tasks=("rte",), seeds=2)).assign(study=m) for m in ("lora", "bitfit")]
+    size = len(parts[0])
+    again = parts[0].assign(study="again", trial_id=parts[0]["trial_id"] + "again")  # the same cell, in a third study
+    again["assignment_id"] += "again"
+    frame = tidy(pd.concat([parts[0].drop(parts[0].index[3:]), parts[1], again], ignore_index=True))
+    table, elsewhere = coverage.of_frame(frame)
+    assert table is not None
+    assert table.set_index("method")["planned"].to_dict() == {"lora": 2 * size, "bitfit": len(parts[1])}
+    assert (table["not_run"].sum(), elsewhere) == (size - 3, 0)
+    lost = tidy(pd.concat([parts[0].assign(planned_in_study=100), parts[1].assign(planned_in_study=50)]))
+    assert coverage.of_frame(lost)[1] == 150 - len(lost)
+
+
 def test_trials_that_the_study_does_not_name_change_no_number(
     make_runs: Callable[..., pd.DataFrame], tmp_path: Path
 ) -> None:
@@ -69,8 +83,9 @@ def test_trials_that_the_study_does_not_name_change_no_number(
     for path in (tmp_path / "own" / "tables").iterdir():
         assert (tmp_path / "both" / "tables" / path.name).read_bytes() == path.read_bytes(), path.name
     text = (tmp_path / "both" / "report.md").read_text().replace("\\", "")
-    assert f"{len(own)} trials are left out, of an earlier version of the study" in text
-    assert "(they differ in max_epochs)" in text
+    assert (
+        f"{len(own)} trials are left out: they are of another version of the study (they differ in max_epochs)" in text
+    )
     with pytest.raises(FrameError, match=f"it has {len(own)} that the study does not name"):
         write_report(others, tmp_path / "none")
 

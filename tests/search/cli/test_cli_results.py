@@ -17,6 +17,7 @@ from search import study
 from search.cli import app
 from search.planning.plan import plan
 from search.study import Study
+from trainables.trial import RESULT_VERSION
 
 runner = CliRunner()
 
@@ -79,10 +80,10 @@ def test_a_report_is_of_the_study_and_says_what_is_missing(edited: Path) -> None
     out = edited / "report"
     stdout, told = aot("report", edited / "study.yaml", "--out", out)
     assert stdout.strip() == str(out / "report.html")
-    words = ["The study is 62 % trained: of 8 trials 5 finished, 3 not run yet.", "1 trial is left out, of an earlier"]
+    words = ["The study is 62 % trained: of 8 trials 5 finished, 3 not run yet.", "1 trial is left out: it is of an"]
     for text in (told, (out / "report.md").read_text().replace("\\", ""), (out / "report.html").read_text()):
         assert all(line in text for line in words)
-        assert "they differ in max_epochs, patience, dev_rows" in text
+        assert "it differs in max_epochs, patience, dev_rows" in text
     assert "5 results are in the journal and not" in (out / "report.md").read_text()
     coverage = pd.read_csv(out / "tables" / "coverage.csv").set_index("method")
     assert coverage.loc["lora", ["planned", "finished", "not_run"]].tolist() == [4, 1, 3]
@@ -100,8 +101,8 @@ def test_a_grid_that_is_cut_off_has_no_curve(edited: Path) -> None:
     aot("report", edited / "study.yaml", "--out", edited / "report")
     assert set(pd.read_csv(edited / "report/tables/evp.csv")["method"]) == {"bitfit"}
     text = (edited / "report/report.md").read_text()
-    assert "only 1 of 4 trials of the grid have ended, in the order of the file: no random sample: LoRA" in text
-    assert "§ Only a part of the cell's trials has ended: another assignment may win. LoRA: sentiment 1 of 4." in text
+    assert "only 1 of 4 trials of the grid have ended, in the order of the file, which is no random sample: L" in text
+    assert "another assignment may win, the macro change. LoRA: sentiment 1 of 4." in text
 
 
 def test_a_report_works_while_mlflow_is_away(edited: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -124,12 +125,27 @@ def test_where_no_trial_is_the_studys_the_next_step_is_told(edited: Path) -> Non
     assert "it has 6 that the study does not name" in refused("report", "--runs", edited / "runs.csv")
 
 
-def test_without_the_data_nobody_can_tell_and_nothing_is_mixed_in_silence(edited: Path) -> None:
+def test_results_of_an_older_code_are_told_to_be_so(edited: Path) -> None:
+    path = write_study(edited, None, seeds=[7])
+    journal = journal_of(study.load(path))
+    assert "as they were" in refused("report", path)
+    now = f',"result_version":{RESULT_VERSION}}}'.encode()
+    journal.write_bytes(journal.read_bytes().replace(now, b"}"))  # as before it was written down
+    words = f"of another version of the code (its RESULT_VERSION is {RESULT_VERSION} now); train it"
+    assert words in refused("report", path)
+
+
+@pytest.mark.parametrize(
+    ("place", "told_of_it"), [("empty", "no folder 'glue/rte' in the data folder"), ("gone", "must be a folder that")]
+)
+def test_without_the_data_nobody_can_tell_and_nothing_is_mixed_in_silence(
+    edited: Path, place: str, told_of_it: str
+) -> None:
     (edited / "empty").mkdir()
-    path = write_study(edited, None, tasks=["glue/rte"], data_dir=str(edited / "empty"))
+    path = write_study(edited, None, tasks=["glue/rte"], data_dir=str(edited / place))
     for command in (("export", path, "--out", edited / "runs.csv"), ("report", path)):
         told = refused(*command)
-        assert "no folder 'glue/rte' in the data folder" in told
+        assert told_of_it in told
         assert "nobody can tell which trials the study names as it stands" in told
         assert f"aot export {path} --all-runs --out runs.csv" in told
     _, told = aot("export", path, "--all-runs", "--out", edited / "runs.csv")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -139,6 +140,35 @@ def test_an_adaptive_search_owns_what_it_proposed_and_what_is_in_its_space(tmp_p
     found = coverage(make(tmp_path, search={"strategy": "tpe", "n": 4}, **sections), known(of), log)
     assert [row["trial_id"] for row in found.others] == [trials[0].id]
     assert len(found.own) == 2
+
+
+def test_how_a_trial_came_about_is_told_of_the_search_as_it_stands(tmp_path: Path) -> None:
+    """Once TPE proposed them, or the score of the first seed gave them the second; now they are of a whole grid."""
+    before = make(tmp_path, search={"promote": 0.5})
+    search = StudySearch(before, {})
+    trials = [trial for pack in iter(search.next, None) for trial in pack.trials]
+    assert len(trials) == 2, "the first seeds"
+    whole = make(tmp_path)
+    records = {
+        trial.id: replace(record_of(trial), search={"strategy": "tpe", "promotion": "promoted"})
+        for trial in plan(whole).trials
+    }
+    assert {(row["strategy"], row["promotion"]) for row in coverage(whole, Known(records)).own} == {("", "")}
+    promoted = coverage(before, Known({i: replace(record, search={}) for i, record in records.items()})).own
+    assert sorted((row["seed"], row["promotion"]) for row in promoted) == [
+        (0, "first"), (0, "first"), (1, "promoted"),
+    ]  # fmt: skip
+
+
+def test_what_an_earlier_search_cut_short_has_no_result_yet(tmp_path: Path) -> None:
+    adaptive = make(tmp_path, search={"early_stopping": "asha"})
+    trials = plan(adaptive).trials
+    records = {trial.id: record_of(trial, status="finished") for trial in trials[:1]}
+    records |= {trial.id: record_of(trial, status="pruned") for trial in trials[1:]}
+    assert numbers(coverage(adaptive, Known(records)))["pruned"] == 3
+    found = coverage(make(tmp_path), Known(records))
+    assert numbers(found) == {"planned": 4, "finished": 1, "not_run": 3, "assignments": 2}
+    assert [row["status"] for row in found.others] == ["pruned"] * 3
 
 
 def test_only_a_random_search_has_an_order_of_draws(tmp_path: Path) -> None:
