@@ -27,10 +27,12 @@ def of_frame(frame: pd.DataFrame) -> tuple[pd.DataFrame | None, int]:
     """The coverage of a study by its own trials alone, and how many more are planned in cells that have none.
 
     A row per cell with ``COLUMNS``; what is lost counts as not run, and nobody knows what is undecided or how many
-    assignments there are. ``None`` where the frame does not say what was planned.
+    assignments there are. Of trials that do not say what was planned nothing is told; ``None`` where none does.
     """
-    known = [name for name in ("planned_in_cell", "planned_in_study") if name in frame and frame[name].notna().all()]
-    if len(known) < 2 or frame.empty:
+    if not {"planned_in_cell", "planned_in_study"} <= set(frame.columns):
+        return None, 0
+    frame = frame.dropna(subset=["planned_in_cell", "planned_in_study"])
+    if frame.empty:
         return None, 0
     work = frame.assign(**{status: frame["status"] == status for status in STATUSES})
     # A file may hold several studies: each plans trials of its own.

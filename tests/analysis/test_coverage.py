@@ -70,6 +70,10 @@ def test_a_file_of_two_studies_plans_what_both_do(make_runs: Callable[..., pd.Da
     assert (table["not_run"].sum(), elsewhere) == (size - 3, 0)
     lost = tidy(pd.concat([parts[0].assign(planned_in_study=100), parts[1].assign(planned_in_study=50)]))
     assert coverage.of_frame(lost)[1] == 150 - len(lost)
+    unknown = parts[1].drop(columns=["planned_in_cell", "planned_in_study"])  # of a file of before
+    table, elsewhere = coverage.of_frame(tidy(pd.concat([lost[:size], unknown], ignore_index=True)))
+    assert table is not None
+    assert (table["method"].tolist(), elsewhere) == (["lora"], 100 - size)
 
 
 def test_trials_that_the_study_does_not_name_change_no_number(
