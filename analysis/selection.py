@@ -72,6 +72,15 @@ _SEED = ("assignment_id", "status", "score", "trainable_parameters")
 _CANDIDATE = ("assignment_id", "median", "std", "seeds", "trainable_parameters", "promoted", "complete")
 
 
+def with_all_seeds(table: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
+    """The assignments with all their seeds, and where a group of ``keys`` has none, all that it has.
+
+    A curve over a part of a cell then compares what the rule for the whole cell does: with few seeds luck goes further.
+    """
+    any_whole = table["complete"].groupby([table[key] for key in keys]).transform("any")
+    return table[table["complete"] | ~any_whole]
+
+
 def best_assignments(table: pd.DataFrame) -> pd.DataFrame:
     """The best assignment of every cell of an :func:`assignments` table, with what the whole cell counts.
 

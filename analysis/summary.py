@@ -127,7 +127,7 @@ def _losses(frame: pd.DataFrame, winners: pd.DataFrame, planned: pd.DataFrame | 
     if winners["n_promoted"].any():
         notes.append(
             "Only promoted assignments got all seeds. The results are theirs alone; in the curves over parameters and "
-            "learning rates the others stand with their first seed, which is a noisier number."
+            "learning rates the others stand where none was promoted, with their first seed, which is a noisier number."
         )
     if frame.groupby("benchmark")["task"].nunique().min() == 1:
         notes.append("Where a benchmark has one task here, its macro score is that task's score.")

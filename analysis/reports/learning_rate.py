@@ -7,7 +7,7 @@ from matplotlib.ticker import NullLocator
 
 from analysis import style
 from analysis.reports._section import DEFAULT, Options, Picture, Section, groups, heading, slug
-from analysis.selection import CELL, assignments
+from analysis.selection import CELL, assignments, with_all_seeds
 
 TITLE = "Sensitivity to the learning rate"
 POSITION = 70
@@ -24,7 +24,7 @@ def compute(frame: pd.DataFrame, options: Options = DEFAULT) -> pd.DataFrame:
     if _COLUMN not in frame or not pd.api.types.is_numeric_dtype(frame[_COLUMN]):
         return pd.DataFrame(columns=columns)
     table = assignments(frame).rename(columns={_COLUMN: "learning_rate"}).dropna(subset=["learning_rate", "median"])
-    return table.groupby(columns[:-1], as_index=False)["median"].max()
+    return with_all_seeds(table, columns[:-1]).groupby(columns[:-1], as_index=False)["median"].max()
 
 
 def render(data: pd.DataFrame) -> Section | None:

@@ -11,7 +11,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 from analysis import style
 from analysis.frame import HYPERPARAMETER, hyperparameters
 from analysis.reports._section import DEFAULT, MethodInfo, Options, Picture, Section, groups, heading, slug
-from analysis.selection import APART, CELL, assignments, mean
+from analysis.selection import APART, CELL, assignments, mean, with_all_seeds
 
 TITLE = "Score against trainable parameters"
 POSITION = 40
@@ -28,10 +28,12 @@ def compute(frame: pd.DataFrame, options: Options = DEFAULT) -> pd.DataFrame:
     """A row per point: ``benchmark, backbone, task, method, parameters, median``; ``MACRO`` is a task here."""
     table = assignments(frame).dropna(subset=["median", "trainable_parameters"])
     table["parameters"] = table["trainable_parameters"].astype(float)
-    per_task = table.groupby([*CELL, "parameters"], as_index=False)["median"].max()
+    table["size"] = _sizes(table, options.methods)
+    by_count, by_size = [*CELL, "parameters"], [*CELL, "size"]
+    per_task = with_all_seeds(table, by_count).groupby(by_count, as_index=False)["median"].max()
     tuned = (
-        table.assign(size=_sizes(table, options.methods))
-        .groupby([*CELL, "size"], as_index=False)
+        with_all_seeds(table, by_size)
+        .groupby(by_size, as_index=False)
         .agg(median=("median", "max"), parameters=("parameters", "min"))
     )
     rows = []

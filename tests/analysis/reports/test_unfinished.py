@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pandas as pd
 
 from analysis.frame import tidy
-from analysis.reports import paper, results
+from analysis.reports import learning_rate, paper, parameters, results
 from analysis.reports._section import Options
 from analysis.tables import Table
 
@@ -42,3 +42,18 @@ def test_beside_the_paper_a_macro_over_fewer_tasks_is_told(make_runs: Callable[.
         told = {cells[1].text: cells[-1].text.endswith("(1/2)") for cells in table.rows[first : first + len(sources)]}
         assert told == dict.fromkeys(sources, True)
         assert not next(c for c in table.rows if c[0].text == "BitFit")[-1].text.endswith(")")
+
+
+def test_a_curve_prefers_assignments_with_all_seeds_as_the_results_do(make_runs: Callable[..., pd.DataFrame]) -> None:
+    """One of two assignments at each size and rate has a lucky seed and lacks the other."""
+    frame = make_runs(methods=("lora",), tasks=("rte", "cola"), seeds=2)
+    first = frame.drop_duplicates(["task", "hp.rank", "hp.learning_rate"])
+    place = ["task", "hp.rank"]
+    lucky = frame["assignment_id"].isin(first.drop_duplicates(place)["assignment_id"])
+    frame = tidy(frame.assign(planned_seeds=2, score=frame["score"].mask(lucky, 99.0))[~(lucky & (frame["seed"] == 1))])
+    points = parameters.compute(frame)
+    assert set(points["task"]) == {parameters.MACRO, "glue/rte", "glue/cola"}
+    assert points["median"].max() < 99
+    by_rate = learning_rate.compute(frame).set_index(["task", "learning_rate"])["median"]
+    whole = frame[frame.groupby("assignment_id")["seed"].transform("size") == 2]
+    assert set(by_rate[by_rate < 99].index) == set(zip(whole["task"], whole["hp.learning_rate"], strict=True))
