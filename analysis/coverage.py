@@ -69,8 +69,8 @@ def caveats(own: pd.DataFrame, others: pd.DataFrame) -> list[str]:
     if len(others):
         one = len(others) == 1
         what = "1 trial is left out: it is" if one else f"{len(others):,} trials are left out: they are"
-        found = _difference(own, others)
-        difference = f" ({'it differs' if one else 'they differ'} in {', '.join(found)})" if found else ""
+        names = _difference(own, others)
+        difference = f" ({'it differs' if one else 'they differ'} in {', '.join(names)})" if names else ""
         notes.append(f"{what} of another version of the study{difference}.")
     if "in_study" in own and own["in_study"].isna().any():
         mixed = [name for name in (*PROTOCOL, "result_version") if name in own and _differs_in_a_cell(own, name)]

@@ -53,7 +53,9 @@ def check_places(problems: Collector, storage: str, tracking: str | None) -> Non
     named = "" if os.environ.get("AOT_STORAGE") is None else " (AOT_STORAGE counts where a study names none)"
     if not unusable(storage):
         _check(problems, "storage", _local(storage), named, made=True)
-    if tracking is not None:
+    database = None if tracking is None else _local(tracking)
+    beside = database is not None and database.absolute().parent == _local(storage)  # made with the storage then
+    if tracking is not None and not beside:
         _check(problems, "tracking", _local(tracking), "", made=tracking.startswith("file:"))
 
 

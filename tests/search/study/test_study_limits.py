@@ -201,6 +201,8 @@ def test_no_folders_are_made_for_a_mistyped_place(tmp_path: Path) -> None:
     assert load(tmp_path / "study.yaml", bind=False).storage == str(gone / "runs")  # it may be on a cluster
     (tmp_path / "file").touch()
     assert "must be a folder" in str(problems(tmp_path, changed(storage=str(tmp_path / "file")))["storage"])
+    new = tmp_path / "new"  # as is made by default, written out
+    assert load(write(tmp_path, changed(storage=str(new), tracking=f"sqlite:///{new}/mlflow.db"))).storage == str(new)
     assert not gone.parent.exists()
 
 
