@@ -1,0 +1,229 @@
+"""A pack in training: its backbone, its data, and the members that are still in it."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F  # noqa: N812
+
+from common.seeds import seed_of
+from trainables import backbones, data, head, methods
+from trainables.batch import Batch
+from trainables.checkpoint import Storage
+from trainables.member import Member
+from trainables.optim import Members
+from trainables.pack_checkpoint import CHECKPOINT_SECONDS, PackCheckpoint, Saved
+from trainables.trial import Epoch, Pack, Result, Trial, canonical
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """Where a pack is trained.
+
+    ``storage`` (folder or URI) takes checkpoints and weights, ``cache_dir`` tokenised data. ``device`` "auto" is the
+    GPU where there is one; ``threads`` is the number of CPU threads, None for torch's own choice.
+    ``checkpoint_seconds``: the least time between two checkpoints.
+    """
+
+    storage: str
+    cache_dir: str
+    device: str = "auto"
+    threads: int | None = None
+    checkpoint_seconds: float = CHECKPOINT_SECONDS
+
+    def torch_device(self) -> torch.device:
+        if self.device == "auto":
+            return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        return torch.device(self.device)
+
+
+class PackState:
+    """A pack in training: backbone, data, and the members that are still in it.
+
+    ``epoch`` counts the epochs that were begun and ``step`` the steps of the latest, 0 where it has been closed;
+    ``totals`` ``(k,)`` are the sums of the steps' losses. ``spent``: seconds that belong to the epoch and were before
+    ``began``.
+    """
+
+    def __init__(self, pack: Pack, workspace: Workspace) -> None:
+        first = pack.trials[0]
+        self.pack, self.task, self.protocol = pack, first.task, first.protocol
+        self.storage = Storage(workspace.storage)
+        self.device = workspace.torch_device()
+        self.backbone = backbones.load(first.backbone).to(self.device)
+        self.head_dropout = head.DROPOUT if self.protocol.dropout is None else self.protocol.dropout
+        self.data = data.load(self.task, first.backbone, self.protocol, Path(workspace.cache_dir))
+        method = methods.get(first.method)
+        self.method = method(method.Config(**first.method_config), self.backbone.spec)
+        self.trainable_parameters = self.method.count() + head.count(self.task.outputs, self.backbone.spec.width)
+        self.shift, self.scale = 0.0, 1.0
+        if self.task.kind == "regression":
+            self.shift, self.scale = _mean_and_std(self.data.train.labels)
+        self.epoch = self.step = 0
+        self.spent = 0.0
+        self.unsaved = False
+        self.active: list[Member] = [Member(trial) for trial in pack.trials]
+        self.ended_before: tuple[Result, ...] = ()
+        self.earlier: tuple[tuple[str, Epoch], ...] = ()
+        self._ended: dict[str, dict] = {}
+        self.totals = torch.zeros(len(pack.trials), device=self.device)
+        self.checkpoint = PackCheckpoint(self.storage, pack, workspace.checkpoint_seconds)
+        saved = self.checkpoint.read()
+        tensors = self._resume(saved) if saved else [self._initial(trial) for trial in pack.trials]
+        if self.active:
+            self.members = Members(tensors, [m.trial.learning_rate for m in self.active], self.device)
+        if saved:
+            for i, member in enumerate(self.active):
+                self.members.load_state(i, _under(saved.tensors, f"{member.trial.id}/adam/"))
+        self.began = time.perf_counter() - self.spent
+
+    def _initial(self, trial: Trial) -> dict[str, Tensor]:
+        generator = torch.Generator().manual_seed(_seed(trial.seed, "initialisation"))
+        fresh_head = head.initial(self.task.outputs, self.backbone.spec.width, generator)
+        return {**self.method.initial(self.backbone, generator), **fresh_head}
+
+    def _resume(self, saved: Saved) -> list[dict[str, Tensor]]:
+        tensors, state = saved.tensors, saved.state
+        self.epoch, self.step, self.spent = state["epoch"], state["step"], state["seconds"]
+        self._ended = {trial_id: m for trial_id, m in state["members"].items() if m["status"]}
+        for member in self.active:
+            best = dict(saved.best.get(member.trial.id, {}))
+            frozen = _under(tensors, f"{member.trial.id}/parameter/{methods.FROZEN}") if best else {}
+            best |= {f"{methods.FROZEN}{name}": tensor for name, tensor in frozen.items()}
+            member.load(state["members"][member.trial.id], best)
+        self.earlier = tuple((m.trial.id, epoch) for m in self.active for epoch in m.history)
+        self.ended_before = tuple(self._result(m) for m in self.active if m.status)
+        self.active = [m for m in self.active if not m.status]
+        self.totals = torch.tensor([state["losses"].get(m.trial.id, 0.0) for m in self.active], device=self.device)
+        return [_under(tensors, f"{m.trial.id}/parameter/") for m in self.active]
+
+    @property
+    def closed(self) -> int:
+        """The last epoch of which all steps and the evaluation are done."""
+        return self.epoch - (self.step > 0)
+
+    def begin_epoch(self) -> None:
+        """The next epoch, or what is left of one in whose middle the checkpoint was written."""
+        self.began = time.perf_counter() - self.spent
+        self.backbone.set_dropout(self.protocol.dropout)  # each time: other packs of the process share the backbone
+        if not self.step:
+            self.epoch += 1
+            self.totals = torch.zeros(len(self.active), device=self.device)
+
+    def close_epoch(self) -> tuple[Result, ...]:
+        """Results of the members that ended with the epoch; a checkpoint where it is time for one."""
+        self.step, self.unsaved = 0, True
+        results = self.release_ended()
+        if self.checkpoint.due or not self.active:  # one of results alone is small, and nothing is trained again
+            self.save()
+        return results
+
+    def save(self) -> None:
+        """Write all that the next step needs; ended members leave only their history."""
+        tensors: dict[str, Tensor] = {}
+        for i, member in enumerate(self.active):
+            parts = {"parameter": self.members.tensors(i), "adam": self.members.state(i)}
+            tensors |= {f"{member.trial.id}/{part}/{n}": t for part, named in parts.items() for n, t in named.items()}
+        losses = {m.trial.id: float(x) for m, x in zip(self.active, self.totals, strict=True)} if self.step else {}
+        state = {
+            "epoch": self.epoch,
+            "step": self.step,
+            "seconds": time.perf_counter() - self.began if self.step else 0.0,
+            "losses": losses,
+            "members": self._ended | {m.trial.id: m.dump() for m in self.active},
+        }
+        self.checkpoint.write(self.active, tensors, state)
+        self.unsaved = False
+
+    def release_ended(self) -> tuple[Result, ...]:
+        """Let the members that ended leave the pack, their best weights written to the storage."""
+        ended = [m for m in self.active if m.status]
+        for member in ended:
+            self._ended[member.trial.id] = member.dump()
+            if member.best_weights:
+                self.storage.write_tensors(member.weights_name, member.best_weights, member.describe())
+        if ended:
+            staying = [i for i, m in enumerate(self.active) if not m.status]
+            self.active = [self.active[i] for i in staying]
+            if staying:
+                self.members.keep(staying)
+                self.totals = self.totals[staying]
+        return tuple(self._result(m) for m in ended)
+
+    def cut_short(self, trial_ids: Collection[str]) -> tuple[Result, ...]:
+        """Let members leave the pack before their end; their weights are not kept."""
+        cut = [m for m in self.active if m.trial.id in trial_ids]
+        for member in cut:
+            member.cut_short()
+        if not cut:
+            return ()
+        self.unsaved = True
+        results = self.release_ended()
+        if not self.active:
+            self.save()
+        return results
+
+    def _result(self, member: Member) -> Result:
+        result = member.result(self.trainable_parameters)
+        members, device = len(self.pack.trials), _device_name(self.device)
+        return replace(result, text=self.data.text, pack_size=members, device=device)
+
+    def weights(self, i: int) -> dict[str, Tensor]:
+        """Tensors of member ``i`` as they are kept: the head of a regression speaks in the label's own units."""
+        tensors = self.members.tensors(i)
+        tensors[head.WEIGHT] *= self.scale
+        tensors[head.BIAS] = tensors[head.BIAS] * self.scale + self.shift
+        return tensors
+
+    def outputs(self, batch: Batch) -> Tensor:
+        """Scores of classes ``(k, b, classes)`` or of choices ``(k, b / choices, choices)``, or values ``(k, b)``."""
+        own = {n: t for n, t in self.members.stacked.items() if not n.startswith(head.PREFIX)}
+        half = self.protocol.precision == "bfloat16"
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=half):
+            seams = self.method.seams(own, self.backbone, batch)
+            hidden = self.backbone(batch, seams)
+        logits = head.logits(
+            hidden,
+            batch,
+            self.members.stacked[head.WEIGHT],
+            self.members.stacked[head.BIAS],
+            self.head_dropout,
+        )
+        if batch.choices > 1:
+            return logits.squeeze(-1).unflatten(1, (-1, batch.choices))
+        return logits if self.task.kind != "regression" else logits.squeeze(-1) * self.scale + self.shift
+
+    def losses(self, batch: Batch) -> Tensor:
+        """Mean loss of each member ``(k,)``: cross-entropy, or squared error in the labels' standard deviations."""
+        outputs = self.outputs(batch)
+        if self.task.kind == "regression":
+            return ((outputs - batch.labels) / self.scale).square().mean(1)
+        k, b, _ = outputs.shape
+        return F.cross_entropy(outputs.flatten(0, 1), batch.labels.flatten(), reduction="none").view(k, b).mean(1)
+
+
+def _device_name(device: torch.device) -> str:
+    """``cpu``, or what the GPU calls itself."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+
+
+def _seed(*parts: int | str) -> int:
+    """A seed of 63 bits for one consumer, from the master seed and the consumer's name."""
+    return seed_of(canonical(list(parts))) >> 1
+
+
+def _mean_and_std(labels: np.ndarray) -> tuple[float, float]:
+    """Mean and standard deviation of the train labels; a regression is trained on standardised values."""
+    std = float(np.std(labels))
+    return float(np.mean(labels)), std if std > 0 and math.isfinite(std) else 1.0
+
+
+def _under(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {name[len(prefix) :]: tensor for name, tensor in tensors.items() if name.startswith(prefix)}
