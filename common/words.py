@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 
 from common.uris import masked_in
 
@@ -12,6 +13,8 @@ UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\
 
 #: What a name may not have in it: it stands in tables and in the names of files, and is no path, address or URI.
 _NOT_IN_NAMES = re.compile(r"[/\\:@=?#&;\n\t]")
+#: Format characters, which nobody sees: two names that differ by them alone look the same.
+_INVISIBLE = ("Cf", "Zl", "Zp", "Co", "Cn")
 LONGEST_NAME = 100
 
 
@@ -24,8 +27,10 @@ def check_name(name: str) -> None:
         rule = "a name must not be empty or begin with a dot"
     elif found := _NOT_IN_NAMES.search(name) or UNPRINTABLE.search(name):
         rule = f"a name must not have {found[0]!r} in it"
+    elif unseen := next((sign for sign in name if unicodedata.category(sign) in _INVISIBLE), ""):
+        rule = f"a name must not have {unseen!a} in it, which nobody sees"
     if rule:
-        raise ValueError(f"{rule}; choose another for {name[:LONGEST_NAME]!r}")
+        raise ValueError(f"{rule}; choose another for {name[:LONGEST_NAME]!a}")
 
 
 def printable(text: str) -> str:

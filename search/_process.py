@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import os
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
+
+from common.words import shown
 
 
 @contextmanager
@@ -27,6 +30,29 @@ def environment(values: dict[str, str]) -> Iterator[None]:
                 os.environ[name] = value
 
 
+class HidingStream(io.TextIOBase):
+    """A stream of text that is written to another one line by line, each as ``hide`` gives it back.
+
+    What libraries print goes through it on its way to a file: they know URIs, and not which of them are secret.
+    """
+
+    def __init__(self, stream: TextIO, hide: Callable[[str], str]) -> None:
+        self._stream, self._hide, self._begun = stream, hide, ""
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, text: str) -> int:
+        *lines, self._begun = (self._begun + text).split("\n")
+        self._stream.writelines(f"{self._hide(line)}\n" for line in lines)
+        return len(text)
+
+    def flush(self) -> None:
+        self._stream.write(self._hide(self._begun))
+        self._begun = ""
+        self._stream.flush()
+
+
 @contextmanager
 def quiet(path: Path) -> Iterator[None]:
     """What Ray prints on standard output goes to a file; the view says in one line what matters of it."""
@@ -34,7 +60,7 @@ def quiet(path: Path) -> Iterator[None]:
     before = tune_log.level
     tune_log.setLevel(logging.CRITICAL)
     try:
-        with open(path, "a", encoding="utf-8") as log, redirect_stdout(log):
+        with open(path, "a", encoding="utf-8") as log, redirect_stdout(HidingStream(log, shown)):
             yield
     finally:
         tune_log.setLevel(before)

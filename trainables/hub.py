@@ -17,7 +17,7 @@ from typing import Literal
 from huggingface_hub import HfApi, constants
 from huggingface_hub.errors import HfHubHTTPError, RepositoryNotFoundError, RevisionNotFoundError
 from huggingface_hub.file_download import repo_folder_name
-from huggingface_hub.utils import get_session
+from huggingface_hub.utils import get_session, validate_repo_id
 
 Kind = Literal["model", "dataset"]
 
@@ -25,6 +25,21 @@ SECONDS = 5.0  # to wait for the hub's answer
 #: What a request raises that gets no answer; whose HTTP library that is, is the hub library's own choice.
 NO_ANSWER: tuple[type[Exception], ...] = HfHubHTTPError.__bases__
 _COMMIT = re.compile(r"[0-9a-f]{40}")
+#: What Git takes for the name of a branch or tag, and some less: it becomes a part of addresses and paths.
+_REVISION = re.compile(r"(?!.*(\.\.|//|/\.|\.lock$|\.$|/$))[\w][\w./+-]{0,199}", re.ASCII)
+
+
+def check_revision(revision: str) -> str:
+    """The revision itself; ValueError where no branch, tag or commit can be called so."""
+    if not _REVISION.fullmatch(revision):
+        raise ValueError("must be a branch, tag or commit as the hub has them, such as main, v1.0 or refs/pr/1")
+    return revision
+
+
+def check_id(repository: str) -> str:
+    """The id itself; ValueError where no repository of the hub can be called so."""
+    validate_repo_id(repository)
+    return repository
 
 
 def is_commit(revision: str | None) -> bool:

@@ -129,11 +129,18 @@ def _silent(uri: str) -> str:
         except requests.RequestException as error:
             return f"no answer ({type(error).__name__})"
         return ""
-    port = parts.port or _PORTS.get(parts.scheme.split("+")[0])
-    if not parts.hostname or port is None:
+    from sqlalchemy.engine import make_url  # a password may hold a /, which others take for the host's end
+    from sqlalchemy.exc import ArgumentError
+
+    try:
+        database = make_url(uri)
+    except (ArgumentError, ValueError):  # ValueError: of the port
+        return "it is no address of a database; write the user and password with %40 for @, %2F for /, %3A for :"
+    port = database.port or _PORTS.get(database.get_backend_name())
+    if not database.host or port is None:
         return ""
     try:
-        socket.create_connection((parts.hostname, port), SECONDS).close()
+        socket.create_connection((database.host, port), SECONDS).close()
     except OSError as error:
         return f"no answer ({error.strerror or error})"
     return ""

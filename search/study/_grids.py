@@ -9,12 +9,21 @@ from functools import cache
 from types import NoneType, UnionType
 from typing import Annotated, Any, Union, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from search.study._collector import Collector, rule
 from search.study._model import Grid, Grids, Range
 from search.study._problems import Location
 from trainables import methods
+
+#: A smaller rate changes no weight of float32 that is not next to zero.
+LEAST_RATE = 1e-12
+
+
+def _moves_weights(rate: float) -> float:
+    if rate < LEAST_RATE:
+        raise ValueError(f"must be at least {LEAST_RATE:g}: a smaller rate changes no weight in float32")
+    return rate
 
 
 class Shared(BaseModel):
@@ -22,7 +31,7 @@ class Shared(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    learning_rate: Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)]
+    learning_rate: Annotated[float, Field(gt=0, le=1, allow_inf_nan=False), AfterValidator(_moves_weights)]
     batch_size: Annotated[int, Field(ge=1, le=65536)]
 
 

@@ -168,10 +168,18 @@ def _tracking(problems: Collector, data: dict[str, Any]) -> str | None:
     if not slashes or kind.split("+")[0] not in _TRACKING:
         problems.add(("tracking",), rule, tracking, known=[f"{scheme}://" for scheme in _TRACKING])
         return None
-    if wrong := unusable(tracking):
+    if wrong := unusable(tracking) or _cut_password(kind, tracking):
         problems.add(("tracking",), wrong, tracking)
         return None
     return tracking
+
+
+def _cut_password(kind: str, uri: str) -> str:
+    """The rule that a database's URI breaks whose password would be taken for a host; empty where it is none."""
+    _, at, place = uri.partition("?")[0].partition("@")
+    if at and "@" in place and not kind.startswith(("http", "file", "sqlite")):
+        return "must have an @ in a user or password written as %40: what follows the first @ is taken for the host"
+    return ""
 
 
 def _default_tracking(storage: str) -> str:

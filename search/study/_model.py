@@ -15,6 +15,9 @@ from trainables.trial import BackboneSource, Precision, Protocol
 
 _STRICT = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
+#: Ray counts in parts of a ten-thousandth; no machine has so many CPUs or GPUs.
+LEAST_PART, MOST_OF_A_NODE = 1e-4, 10_000
+
 PositiveInt = Annotated[int, Field(ge=1, le=10**9)]
 
 
@@ -102,7 +105,7 @@ class EarlyStopping(BaseModel):
 
     rule: Literal["asha", "median"]
     grace_epochs: PositiveInt = 1
-    reduction_factor: float = Field(3, gt=1)
+    reduction_factor: float = Field(3, gt=1, le=1000)
 
     @model_validator(mode="after")
     def _has_an_effect(self) -> EarlyStopping:
@@ -184,7 +187,7 @@ class Resources(BaseModel):
 
     model_config = _STRICT
 
-    cpu: float = Field(1, gt=0)
+    cpu: float = Field(1, ge=LEAST_PART, le=MOST_OF_A_NODE)
     gpu: float | Literal["auto"] = "auto"
     pack_tokens: int | None = Field(None, ge=0, le=10**9)
     concurrent_packs: PositiveInt | None = None
@@ -195,6 +198,8 @@ class Resources(BaseModel):
         number = isinstance(value, int | float) and not isinstance(value, bool)
         if value != "auto" and not (number and 0 <= value < math.inf):
             raise ValueError("must be auto, or a number of GPUs that is 0 or greater")
+        if number and not (value == 0 or LEAST_PART <= value <= MOST_OF_A_NODE):
+            raise ValueError(f"must be auto, 0, or from {LEAST_PART:g} to {MOST_OF_A_NODE:,}")
         return value
 
     @property

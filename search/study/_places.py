@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -35,6 +36,8 @@ def unusable(place: str) -> str:
             path.exists()
     except (OSError, ValueError) as error:
         return f"cannot be a place: {getattr(error, 'strerror', None) or error}; correct it"
+    if re.search(r"[\n\t]", place):
+        return "must be on one line, without tabs; correct it"
     if "%00" in place:
         return "must hold no control characters, but has %00 in it; leave it out"
     if parts.scheme in ("", "file"):

@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 
 from search.study._collector import Collector
 from search.study._grids import SHARED, GridReader, check_combinations
 from search.study._model import Grids, Override, TaskOverride
 from search.study._places import is_folder
 from search.study._problems import Location
-from trainables import methods
+from trainables import hub, methods
 from trainables.tasks import Task
 
 MOST_SEEDS = 1000
@@ -37,7 +37,7 @@ class _BackboneMapping(BaseModel):
 
     source: str
     name: str | None = None
-    revision: str | None = None
+    revision: Annotated[str, AfterValidator(hub.check_revision)] | None = None
 
 
 def part(problems: Collector, location: Location, data: Any, model: type[Model]) -> Model:

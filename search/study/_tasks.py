@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from search.study._collector import Collector
 from search.study._problems import Location
-from trainables import tasks
+from trainables import hub, tasks
 from trainables.tasks import Files, Hub, Task, Truncation
 from trainables.tasks._task import Kind, Segment, Side
 
@@ -25,6 +26,19 @@ def _listed(value: Any) -> Any:
 def _label(value: Any) -> Any:
     if not isinstance(value, str | int | float):
         raise ValueError("a label must be text, a number, true or false")
+    return value
+
+
+def _config(value: str) -> str:
+    if not re.fullmatch(r"\w[\w .,()&+=-]{0,199}", value):
+        raise ValueError("must be a configuration of the dataset, in letters, digits and . , ( ) & + = - _")
+    return value
+
+
+def _split(value: str) -> str:
+    parts = value.split("+")
+    if len(value) > 200 or not all(re.fullmatch(r"\w[\w.-]*(\[[\w:%-]+\])?", part, re.ASCII) for part in parts):
+        raise ValueError("must be a split of the dataset, such as train, or a part of one, such as train[:80%]")
     return value
 
 
@@ -49,11 +63,11 @@ class HubEntry(BaseModel):
 
     model_config = _STRICT
 
-    id: Name
-    config: Name | None = None
-    revision: Name | None = None
-    train: Name = "train"
-    dev: Name = "validation"
+    id: Annotated[str, AfterValidator(hub.check_id)]
+    config: Annotated[str, AfterValidator(_config)] | None = None
+    revision: Annotated[str, AfterValidator(hub.check_revision)] | None = None
+    train: Annotated[str, AfterValidator(_split)] = "train"
+    dev: Annotated[str, AfterValidator(_split)] = "validation"
 
 
 class TruncationEntry(BaseModel):

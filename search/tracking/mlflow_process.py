@@ -18,7 +18,9 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-from common.uris import masked
+from common.uris import hidden_in, masked
+from common.words import printable
+from search._process import HidingStream
 from search._words import Say
 from search.errors import RefusedError
 from search.tracking import journal
@@ -109,6 +111,7 @@ def main() -> int:
     settings = Settings(**json.loads(sys.stdin.readline()))
     out = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)  # what libraries print goes to the log, not among the messages
+    sys.stdout = sys.stderr = HidingStream(sys.stderr, lambda line: hidden_in(printable(line), settings.tracking))
 
     def say(text: str) -> None:
         try:

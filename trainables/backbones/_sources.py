@@ -50,6 +50,7 @@ def resolve(source: str, name: str | None = None, revision: str | None = None) -
 
 def _on_the_hub(source: str, name: str, revision: str | None) -> BackboneSource:
     check_name(name)  # before the hub's library is asked, which knows no names but ids
+    hub.check_id(source)
     commit = hub.commit("model", source, revision)
     if commit is None:
         return BackboneSource(name, source, revision, f"{source}@{revision or 'main'}")

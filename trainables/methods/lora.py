@@ -35,7 +35,7 @@ class LoRA:
         model_config = SETTINGS
 
         rank: int = Field(8, ge=1, description="r, the rank of the change of each weight")
-        alpha: float = Field(16.0, gt=0, allow_inf_nan=False, description="α; the change is scaled by α/r")
+        alpha: float = Field(16.0, ge=1e-6, le=1e6, allow_inf_nan=False, description="α; the change is scaled by α/r")
 
     label: ClassVar[str] = "LoRA"
     sizes: ClassVar[tuple[str, ...]] = ("rank",)

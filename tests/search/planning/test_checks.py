@@ -164,3 +164,20 @@ class TestPlace:
         place = Place([{"CPU": 0.0}], "on the cluster")
         assert place.words(Resources()).startswith("no room for a pack on the cluster yet")
         assert (place.decide(Resources()).gpu, place.devices(Resources(gpu=0))) == (0.0, 1)
+
+
+@pytest.mark.parametrize("password", ["hunter/2xyz", "hunter#2xyz", "hunter:2xyz", "hunter%2F2xyz", "hunter?2xyz"])
+def test_the_host_of_a_database_is_found_behind_any_password(tmp_path: Path, password: str) -> None:
+    """A password with a / is one for the database, and was taken for a port."""
+    found = checks.tracking(
+        load(write_study(tmp_path, tracking=f"postgresql://bob:{password}@127.0.0.1:1/db"), bind=False)
+    )
+    assert "Connection refused" in found.words, found.words
+    assert "2xyz" not in found.words
+
+
+def test_an_address_that_is_none_of_a_database_is_told(tmp_path: Path) -> None:
+    found = checks.tracking(load(write_study(tmp_path, tracking="postgresql://bob:hunter2xyz/h/db"), bind=False))
+    assert not found.ok
+    assert "no address of a database" in found.words
+    assert "2xyz" not in found.words

@@ -139,7 +139,7 @@ MALFORMED = {
         {"methods": {"lora": {"rank": {"low": 0, "high": 8}}}, "search": RANDOM},
         "methods.lora.rank.low", 0, AT_LEAST_1, (),
     ),
-    "no processor": ({"resources": {"cpu": 0}}, "resources.cpu", 0, "greater than 0", ()),
+    "no processor": ({"resources": {"cpu": 0}}, "resources.cpu", 0, "greater than or equal to 0.0001", ()),
     "one and a half GPUs": ({"resources": {"gpu": 1.5}}, "resources.gpu", 1.5, "whole number", ()),
     "all GPUs": ({"resources": {"gpu": "all"}}, "resources.gpu", "all", "must be auto, or a number of GPUs", ()),
     "no number of GPUs": ({"resources": {"gpu": True}}, "resources.gpu", True, "must be auto, or a number", ()),
