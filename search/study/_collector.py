@@ -82,6 +82,8 @@ def rule(kind: str, message: str, context: dict[str, Any]) -> str:
     """A pydantic error as a rule: what the value must be."""
     if kind == "value_error":
         return str(context.get("error", message))
+    if kind in ("model_type", "dict_type"):  # whose words name a class of ours
+        return "must be a mapping"
     for beginning in ("Input should be ", "Value should be "):
         if message.startswith(beginning):
             return "must be " + message.removeprefix(beginning)

@@ -156,6 +156,9 @@ def _distinct_labels(task: Task, table: RawSplit) -> tuple[str, ...]:
     for number, value in enumerate(table.columns[task.label], start=1):
         if _is_missing(value) or value == "":
             raise DataError(table.at(number, task.label, "the label is missing", "give every row a label"))
+        if isinstance(value, list | dict):
+            problem = f"a label must be text or a number, but is a {type(value).__name__}: {str(value)[:60]}"
+            raise DataError(table.at(number, task.label, problem, "choose a column with one label in a row"))
         distinct.add(label_text(value))
     if "-1" in distinct and _all_whole(distinct - {"-1"}):
         first = [label_text(v) for v in table.columns[task.label]].index("-1") + 1

@@ -46,6 +46,11 @@ HOSTILE: dict[str, tuple[dict[str, Any], str, str]] = {
         "search.early_stopping.reduction_factor", "less than or equal to 1000",
     ),
     "storage of two lines": ({"storage": "ru\nns"}, "storage", "on one line"),
+    "a list for a truncation": (
+        {"tasks": [{**HUB, "hub": {"id": "a/b"}, "truncation": ["left"]}], "overrides": {}},
+        "tasks[0].truncation", "must be a mapping",
+    ),
+    "text for a hub": ({"tasks": [{**HUB, "hub": "a/b"}], "overrides": {}}, "tasks[0].hub", "must be a mapping"),
     "a password cut at its @": (
         {"tracking": "postgresql://bob:hunter@2xyz@h/db"}, "tracking", "must have an @ in a user or password written",
     ),
@@ -59,6 +64,7 @@ def test_what_nobody_means_is_told_by_its_form(tmp_path: Path, case: str, bind: 
     found = problems(tmp_path, changed(**sections), bind=bind)
     assert path in found, list(found)
     assert words in str(found[path])
+    assert "Entry" not in str(found[path])
 
 
 @pytest.mark.parametrize("sign", ["\u200b", "\u200d", "\u00ad", "\ufeff", "\u2060", "\U000e0041"])

@@ -249,6 +249,13 @@ def test_texts_that_are_lists(tmp_path: Path) -> None:
         render(task_of(tmp_path, broken(2, text=["a"]), labels=["a", "b"]), "train")
 
 
+@pytest.mark.parametrize("label", [["x"], {"x": 1}])
+def test_labels_that_are_lists(tmp_path: Path, label: object) -> None:
+    """Each list was taken for a class of its own, called as Python prints it."""
+    with pytest.raises(DataError, match=r"row 2 .*a label must be text or a number, but is a (list|dict): .*one label"):
+        resolve(task_of(tmp_path, broken(2, label=label)))
+
+
 @pytest.mark.parametrize("ending", ["csv", "jsonl", "parquet"])
 def test_missing_columns_are_named_with_those_there_are(ending: str, tmp_path: Path) -> None:
     task = task_of(tmp_path, GOOD, ending=ending, columns=Columns(("sentence",), "gold"), labels=["a", "b"])
