@@ -32,7 +32,7 @@ import requests
 from ray.exceptions import AuthenticationError
 from ray.job_submission import JobDetails, JobSubmissionClient, JobType
 
-from common.uris import passwords
+from common.uris import masked, passwords
 from search._nodes import Node
 from search._process import environment
 from search.jobs._upload import stage
@@ -139,9 +139,13 @@ def _url(address: str | None) -> str:
     named = os.environ.get("RAY_ADDRESS", "")  # may also be an address of another kind, for ray.init
     fallbacks = (os.environ.get("RAY_API_SERVER_ADDRESS"), named if named.startswith("http") else "", DEFAULT_ADDRESS)
     address = address or next(filter(None, fallbacks))
-    parts = urlsplit(address)
-    if "@" in parts.netloc:
-        raise SubmitError(f"an address holds no user or password, as the one of {parts.hostname} does; {_TOKEN}")
+    if "@" in address:  # before anybody takes a part of a password for a host or a port, and shows it
+        raise SubmitError(f"an address holds no user or password, as {masked(address)} does; {_TOKEN}")
+    try:
+        parts = urlsplit(address)
+        _ = parts.port
+    except ValueError as error:
+        raise SubmitError(f"{address!r} is no address ({error}); give one such as {DEFAULT_ADDRESS}") from error
     if parts.scheme not in ("http", "https") or not parts.hostname:
         kind = " (that is an address of Ray Client)" if parts.scheme == "ray" else ""
         rule = "jobs go to the head's dashboard, http://HOST:PORT"

@@ -36,10 +36,19 @@ def test_an_address_that_cannot_work_is_told(address: str) -> None:
     assert ("Ray Client" in words) == address.startswith("ray:")
 
 
-def test_a_password_in_an_address_is_not_shown() -> None:
-    words = refused("list", "--address", "http://me:secret@head:8265")
-    assert words.startswith("an address holds no user or password, as the one of head does; put the cluster's token")
+@pytest.mark.parametrize("password", ["secret", "secret/more", "1/secret", "secret#more", "secret?more"])
+def test_a_password_in_an_address_is_not_shown(password: str) -> None:
+    """Also one with a /, before which others take it for a host or a port."""
+    words = refused("list", "--address", f"http://me:{password}@head:8265")
+    assert words.startswith("an address holds no user or password, as http://***@head:8265 does; put the cluster's")
     assert "secret" not in words
+
+
+@pytest.mark.parametrize("address", ["http://[", "http://head:port", "http://head:99999"])
+def test_an_address_that_is_none_is_told(address: str) -> None:
+    words = refused("list", "--address", address)
+    assert f"{address!r} is no address (" in words
+    assert "Traceback" not in words
 
 
 def test_nobody_at_the_address() -> None:
