@@ -30,6 +30,8 @@ class Place:
         if resources.gpu != "auto":
             return ""
         if not room(self.nodes, resources.cpu, 0):
+            if self.where == "here":
+                return ""  # no node comes to a machine: the check of resources says what it lacks
             return f"no room for a pack {self.where} yet: the first node that has some tells whether packs take a GPU"
         return gpus_found(self.nodes, resources.cpu, self.where, self.gpus)
 

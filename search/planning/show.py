@@ -47,7 +47,7 @@ def _cells(study: Study, plan: Plan) -> Table:
     counts = plan.counts
     table = _table(f"Study {study.name}")
     table.show_footer = True
-    table.add_column("backbone", f"{counts['cells']} cells", overflow="fold")
+    table.add_column("backbone", f"{counts['cells']} cell{'s' * (counts['cells'] != 1)}", overflow="fold")
     table.add_column("task", "", overflow="fold")
     table.add_column("method", "", overflow="fold")
     for name in ("assignments", "trials", "finished"):

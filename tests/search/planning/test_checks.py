@@ -163,6 +163,7 @@ class TestPlace:
     def test_a_cluster_without_workers_does_not_tell_yet(self) -> None:
         place = Place([{"CPU": 0.0}], "on the cluster")
         assert place.words(Resources()).startswith("no room for a pack on the cluster yet")
+        assert not Place([{"CPU": 2.0}], "here").words(Resources(cpu=64))
         assert (place.decide(Resources()).gpu, place.devices(Resources(gpu=0))) == (0.0, 1)
 
 
