@@ -14,7 +14,7 @@ from typing import Any
 from common.uris import masked
 from search._words import Say
 from search.tracking._record import TEXT_SHARES, TrialRecord
-from search.tracking.mlflow_access import AwayError, cell_of, client, translated
+from search.tracking.mlflow_access import AwayError, cell_of, client, is_empty, translated
 
 
 @dataclass(frozen=True)
@@ -101,6 +101,8 @@ def _in_mlflow(tracking: str, study: str, say: Say, curves: bool, written: Colle
 
     try:
         with translated(study, tracking, "READ"):
+            if is_empty(tracking):
+                return Logged()
             store = client(tracking)
             experiment = store.get_experiment_by_name(study)
             if experiment is None:

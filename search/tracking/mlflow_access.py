@@ -46,18 +46,23 @@ def client(tracking: str) -> MlflowClient:
         os.environ.setdefault(name, value)
     from mlflow import MlflowClient  # seconds to import
 
-    if tracking.startswith("postgresql"):
-        _try_database(tracking)
+    is_empty(tracking)  # MLflow would try for a minute and a half before it says that a database is away
     return MlflowClient(tracking_uri=tracking)
 
 
-def _try_database(tracking: str) -> None:
-    """Connect once: MLflow would try for a minute and a half before it says that a database is away."""
-    from sqlalchemy import create_engine
+def is_empty(tracking: str) -> bool:
+    """Whether a PostgreSQL database has no tables of MLflow's yet, which a client would make at once.
+
+    Raises what ``translated`` translates.
+    """
+    if not tracking.startswith("postgresql"):
+        return False
+    from sqlalchemy import create_engine, inspect
     from sqlalchemy.pool import NullPool
 
     engine = create_engine(tracking, poolclass=NullPool, connect_args={"connect_timeout": CONNECT_SECONDS})
-    engine.connect().close()
+    with engine.connect() as connection:
+        return not inspect(connection).has_table("experiments")
 
 
 def open_experiment(client: MlflowClient, study: str) -> str:

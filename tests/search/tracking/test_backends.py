@@ -36,10 +36,14 @@ from helpers.servers import (
     until,
 )
 from helpers.stub_study import write_study
+from sqlalchemy import create_engine, text
+from sqlalchemy.pool import NullPool
 
 from search import study
 from search.cli import app
 from search.planning.plan import plan
+from search.tracking.mlflow_access import client, is_empty
+from search.tracking.records import logged
 from search.tracking.store import Store
 from trainables import training
 from trainables.checkpoint import Storage
@@ -135,6 +139,18 @@ class TestPostgreSQL:
         written = [file.read_bytes() for file in (tmp_path / "runs").rglob("*") if file.is_file()]
         assert PASSWORD not in "".join([*commands, *said])
         assert not any(PASSWORD.encode() in content for content in written)
+
+    def test_whoever_only_looks_makes_no_tables(self, postgresql: tuple[Server, str]) -> None:
+        """As ``aot plan`` does before the first run."""
+        _, uri = postgresql
+        with create_engine(uri, isolation_level="AUTOCOMMIT", poolclass=NullPool).connect() as connection:
+            connection.execute(text("CREATE DATABASE looked_at"))
+        fresh = f"{uri.rsplit('/', 1)[0]}/looked_at"
+        assert is_empty(fresh)
+        assert logged("nothing", fresh, print).records == {}
+        assert is_empty(fresh)
+        client(fresh)
+        assert not is_empty(fresh)
 
     def test_a_password_in_the_environment(
         self, tmp_path: Path, postgresql: tuple[Server, str], monkeypatch: pytest.MonkeyPatch
