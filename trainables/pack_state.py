@@ -172,7 +172,7 @@ class PackState:
 
     def _result(self, member: Member) -> Result:
         result = member.result(self.trainable_parameters)
-        members, device = len(self.pack.trials), _device_name(self.device)
+        members, device = len(self.pack.planned), _device_name(self.device)
         return replace(result, text=self.data.text, pack_size=members, device=device)
 
     def weights(self, i: int) -> dict[str, Tensor]:

@@ -237,8 +237,8 @@ class Epoch:
 class Result:
     """The outcome of one trial; ``score`` in percent at ``best_epoch``, ``None`` where none was reached.
 
-    ``pack_size``: members of the pack that it was trained in. ``device``: ``cpu``, or the name of the GPU; empty where
-    it ended before anybody could tell.
+    ``pack_size``: members of the pack that it was trained in, as it was planned. ``device``: ``cpu``, or the name of
+    the GPU; empty where it ended before anybody could tell.
     """
 
     trial_id: str

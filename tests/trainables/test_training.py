@@ -186,6 +186,7 @@ def test_what_is_left_of_a_pack_finds_its_checkpoint(backbone, task, tmp_path: P
     assert epochs[:2] == [1, 2], "what was reached before, then the next epoch"
     assert results.keys() == {t.id for t in trials[1:]}
     for one in trials[1:]:
+        assert results[one.id].pack_size == 3
         assert [e.score for e in results[one.id].history] == [e.score for e in expected[one.id].history]
 
 
