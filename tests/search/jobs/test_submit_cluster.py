@@ -106,7 +106,8 @@ def test_a_study_with_large_files_is_not_sent(client: Nodes, tmp_path: Path) -> 
 
 @pytest.mark.timeout(900)
 def test_a_study_is_submitted_watched_stopped_and_finished(client: Nodes, tmp_path: Path) -> None:
-    path = write_study(tmp_path)
+    long = {"max_length": 16, "epochs": 100, "patience": 100}  # it is to run while others are refused
+    path = write_study(tmp_path, protocol=long)
     journal = client.home / "aot-search" / "runs" / "films" / "journal.jsonl"
 
     done = runner.invoke(app, ["submit", str(path)])

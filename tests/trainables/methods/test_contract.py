@@ -338,6 +338,6 @@ def test_a_prompt_takes_as_many_positions_as_its_method_says(name: str, values: 
     backbone = shared_backbone("bert")
     batch = tiny_batch(backbone)
     method = small_method(name, backbone, **values)
-    seams = method.seams(stacked([moved_member(method, backbone)]), backbone, batch, False)
+    seams = method.seams(stacked([moved_member(method, backbone)]), backbone, batch)
     length = backbone(batch, seams).shape[1]
     assert methods.prompt_tokens(method) == length - batch.input_ids.shape[1]
