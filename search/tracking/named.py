@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from trainables.trial import CellKey
+from trainables.whole_files import replacing
 
 FILE_NAME = "named.json"
 
@@ -40,9 +41,8 @@ class Named:
             "planned": [[*cell, count] for cell, count in self.planned.items()],
             "trials": sorted(self.trials),
         }
-        new = folder / f".{FILE_NAME}"
-        new.write_text(json.dumps(values))
-        new.replace(folder / FILE_NAME)
+        with replacing(folder / FILE_NAME) as new:
+            new.write_text(json.dumps(values))
 
     @classmethod
     def read(cls, folder: Path) -> Named | None:

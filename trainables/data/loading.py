@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
-import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import lru_cache
@@ -25,6 +23,7 @@ from trainables.tasks._content import digest_of
 from trainables.tasks._source import SPLITS, Split
 from trainables.tasks._text import Texts, render
 from trainables.trial import BackboneSource, Protocol, digest
+from trainables.whole_files import replacing
 
 #: Raised with every change of how text becomes tokens; older files are then made anew.
 CACHE_VERSION = 2
@@ -148,16 +147,9 @@ def _limited(texts: Texts, task: Task, split: Split, limit: int | None) -> Texts
 
 def _write(path: Path, arrays: dict[str, np.ndarray], facts: Mapping[Split, TextFacts]) -> None:
     """Whole or not at all: processes that make the same file at once each put the same content in its place."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.stem, suffix=".partial")
-    os.close(handle)
-    try:
-        told = {split: asdict(each) for split, each in facts.items()}
-        save_file(arrays, temporary, metadata={"facts": json.dumps(told)})
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    told = {split: asdict(each) for split, each in facts.items()}
+    with replacing(path) as new:
+        save_file(arrays, new, metadata={"facts": json.dumps(told)})
 
 
 def _read(path: Path, choices: int) -> TaskData:

@@ -25,8 +25,7 @@ from search.tracking._summary import Summary
 from search.tracking.journal import Entry, Journal
 from search.tracking.records import read_records
 from search.tracking.store import Store
-from trainables.trial import RESULT_VERSION as VERSION
-from trainables.trial import Epoch
+from trainables.trial import RESULT_VERSION, Epoch
 
 ROOT = Path(__file__).parents[3]
 
@@ -75,7 +74,8 @@ class TestStore:
             "seed": "0", "learning_rate": "0.001", "batch_size": "16", "a": "null", "deep": "true", "kind": "x",
         }  # fmt: skip
         assert run["params"]["protocol.patience"] == "2"
-        assert (tags["aot.pack_size"], tags["aot.device"], tags["aot.result_version"]) == ("4", "cpu", str(VERSION))
+        found = tags["aot.pack_size"], tags["aot.device"], tags["aot.result_version"]
+        assert found == ("4", "cpu", str(RESULT_VERSION))
         history = MlflowClient(f"sqlite:///{tmp_path}/runs/mlflow.db").get_metric_history(run["id"], "dev_score")
         assert [(point.step, point.value) for point in history] == [(1, 58.0), (2, 59.0), (3, 60.0)]
         (failed,) = runs[other.id]
