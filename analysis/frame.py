@@ -33,15 +33,22 @@ PLANNED = ("planned_seeds", "planned_in_cell", "planned_tasks", "planned_in_stud
 PROTOCOL = ("max_length", "precision", "dropout", "max_epochs", "patience", "train_rows", "dev_rows")
 #: Shares, of 0 to 1, of sequences that were cut and of tokens that the backbone does not know.
 SHARES = ("train_cut", "dev_cut", "train_unknown", "dev_unknown")
-#: What may be known of a trial beside ``COLUMNS``, in this order. ``in_study``: whether the study names the trial as it
+#: Where a result comes from: the pack and device that made it, the code, the weights and rows, when (UTC, ISO 8601),
+#: and the run that MLflow has of it. ``reason``: why it failed or diverged.
+PROVENANCE = ("pack_size", "device", "commit", "result_version", "versions", "backbone_hash", "data_hash", "ended",
+              "run_id", "reason")  # fmt: skip
+#: What may be known of a trial beside ``COLUMNS``, in this order. ``role``: ``confirmation`` for a seed that took no
+#: part in the choice of its assignment, else ``search`` or empty. ``in_study``: whether the study names the trial as it
 #: stands, empty where nobody could tell. ``draw``: the place of its assignment in a random search, counted from 1.
-OPTIONAL = (*ADAPTIVE, "in_study", *PLANNED, "draw", *PROTOCOL, *SHARES, "pack_size", "device", "commit",
-            "result_version")  # fmt: skip
+#: ``metric``: the name of the task's; ``majority``: what it gives, in percent, for the best constant answer on the dev
+#: split.
+OPTIONAL = (*ADAPTIVE, "role", "in_study", *PLANNED, "draw", *PROTOCOL, *SHARES, "metric", "majority", *PROVENANCE)
 _TEXT = ("study", "benchmark", "backbone", "task", "method", "assignment_id", "trial_id")
-_TEXT_OR_NONE = (*ADAPTIVE, "precision", "device", "commit")
+_TEXT_OR_NONE = (*ADAPTIVE, "role", "precision", "metric", "device", "commit", "versions", "backbone_hash", "data_hash",
+                 "ended", "run_id", "reason")  # fmt: skip
 _WHOLE = ("seed", "best_epoch", "epochs", "trainable_parameters", *PLANNED, "draw", "max_length", "max_epochs",
           "patience", "train_rows", "dev_rows", "pack_size", "result_version")  # fmt: skip
-_REAL = ("score", "seconds", "dropout", *SHARES)
+_REAL = ("score", "seconds", "dropout", *SHARES, "majority")
 HYPERPARAMETER = "hp."
 _SHOWN = 25  # problems printed in a message; all of them stand in FrameError.problems
 

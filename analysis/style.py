@@ -12,8 +12,10 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import matplotlib as mpl
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -102,6 +104,18 @@ def context(labels: Mapping[str, str] | None = None, names: Iterable[str] = ()) 
             yield
     finally:
         _SHOWN.reset(token)
+
+
+def mark(artist: Artist, method: str, hover: Sequence[str] = ()) -> None:
+    """Say which method something drawn belongs to, and what each of its points says under the pointer.
+
+    The page hides and shows what is so marked by its legend. Everything that a figure draws of a method is marked.
+    """
+    artist.set_gid(f"method:{method}")
+    _HOVER[artist] = tuple(hover)
+
+
+_HOVER: WeakKeyDictionary[Artist, tuple[str, ...]] = WeakKeyDictionary()
 
 
 # --- names and orders ------------------------------------------------------------------------------------------------

@@ -33,7 +33,8 @@ class Cell:
 class Table:
     """A table of any kind. ``name`` is the stem of its files; the first ``left`` columns hold words, the rest numbers.
 
-    A rule is drawn under each row whose index is in ``rules``. ``folded`` tables start closed in HTML.
+    A rule is drawn under each row whose index is in ``rules``. ``folded`` tables start closed in HTML. ``place``: the
+    benchmark and backbone that it is of; empty where it is of several.
     """
 
     name: str
@@ -44,6 +45,7 @@ class Table:
     rules: frozenset[int] = frozenset()
     left: int = 1
     folded: bool = False
+    place: tuple[str, str] | tuple[()] = ()
 
     def __post_init__(self) -> None:
         wrong = [i for i, row in enumerate(self.rows) if len(row) != len(self.columns)]

@@ -14,7 +14,7 @@ FORBIDDEN = {
     "trainables": {"ray", "mlflow", "search", "serving", "analysis"},
     "analysis": {"torch", "transformers", "ray", "search", "serving", "trainables"},
     "search": {"serving", "analysis"},
-    "common": {"search", "serving", "analysis", "trainables", "torch", "pandas", "numpy", "ray", "mlflow"},
+    "common": {"search", "serving", "analysis", "trainables", "torch", "pandas", "ray", "mlflow"},
 }
 #: the command line is where the parts meet
 MEETING_PLACE = "search/cli/"

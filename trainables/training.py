@@ -18,7 +18,8 @@ from functools import partial
 import numpy as np
 import torch
 
-from trainables import data, metrics
+from common import metrics
+from trainables import data
 from trainables.checkpoint import Storage
 from trainables.pack_checkpoint import PackCheckpoint
 from trainables.pack_state import PackState, Workspace

@@ -1,11 +1,13 @@
 """The reports. The folder is the registry: every file here without a leading underscore is a part of ``aot report``.
 
-A report is a module with four names, and may have a fifth:
+A report is a module with four names, and may have more:
 
-* ``TITLE``: its heading, and ``POSITION``: its place in the whole report, smallest first;
+* ``TITLE``: its heading, and ``POSITION``: its place in the whole report, smallest first; ``PARTS`` says which numbers
+  belong to which part;
 * ``compute(frame, options) -> data``: the numbers, with no drawing;
 * ``render(data) -> Section``: the words, tables and figures; ``None`` where there is nothing to show;
-* ``exports(data) -> {stem: DataFrame}`` (optional): files for machines, written as ``tables/STEM.csv``.
+* ``exports(data) -> {stem: DataFrame}`` (optional): files for machines, written as ``tables/STEM.csv``;
+* ``PAPER`` (optional): names of the paper's tables and figures that it is, such as ``("table-2", "table-3")``.
 """
 
 from __future__ import annotations
@@ -19,7 +21,11 @@ import pandas as pd
 
 from analysis.reports._section import DEFAULT, MethodInfo, Options, Picture, Section
 
-__all__ = ["DEFAULT", "MethodInfo", "Options", "Picture", "Report", "Section", "exports", "get", "names"]
+__all__ = ["DEFAULT", "PARTS", "MethodInfo", "Options", "Picture", "Report", "Section", "exports", "get", "names"]
+
+
+#: The parts of the whole report, each with the first ``POSITION`` that belongs to it.
+PARTS = {0: "Results", 100: "How sure", 200: "What to choose", 300: "The paper", 400: "How it was made"}
 
 
 class Report(Protocol):
@@ -51,3 +57,8 @@ def exports(report: Report, data: Any) -> Mapping[str, pd.DataFrame]:
     """The tables for machines that a report offers, none for one that offers none."""
     offered = getattr(report, "exports", None)
     return offered(data) if offered else {}
+
+
+def paper_names(report: Report) -> tuple[str, ...]:
+    """The paper's tables and figures that a report is, by their names there."""
+    return getattr(report, "PAPER", ())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 import pandas as pd
@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 
 from analysis import style
 from analysis.evp import Estimator
+from analysis.predictions import Predictions
 from analysis.tables import Table
 
 
@@ -26,14 +27,25 @@ class MethodInfo:
 class Options:
     """What a reader can ask of the whole report, and what is known of the methods, by their names in the frame.
 
-    ``coverage``: what of each cell of the study is trained (``analysis.coverage.COLUMNS``); ``None`` where the frame
-    alone tells.
+    ``against``: the method that all others are compared with, by its id; ``None``: the best one, fine-tuning apart.
+    ``margin``: points within which two methods count as equal in practice. ``price``: of a device-hour, in whatever
+    currency; ``None``: no axis of money. ``coverage``: what of each cell of the study is trained
+    (``analysis.coverage.COLUMNS``); ``None`` where the frame alone tells. ``predictions``: a trial's answers on the dev
+    split, by trial id, ``None`` where they were not kept. ``studies``: the text of each study's file, by its name.
+    ``command``: what makes the report again. ``tracking``: the address of the experiment in MLflow's UI, for links.
     """
 
     paper: bool = False
     estimator: Estimator = "v"
+    against: str | None = None
+    margin: float = 1.0
+    price: float | None = None
     methods: Mapping[str, MethodInfo] = field(default_factory=dict)
     coverage: pd.DataFrame | None = None
+    predictions: Callable[[str], Predictions | None] = lambda trial_id: None
+    studies: Mapping[str, str] = field(default_factory=dict)
+    command: str = ""
+    tracking: str | None = None
 
 
 DEFAULT = Options()
@@ -41,11 +53,15 @@ DEFAULT = Options()
 
 @dataclass(frozen=True)
 class Picture:
-    """A figure; ``name`` is the stem of its files, ``title`` its caption and what a screen reader says."""
+    """A figure; ``name`` is the stem of its files, ``title`` its caption and what a screen reader says.
+
+    ``place``: the benchmark and backbone that it is of; empty where it is of several.
+    """
 
     name: str
     title: str
     figure: Figure
+    place: tuple[str, str] | tuple[()] = ()
 
 
 @dataclass(frozen=True)

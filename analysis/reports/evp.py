@@ -13,7 +13,8 @@ from analysis import evp, style
 from analysis.reports._section import DEFAULT, Options, Picture, Section, groups, heading, plural, slug
 
 TITLE = "Expected Validation Performance"
-POSITION = 30
+POSITION = 210
+PAPER = ("figure-6", "figure-8")
 _NAMES = {"v": "V-statistic (Dodge et al. 2019)", "u": "U-statistic (Tang et al. 2020)"}
 
 

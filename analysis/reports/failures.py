@@ -10,7 +10,7 @@ from analysis.reports._section import DEFAULT, Options, Section, slug
 from analysis.tables import Cell, Table, printed
 
 TITLE = "Trials and cost"
-POSITION = 90
+POSITION = 410
 _INTRO = (
     "Every trial by how it ended. Failed trials have no number; a diverged one met a loss that was not finite and"
     " counts with the best score it had reached; a pruned one was cut short by an adaptive search and enters no "

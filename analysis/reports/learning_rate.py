@@ -10,7 +10,7 @@ from analysis.reports._section import DEFAULT, Options, Picture, Section, groups
 from analysis.selection import CELL, assignments, with_all_seeds
 
 TITLE = "Sensitivity to the learning rate"
-POSITION = 70
+POSITION = 240
 _COLUMN = "hp.learning_rate"
 _INTRO = (
     "The best median score at each learning rate, over a method's other hyperparameters. A curve that is highest at "

@@ -14,7 +14,8 @@ from analysis.reports._section import DEFAULT, MethodInfo, Options, Picture, Sec
 from analysis.selection import APART, CELL, assignments, mean, with_all_seeds
 
 TITLE = "Score against trainable parameters"
-POSITION = 40
+POSITION = 230
+PAPER = ("figure-3", "figure-5", "figure-7")
 MACRO = ""  # in the place of a task
 _INTRO = (
     "The best median score at each size of a method (rank or prompt length), over its other hyperparameters; the "

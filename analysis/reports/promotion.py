@@ -11,7 +11,7 @@ from analysis.selection import CELL, assignments, best_assignments
 from analysis.tables import EMPTY, Cell, Table, median_std, printed
 
 TITLE = "Promoted assignments"
-POSITION = 82
+POSITION = 420
 _INTRO = (
     "The search gave every assignment its first seed, and the other seeds to the best of each cell by that score. The "
     "first score chose them, so it flatters them; median and deviation are over all their seeds. The assignment behind "

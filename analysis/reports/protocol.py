@@ -13,7 +13,7 @@ from analysis.reports._section import DEFAULT, Options, Section, groups, heading
 from analysis.tables import EMPTY, Cell, Table
 
 TITLE = "Protocol and text"
-POSITION = 85
+POSITION = 430
 _INTRO = (
     "What beside the hyperparameters determines a result. A sequence longer than the length is cut: a task on which"
     " many are is another one than the task with whole texts. Unknown tokens are those that the backbone has no number"

@@ -14,6 +14,7 @@ from analysis.tables import EMPTY, Cell, Mark, Table, marks, median_std, printed
 
 TITLE = "Results"
 POSITION = 10
+PAPER = ("table-2", "table-3")
 _RESULTS = [
     "benchmark",
     "backbone",

@@ -10,6 +10,7 @@ from analysis.selection import APART, assignments, best_assignments, macro_score
 
 TITLE = "Macro score by backbone"
 POSITION = 50
+PAPER = ("figure-1",)
 _INTRO = (
     "The macro score of each method on each backbone, the smallest backbone first (by the parameters that fine-tuning "
     "trains, where it was run). Only methods that have every task of a backbone are drawn."

@@ -14,7 +14,7 @@ from analysis.selection import CELL, assignments, best_assignments, is_scored
 from analysis.tables import Cell, Table, printed
 
 TITLE = "Variance over seeds"
-POSITION = 60
+POSITION = 160
 _INTRO = (
     "Each dot is one seed of a cell's best assignment, the bar its median. A wide row is a method whose result "
     "depends on luck; compare it with the distance between methods before believing a ranking."

@@ -12,7 +12,7 @@ from analysis.selection import assignments, best_assignments
 from analysis.tables import EMPTY, Cell, Table, p_value, printed
 
 TITLE = "Is the difference real?"
-POSITION = 20
+POSITION = 120
 LEVEL = 0.05
 _INTRO = (
     "Every method is set against the best one (fine-tuning apart), first on all tasks together, then on each task. "

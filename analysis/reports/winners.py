@@ -11,7 +11,7 @@ from analysis.selection import assignments, best_assignments
 from analysis.tables import Cell, Table, median_std
 
 TITLE = "Best hyperparameters"
-POSITION = 80
+POSITION = 260
 _INTRO = "The assignment behind each entry of the results: its hyperparameters, size, and how many it was chosen from."
 
 

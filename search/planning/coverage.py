@@ -136,13 +136,15 @@ def _row(study: str, trial_id: str, record: TrialRecord) -> dict[str, Any]:
         **{f"hp.{name}": value for name, value in record.hyperparameters.items()},
         "strategy": record.search.get("strategy", ""),
         "promotion": record.search.get("promotion", ""),
-        **dict.fromkeys(("planned_seeds", "planned_in_cell", "planned_tasks", "planned_in_study", "draw")),
+        **dict.fromkeys(("role", "planned_seeds", "planned_in_cell", "planned_tasks", "planned_in_study", "draw")),
         **{name: protocol.get(name) for name in _PROTOCOL},
         **{name: record.text.get(name) for name in TEXT_SHARES},
+        **dict.fromkeys(("metric", "majority")),
         "pack_size": record.pack_size,
         "device": record.device,
         "commit": record.git_commit,
         "result_version": record.result_version,
+        **dict.fromkeys(("versions", "backbone_hash", "data_hash", "ended", "run_id", "reason")),
     }
 
 

@@ -133,7 +133,7 @@ def _one(problems: Collector, at: Location, item: Any, folder: Path) -> list[Tas
 
 def _own(problems: Collector, at: Location, item: dict[Any, Any], folder: Path) -> Task | None:
     # Metrics take a second to import; a study without a task of its own need not wait for them.
-    from trainables.metrics import METRICS
+    from common.metrics import METRICS
     from trainables.tasks.custom import Columns, custom_task
 
     try:

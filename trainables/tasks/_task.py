@@ -64,7 +64,7 @@ class Task:
         train split, as ``resolve`` does.
     ``options``: for multiple choice, a template per choice; each makes one sequence, in which ``{choice}`` in ``text``
         stands for it.
-    ``metric``: a name in ``trainables.metrics.METRICS``.
+    ``metric``: a name in ``common.metrics.METRICS``.
     ``epochs`` and ``patience``: the paper's Table 6 for its tasks.
     ``blanks``: whether a text may be empty; otherwise that is an error.
     ``truncation``: how a text that is longer than the protocol's ``max_length`` is cut.

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from trainables.metrics import METRICS
+from common.metrics import METRICS
 from trainables.tasks._read import RawSplit, read
 from trainables.tasks._source import DataError, Split
 from trainables.tasks._task import CHOICE, PLACEHOLDER, Task

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import get_args
 
+from common.metrics import METRICS
 from common.words import check_name
-from trainables.metrics import METRICS
 from trainables.tasks._source import Files, Hub
 from trainables.tasks._task import CHOICE, CUT_RIGHT, PLACEHOLDER, Kind, Segment, Side, Task, Truncation
 from trainables.tasks._text import label_text

@@ -135,10 +135,10 @@ DOCS = (Path(__file__).parents[3] / "docs" / "studies.md").read_text(encoding="u
 
 
 def test_the_documentation_names_every_key() -> None:
+    from common.metrics import METRICS
     from search.study._load import SECTIONS
     from search.study._model import Override, ProtocolSettings, Resources, Search
     from search.study._tasks import HubEntry, TaskEntry
-    from trainables.metrics import METRICS
 
     names = {*SECTIONS, *paper.METHODS, *METRICS}
     for model in (Override, ProtocolSettings, Resources, Search, TaskEntry, HubEntry):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from trainables.metrics import METRICS
+from common.metrics import METRICS
 from trainables.tasks import Hub, get, names
 
 ROOT = Path(__file__).parents[3]

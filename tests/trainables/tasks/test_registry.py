@@ -8,7 +8,7 @@ import pickle
 
 import pytest
 
-from trainables.metrics import METRICS
+from common.metrics import METRICS
 from trainables.tasks import Generated, Truncation, get, names
 from trainables.tasks.superglue import copa_question
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import rankdata
 
-from trainables.metrics import METRICS, PARTS, score
+from common.metrics import METRICS, PARTS, score
 
 PREDICTIONS = np.array([1, 1, 0, 0, 1, 0, 1, 1])
 LABELS = np.array([1, 0, 0, 1, 1, 0, 1, 0])  # 3 true and 2 false positives, 2 true and 1 false negatives
