@@ -18,6 +18,7 @@ from analysis.evp import Estimator
 from analysis.frame import FrameError, tidy
 from analysis.page import Document, markdown, page
 from analysis.reports._section import MethodInfo, Options, Picture, Section
+from analysis.selection import split_roles
 from analysis.tables import Table, to_latex
 
 
@@ -55,10 +56,17 @@ def write_report(
         )
     keys = ["benchmark", "backbone", "task", "method", "assignment_id", "seed", "trial_id"]
     frame = frame.sort_values(keys, ignore_index=True)
+    frame, confirmation = split_roles(frame)
     folder = Path(out)
     (folder / "figures").mkdir(parents=True, exist_ok=True)
     (folder / "tables").mkdir(parents=True, exist_ok=True)
-    options = Options(paper=paper, estimator=estimator, methods=methods, coverage=planned)
+    options = Options(
+        paper=paper,
+        estimator=estimator,
+        methods=methods,
+        coverage=planned,
+        confirmation=None if confirmation.empty else confirmation,
+    )
     cells, elsewhere = (planned, 0) if planned is not None else coverage.of_frame(frame)
     care = coverage.sentences(cells, elsewhere, [*notes, *coverage.caveats(frame, others)])
     with style.context({name: method.label for name, method in methods.items()}, frame["method"]):

@@ -17,6 +17,14 @@ CELL = ["benchmark", "backbone", "task", "method"]
 APART = "fine_tuning"  # ranked nowhere: as in the paper, the other methods are compared with one another
 
 
+def split_roles(frame: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The trials that the search is made of, and those of seeds that took no part in any choice (``role``)."""
+    if "role" not in frame:
+        return frame, frame.iloc[:0]
+    fresh = frame["role"] == "confirmation"
+    return frame[~fresh].reset_index(drop=True), frame[fresh].reset_index(drop=True)
+
+
 def is_scored(frame: pd.DataFrame) -> pd.Series:
     """Which rows of a frame enter the statistics: a score, and the status finished or diverged."""
     return frame["status"].isin(COUNTED) & frame["score"].notna()

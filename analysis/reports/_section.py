@@ -27,6 +27,8 @@ class MethodInfo:
 class Options:
     """What a reader can ask of the whole report, and what is known of the methods, by their names in the frame.
 
+    ``confirmation``: trials of seeds that took no part in any choice, with the frame's columns; reports get all others
+    as their frame. ``None`` where there are none.
     ``against``: the method that all others are compared with, by its id; ``None``: the best one, fine-tuning apart.
     ``margin``: points within which two methods count as equal in practice. ``price``: of a device-hour, in whatever
     currency; ``None``: no axis of money. ``coverage``: what of each cell of the study is trained
@@ -42,6 +44,7 @@ class Options:
     price: float | None = None
     methods: Mapping[str, MethodInfo] = field(default_factory=dict)
     coverage: pd.DataFrame | None = None
+    confirmation: pd.DataFrame | None = None
     predictions: Callable[[str], Predictions | None] = lambda trial_id: None
     studies: Mapping[str, str] = field(default_factory=dict)
     command: str = ""

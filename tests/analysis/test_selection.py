@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from analysis.frame import read, tidy, write
 from analysis.reports.paper import published
-from analysis.selection import assignments, best_assignments, macro_scores
+from analysis.selection import assignments, best_assignments, macro_scores, split_roles
 from analysis.tables import rounded
 
 
@@ -216,3 +216,14 @@ class TestAdaptiveSearches:
         rows += [trial("new", 0, 90.0, promotion="first")]
         rows += [trial("new", seed, 90.0, promotion="promoted") for seed in (1, 2)]
         assert winner(*rows)["assignment_id"] == "new"
+
+
+def test_confirmation_trials_are_kept_apart(frame: pd.DataFrame) -> None:
+    fresh = frame["seed"] == 2
+    search, confirmation = split_roles(frame.assign(role=["confirmation" if one else "search" for one in fresh]))
+    assert set(search["seed"]) == {0, 1}
+    assert len(search) == (~fresh).sum()
+    assert set(confirmation["seed"]) == {2}
+    assert len(confirmation) == fresh.sum()
+    assert len(split_roles(frame)[0]) == len(frame)
+    assert split_roles(frame)[1].empty
