@@ -107,18 +107,41 @@ def score(metric: str, predictions: np.ndarray, labels: np.ndarray) -> dict[str,
     Raises:
         ValueError: an unknown metric, no examples, or lengths that differ.
     """
-    if metric not in METRICS:
-        raise ValueError(f"unknown metric {metric!r}; known: {', '.join(METRICS)}")
+    known = _known(metric)
     predictions, labels = np.asarray(predictions), np.asarray(labels)
     if predictions.shape != labels.shape or labels.ndim != 1 or len(labels) == 0:
         raise ValueError(
             "predictions and labels must be two lists of the same length, at least 1, "
             f"but their shapes are {predictions.shape} and {labels.shape}"
         )
-    parts = METRICS[metric].parts
     if not np.isfinite(predictions).all():
-        return dict.fromkeys(("score", *parts), float("nan"))
-    if METRICS[metric].on == "values":
+        return dict.fromkeys(("score", *known.parts), float("nan"))
+    if known.on == "values":
         predictions, labels = predictions.astype(np.float64), labels.astype(np.float64)
-    values = {part: 100.0 * PARTS[part](predictions, labels) for part in parts}
+    values = {part: 100.0 * PARTS[part](predictions, labels) for part in known.parts}
     return {"score": float(np.mean(list(values.values()))), **values}
+
+
+def majority(metric: str, labels: np.ndarray) -> float:
+    """What the best constant answer scores, in percent: the line that a trial has to pass to have learned anything.
+
+    Args:
+        metric: a name in ``METRICS``.
+        labels: ``(examples,)``, class ids (or the numbers of choices), or real numbers.
+
+    Returns:
+        Of classes, the best ``score`` of one for all examples; an answer that is no label of any scores no better. Of
+        values 0: a constant has no correlation.
+
+    Raises:
+        ValueError: an unknown metric, or no labels.
+    """
+    labels = np.asarray(labels)
+    constants = np.unique(labels) if _known(metric).on == "classes" else labels[:1]
+    return max(score(metric, np.full_like(labels, constant), labels)["score"] for constant in constants)
+
+
+def _known(metric: str) -> Metric:
+    if metric not in METRICS:
+        raise ValueError(f"unknown metric {metric!r}; known: {', '.join(METRICS)}")
+    return METRICS[metric]

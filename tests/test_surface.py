@@ -31,6 +31,7 @@ MODELS: dict[str, type[BaseModel]] = {
     "search.early_stopping": _model.EarlyStopping,
     "search.budget": _model.Budget,
     "resources": _model.Resources,
+    "keep": _model.Keep,
     "a range": _model.Range,
 }
 

@@ -28,6 +28,7 @@ log = logging.getLogger(__name__)
 PROBE = ".writable"
 CHECKPOINTS = "checkpoints"  # the folder of those of a study
 WEIGHTS = "weights"  # and that of the best weights of its trials
+PREDICTIONS = "predictions"  # and that of their answers on the dev split, at the same epochs
 DAMAGED = ".damaged"  # what a file that was set aside is called after its name
 
 #: An object store that is away for a while is waited for: a pack has hours in it, and the store comes back.

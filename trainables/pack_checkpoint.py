@@ -1,9 +1,10 @@
 """The checkpoint of a pack: when one is due, what its files are called, and which one a pack goes on from.
 
 ``checkpoints/GROUP.safetensors`` holds the tensors and the optimiser of the members, and where they stand; the best
-weights of a member stand beside it, ``checkpoints/GROUP-TRIAL-best-EPOCH.safetensors``, written when they are others
-than in the checkpoint before. A checkpoint names the epochs of the best weights that belong to it, and those of the
-checkpoint before it are deleted only when it is on disk: whenever a writer is killed, there is one whole checkpoint.
+weights of a member stand beside it, with its answers on the dev split at that epoch:
+``checkpoints/GROUP-TRIAL-best-EPOCH.safetensors``, written when they are others than in the checkpoint before. A
+checkpoint names the epochs of the best weights that belong to it, and those of the checkpoint before it are deleted
+only when it is on disk: whenever a writer is killed, there is one whole checkpoint.
 No pack touches the files of another, which may have the same trials: of an edited study, or on another device.
 """
 
@@ -15,6 +16,8 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+import torch
 from torch import Tensor
 
 from trainables import methods
@@ -30,15 +33,22 @@ CHECKPOINT_SECONDS = 60.0
 #: Where a checkpoint takes long to write, the next one waits for so many times as long: saving is a small part.
 SAVING_SHARE = 20
 
+#: What answers on the dev split are called among the best weights; no parameter's name has a slash.
+_PREDICTIONS = "dev/predictions"
+
 
 @dataclass(frozen=True)
 class Saved:
-    """What a checkpoint holds: tensors by ``TRIAL/parameter/NAME`` and ``TRIAL/adam/NAME/QUANTITY``, the best weights
-    without what is frozen by trial id, and plain data."""
+    """What a checkpoint holds: tensors by ``TRIAL/parameter/NAME`` and ``TRIAL/adam/NAME/QUANTITY``, and plain data.
+
+    By trial id, ``best``: the best weights without what is frozen; ``predictions``: the answers at that epoch, where
+    they were kept.
+    """
 
     tensors: dict[str, Tensor]
     state: dict[str, Any]
     best: dict[str, dict[str, Tensor]] = field(default_factory=dict)
+    predictions: dict[str, np.ndarray] = field(default_factory=dict)
 
 
 class PackCheckpoint:
@@ -61,8 +71,10 @@ class PackCheckpoint:
         for member in members:
             epoch = best.get(member.trial.id)
             if epoch is not None and self._best.get(member.trial.id) != epoch:
-                weights = methods.trainable(member.best_weights)  # what is frozen is the same as among the parameters
-                self._storage.write_tensors(self._best_name(member.trial.id, epoch), weights, {})
+                kept = methods.trainable(member.best_weights)  # what is frozen is the same as among the parameters
+                if member.best_predictions is not None:
+                    kept[_PREDICTIONS] = torch.from_numpy(member.best_predictions)
+                self._storage.write_tensors(self._best_name(member.trial.id, epoch), kept, {})
         self._storage.write_tensors(_name(self._pack.group), tensors, {**state, "best": best})
         for trial_id, epoch in self._best.items():
             if best.get(trial_id) != epoch:
@@ -97,7 +109,7 @@ class PackCheckpoint:
         if saved is None or not set(wanted) <= set(saved[1]["members"]):
             return None
         tensors, state = saved
-        best = {}
+        best, predictions = {}, {}
         for trial_id, epoch in state["best"].items():
             if trial_id in wanted:
                 name = _best_name(group, trial_id, epoch)
@@ -105,7 +117,9 @@ class PackCheckpoint:
                 if weights is None:
                     raise ValueError(f"{self._storage.shown(name)} is missing")
                 best[trial_id] = weights[0]
-        return Saved(tensors, state, best)
+                if (kept := best[trial_id].pop(_PREDICTIONS, None)) is not None:
+                    predictions[trial_id] = kept.numpy()
+        return Saved(tensors, state, best, predictions)
 
     def discard(self) -> None:
         """Delete it. Of a pack whose members have all ended there are no best weights beside it."""

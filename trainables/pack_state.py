@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -13,10 +14,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
+from common import metrics, predictions
 from common.seeds import seed_of
 from trainables import backbones, data, head, methods
 from trainables.batch import Batch
 from trainables.checkpoint import Storage
+from trainables.data.examples import Examples
 from trainables.member import Member
 from trainables.optim import Members
 from trainables.pack_checkpoint import CHECKPOINT_SECONDS, PackCheckpoint, Saved
@@ -29,7 +32,8 @@ class Workspace:
 
     ``storage`` (folder or URI) takes checkpoints and weights, ``cache_dir`` tokenised data. ``device`` "auto" is the
     GPU where there is one; ``threads`` is the number of CPU threads, None for torch's own choice.
-    ``checkpoint_seconds``: the least time between two checkpoints.
+    ``checkpoint_seconds``: the least time between two checkpoints. ``predictions``: whether the storage also takes each
+    member's answers on the dev split at its best epoch.
     """
 
     storage: str
@@ -37,6 +41,7 @@ class Workspace:
     device: str = "auto"
     threads: int | None = None
     checkpoint_seconds: float = CHECKPOINT_SECONDS
+    predictions: bool = True
 
     def torch_device(self) -> torch.device:
         if self.device == "auto":
@@ -55,7 +60,7 @@ class PackState:
     def __init__(self, pack: Pack, workspace: Workspace) -> None:
         first = pack.trials[0]
         self.pack, self.task, self.protocol = pack, first.task, first.protocol
-        self.storage = Storage(workspace.storage)
+        self.storage, self._keeps_predictions = Storage(workspace.storage), workspace.predictions
         self.device = workspace.torch_device()
         self.backbone = backbones.load(first.backbone).to(self.device)
         self.head_dropout = head.DROPOUT if self.protocol.dropout is None else self.protocol.dropout
@@ -63,6 +68,7 @@ class PackState:
         method = methods.get(first.method)
         self.method = method(method.Config(**first.method_config), self.backbone.spec)
         self.trainable_parameters = self.method.count() + head.count(self.task.outputs, self.backbone.spec.width)
+        self.majority = _majority(self.task.metric, self.data.dev)
         self.shift, self.scale = 0.0, 1.0
         if self.task.kind == "regression":
             self.shift, self.scale = _mean_and_std(self.data.train.labels)
@@ -97,7 +103,7 @@ class PackState:
             best = dict(saved.best.get(member.trial.id, {}))
             frozen = _under(tensors, f"{member.trial.id}/parameter/{methods.FROZEN}") if best else {}
             best |= {f"{methods.FROZEN}{name}": tensor for name, tensor in frozen.items()}
-            member.load(state["members"][member.trial.id], best)
+            member.load(state["members"][member.trial.id], best, saved.predictions.get(member.trial.id))
         self.earlier = tuple((m.trial.id, epoch) for m in self.active for epoch in m.history)
         self.ended_before = tuple(self._result(m) for m in self.active if m.status)
         self.active = [m for m in self.active if not m.status]
@@ -143,10 +149,11 @@ class PackState:
         self.unsaved = False
 
     def release_ended(self) -> tuple[Result, ...]:
-        """Let the members that ended leave the pack, their best weights written to the storage."""
+        """Let the members that ended leave the pack, what is kept of their best epochs written to the storage."""
         ended = [m for m in self.active if m.status]
         for member in ended:
             self._ended[member.trial.id] = member.dump()
+            self._write_predictions(member)
             if member.best_weights:
                 self.storage.write_tensors(member.weights_name, member.best_weights, member.describe())
         if ended:
@@ -157,8 +164,16 @@ class PackState:
                 self.totals = self.totals[staying]
         return tuple(self._result(m) for m in ended)
 
+    def _write_predictions(self, member: Member) -> None:
+        """The file of an ended member's answers; where there are none to keep, none of an earlier training stays."""
+        if member.best_predictions is None or not self._keeps_predictions:
+            self.storage.delete(member.predictions_name)
+            return
+        content = predictions.to_bytes(self.task.metric, member.best_predictions, self.data.dev.labels)
+        self.storage.write(member.predictions_name, content)
+
     def cut_short(self, trial_ids: Collection[str]) -> tuple[Result, ...]:
-        """Let members leave the pack before their end; their weights are not kept."""
+        """Let members leave the pack before their end; nothing of their best epochs is kept."""
         cut = [m for m in self.active if m.trial.id in trial_ids]
         for member in cut:
             member.cut_short()
@@ -173,7 +188,7 @@ class PackState:
     def _result(self, member: Member) -> Result:
         result = member.result(self.trainable_parameters)
         members, device = len(self.pack.planned), _device_name(self.device)
-        return replace(result, text=self.data.text, pack_size=members, device=device)
+        return replace(result, text=self.data.text, majority=self.majority, pack_size=members, device=device)
 
     def weights(self, i: int) -> dict[str, Tensor]:
         """Tensors of member ``i`` as they are kept: the head of a regression speaks in the label's own units."""
@@ -181,6 +196,10 @@ class PackState:
         tensors[head.WEIGHT] *= self.scale
         tensors[head.BIAS] = tensors[head.BIAS] * self.scale + self.shift
         return tensors
+
+    def kept_predictions(self, row: np.ndarray) -> np.ndarray | None:
+        """A member's answers ``(examples,)`` as they are kept; None where they are not."""
+        return predictions.compact(self.task.metric, row) if self._keeps_predictions else None
 
     def outputs(self, batch: Batch) -> Tensor:
         """Scores of classes ``(k, b, classes)`` or of choices ``(k, b / choices, choices)``, or values ``(k, b)``."""
@@ -207,6 +226,12 @@ class PackState:
             return ((outputs - batch.labels) / self.scale).square().mean(1)
         k, b, _ = outputs.shape
         return F.cross_entropy(outputs.flatten(0, 1), batch.labels.flatten(), reduction="none").view(k, b).mean(1)
+
+
+@lru_cache(maxsize=4)
+def _majority(metric: str, dev: Examples) -> float:
+    """``metrics.majority`` of a dev split, once for the packs of a process that share it."""
+    return metrics.majority(metric, dev.labels)
 
 
 def _device_name(device: torch.device) -> str:

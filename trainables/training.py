@@ -75,12 +75,14 @@ def _epochs(run: PackState) -> Training:
     while run.active:
         run.begin_epoch()
         losses = _train_epoch(run)
-        scores = _evaluate(run)
+        predictions = _predict(run)
+        scores = [metrics.score(run.task.metric, row, run.data.dev.labels) for row in predictions]
         ended = time.perf_counter()
         seconds = (ended - run.began) / len(run.active)
         epochs = {}
         for i, member in enumerate(run.active):
-            epochs[member.trial.id] = member.close_epoch(scores[i], losses[i], seconds, partial(run.weights, i))
+            kept = partial(run.weights, i), partial(run.kept_predictions, predictions[i])
+            epochs[member.trial.id] = member.close_epoch(scores[i], losses[i], seconds, *kept)
         results = run.close_epoch()
         run.spent = time.perf_counter() - ended
         yield from _reported(run, Progress(run.epoch, epochs, results, not run.active))
@@ -120,8 +122,8 @@ def _train_epoch(run: PackState) -> list[float]:
 
 
 @torch.no_grad()
-def _evaluate(run: PackState) -> list[dict[str, float]]:
-    """The task's metric of every member on the dev split, in percent."""
+def _predict(run: PackState) -> np.ndarray:
+    """Every member's answers on the dev split ``(k, examples)``: class ids or values, NaN where they are not finite."""
     examples = run.data.dev
     predictions = np.full((len(run.active), len(examples)), np.nan)
     batches = data.dev_batches(
@@ -136,4 +138,4 @@ def _evaluate(run: PackState) -> list[dict[str, float]]:
             finite = outputs.isfinite().all(-1)
             outputs = torch.where(finite, outputs.argmax(-1).float(), torch.nan)
         predictions[:, indices] = outputs.float().cpu().numpy()
-    return [metrics.score(run.task.metric, row, examples.labels) for row in predictions]
+    return predictions

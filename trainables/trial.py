@@ -255,6 +255,7 @@ class Result:
     text: Mapping[str, float] = field(default_factory=dict)
     pack_size: int | None = None
     device: str = ""
+    majority: float | None = None  # what the best constant answer scores on the dev split, in percent
 
     @property
     def epochs(self) -> int:

@@ -12,7 +12,7 @@ from search.study._binding import bind_backbones, bind_tasks, named
 from search.study._collector import Collector
 from search.study._fit import check_fit
 from search.study._grids import GridReader
-from search.study._model import ProtocolSettings, Resources, Search, Study
+from search.study._model import Keep, ProtocolSettings, Resources, Search, Study
 from search.study._places import check_places, home, is_folder, unusable
 from search.study._problems import StudyError
 from search.study._size import check_size
@@ -20,7 +20,7 @@ from search.study._tasks import task_list
 
 SECTIONS = (
     "study", "description", "backbones", "tasks", "methods", "defaults", "overrides", "seeds", "protocol", "search",
-    "resources", "tracking", "storage", "data_dir",
+    "resources", "keep", "tracking", "storage", "data_dir",
 )  # fmt: skip
 REQUIRED = ("study", "backbones", "tasks", "methods")
 
@@ -60,6 +60,7 @@ def _read(problems: Collector, data: dict[str, Any], folder: Path, bind: bool, o
     search = _search(problems, data)
     protocol = _sections.part(problems, ("protocol",), data.get("protocol"), ProtocolSettings)
     resources = _resources(problems, data)
+    keep = _sections.part(problems, ("keep",), data.get("keep"), Keep)
     backbones = _sections.backbones(problems, data["backbones"], folder) if "backbones" in data else []
     placed = task_list(problems, data["tasks"], folder) if "tasks" in data else []
     reader = GridReader(problems, ranges=search is None or search.strategy != "grid")
@@ -85,7 +86,7 @@ def _read(problems: Collector, data: dict[str, Any], folder: Path, bind: bool, o
     study = Study(
         name=name, description=description, backbones=bound_backbones, tasks=bound_tasks, methods=methods,
         defaults=shared, overrides=overrides, seeds=seeds, protocol=protocol, search=search, resources=resources,
-        storage=storage, tracking=tracking or _default_tracking(storage), data_dir=data_dir,
+        keep=keep, storage=storage, tracking=tracking or _default_tracking(storage), data_dir=data_dir,
     )  # fmt: skip
     if bind:
         check_fit(problems, study)

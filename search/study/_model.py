@@ -212,6 +212,14 @@ class Resources(BaseModel):
         return self.model_copy(update={"gpu": float(gpus_there)}) if self.gpu == "auto" else self
 
 
+class Keep(BaseModel):
+    """What the storage takes of a trial beside its best weights. ``predictions``: its answers on dev at that epoch."""
+
+    model_config = _STRICT
+
+    predictions: bool = True
+
+
 class Study(BaseModel):
     """A study that was validated whole: which trials there are, how they are trained, and where they are logged."""
 
@@ -228,13 +236,14 @@ class Study(BaseModel):
     protocol: ProtocolSettings = ProtocolSettings()
     search: Search = Search()
     resources: Resources = Resources()
+    keep: Keep = Keep()
     tracking: str
     storage: str
     data_dir: str | None = None
 
     @property
     def folder(self) -> str:
-        """``<storage>/<name>``: checkpoints, weights and the journal of this study, a folder or a URI."""
+        """``<storage>/<name>``: checkpoints, weights, answers and the journal of this study, a folder or a URI."""
         return f"{self.storage.rstrip('/')}/{self.name}"
 
     @property

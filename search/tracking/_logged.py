@@ -175,6 +175,7 @@ def _of_run(
         device=tags.get("aot.device", ""),
         git_commit=tags.get("aot.git_commit", ""),
         result_version=_whole(tags.get("aot.result_version")),
+        majority=metrics.get("majority"),
     )
 
 

@@ -43,6 +43,7 @@ class TrialRecord:
     device: str = ""
     git_commit: str = ""
     result_version: int | None = None
+    majority: float | None = None
 
     @classmethod
     def of(cls, entry: Entry) -> TrialRecord:
@@ -52,4 +53,5 @@ class TrialRecord:
             entry.score, entry.seconds, len(entry.history), entry.trainable_parameters, entry.history,
             entry.benchmark, entry.best_epoch, entry.protocol, entry.search, entry.text,
             entry.pack_size, entry.device, entry.git_commit, entry.result_version,
+            entry.majority,
         )  # fmt: skip

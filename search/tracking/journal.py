@@ -31,7 +31,7 @@ from trainables.trial import RESULT_VERSION, CellKey, Result, Trial
 FILE_NAME = "journal.jsonl"
 LOCK_NAME = "driver.lock"
 #: Fields of an entry that came later, and are left out of its line where they are empty.
-_LATER = ("search", "pack_size", "device", "result_version", "text")
+_LATER = ("search", "pack_size", "device", "result_version", "text", "majority")
 _TRIAL_ID = re.compile(rb'"trial_id":"([^"\\]+)"')
 UNSENT_NAME = "mlflow.unsent"  # is there while a writer is at work, and stays where one died or left something unsent
 
@@ -82,6 +82,7 @@ class Entry:
     pack_size: int | None = None
     device: str = ""
     result_version: int | None = None
+    majority: float | None = None  # as in ``Result``
 
     @classmethod
     def of(
@@ -121,6 +122,7 @@ class Entry:
             pack_size=result.pack_size,
             device=result.device,
             result_version=RESULT_VERSION,
+            majority=result.majority,
         )
 
     @property
@@ -140,7 +142,7 @@ class Entry:
         """Strict JSON of the entry, with the end of the line; numbers that are not finite are written as text."""
         values = {f.name: getattr(self, f.name) for f in fields(self)}
         for name in _LATER:
-            if not values[name]:
+            if values[name] in (None, "", {}):
                 del values[name]  # a line of before there was such a thing stays as it ever was, and so does its digest
         return json.dumps(_written(values), separators=(",", ":"), allow_nan=False).encode() + b"\n"
 

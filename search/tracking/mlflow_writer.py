@@ -264,6 +264,7 @@ def _metrics(entry: Entry) -> Iterator[tuple[str, float, int, int]]:
         "epochs": len(entry.history),
         "trainable_parameters": entry.trainable_parameters,
         "seconds": entry.seconds,
+        "majority": entry.majority,
     }
     parts = {f"dev_{name}": value for name, value in entry.metrics.items() if name != "score"}
     for name, value in {**final, **parts, **entry.text}.items():

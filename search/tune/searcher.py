@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from ray.tune import Stopper
@@ -55,8 +56,7 @@ class PackSearcher(Searcher):
         first = self.first_of(pack)
         self._out[trial_id] = first
         self._handed_out = True
-        job = self._job
-        return {"job": PackJob(first, job.train, job.storage, job.cache_dir, job.threads)}
+        return {"job": replace(self._job, pack=first)}
 
     def begin(self) -> None:
         """Tune begins, perhaps again: a turn of this study."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from search._words import Say
 from search.errors import RunError
-from trainables.checkpoint import CHECKPOINTS, DAMAGED, WEIGHTS, Storage
+from trainables.checkpoint import CHECKPOINTS, DAMAGED, PREDICTIONS, WEIGHTS, Storage
 
 
 def check(folder: str) -> None:
@@ -24,7 +24,7 @@ def sweep(folder: str, say: Say) -> None:
     """
     storage = Storage(folder)
     try:
-        for kept in (CHECKPOINTS, WEIGHTS):
+        for kept in (CHECKPOINTS, WEIGHTS, PREDICTIONS):
             storage.sweep(kept)
         for name in storage.names(CHECKPOINTS):
             if not name.endswith(DAMAGED):

@@ -32,7 +32,8 @@ class PackJob:
 
     ``train`` names a module like ``trainables.training``, imported by the worker alone: with ``Workspace``,
     ``train(pack, workspace)``, a generator that takes ids of trials to be cut short, and ``discard(pack, workspace)``.
-    ``pack`` is let go (``None``) when it has ended: Tune keeps every job to the end of the run.
+    ``predictions``: whether answers on dev are kept. ``pack`` is let go (``None``) when it has ended: Tune keeps every
+    job to the end of the run.
     """
 
     pack: Pack | None
@@ -40,6 +41,7 @@ class PackJob:
     storage: str
     cache_dir: str
     threads: int
+    predictions: bool = True
 
     def __deepcopy__(self, memo: dict[int, Any]) -> PackJob:
         return self  # Tune copies its configurations several times
@@ -182,7 +184,7 @@ class PackTrainable(tune.Trainable):
 
 
 def _workspace(module: Any, job: PackJob) -> Any:
-    return module.Workspace(storage=job.storage, cache_dir=job.cache_dir, threads=job.threads)
+    return module.Workspace(job.storage, job.cache_dir, threads=job.threads, predictions=job.predictions)
 
 
 def _failure(error: Exception) -> Failure:

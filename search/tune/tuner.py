@@ -120,7 +120,8 @@ def _train(
         if settled.gpus != study.resources.gpus:  # trials are packed by the device
             search = _search(study.model_copy(update={"resources": settled}), records, store, view)
         view.phase("starting workers")
-        job = PackJob(None, train, _absolute(study.folder), study.cache_dir, _threads(study.resources))
+        folders, threads = (_absolute(study.folder), study.cache_dir), _threads(study.resources)
+        job = PackJob(None, train, *folders, threads, study.keep.predictions)
         return search, Driver(search, job, store, view, records, interrupted, to_itself=here).run(store.folder / "tune")
 
 

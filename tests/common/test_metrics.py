@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import rankdata
 
-from common.metrics import METRICS, PARTS, score
+from common.metrics import METRICS, PARTS, majority, score
 
 PREDICTIONS = np.array([1, 1, 0, 0, 1, 0, 1, 1])
 LABELS = np.array([1, 0, 0, 1, 1, 0, 1, 0])  # 3 true and 2 false positives, 2 true and 1 false negatives
@@ -103,3 +103,26 @@ def test_errors_name_the_rule_and_the_value() -> None:
         score("bleu", PREDICTIONS, LABELS)
     with pytest.raises(ValueError, match=r"same length.*\(8,\) and \(7,\)"):
         score("accuracy", PREDICTIONS, LABELS[:7])
+
+
+@given(st.sampled_from([n for n, m in METRICS.items() if m.on == "classes"]), st.lists(st.integers(0, 3), min_size=1))
+def test_the_majority_s_score_is_that_of_the_best_constant(metric: str, drawn: list[int]) -> None:
+    """Of all classes that there are, also those that are no label of this split."""
+    classes = METRICS[metric].labels or 4
+    labels = np.array(drawn) % classes
+    found = [score(metric, np.full(len(labels), c), labels)["score"] for c in range(classes)]
+    assert majority(metric, labels) == max(found)
+
+
+def test_the_majority_s_score_by_hand() -> None:
+    labels = np.array([1, 1, 1, 0])
+    assert majority("accuracy", labels) == 75.0
+    assert majority("f1", labels) == pytest.approx(100 * 6 / 7)
+    assert majority("accuracy_f1", labels) == pytest.approx((75 + 100 * 6 / 7) / 2)
+    assert majority("macro_f1", labels) == pytest.approx(100 * 3 / 7), "a class that is never said has F1 0"
+    assert majority("matthews", labels) == 0.0
+    assert majority("f1", np.zeros(5, dtype=int)) == 0.0
+    assert majority("accuracy_f1", 1 - labels) == pytest.approx(75 / 2), "0 for all, as 1 for all has 65 / 2"
+    assert majority("pearson_spearman", np.array([0.5, 2.0, 3.0])) == 0.0
+    with pytest.raises(ValueError, match="unknown metric 'bleu'"):
+        majority("bleu", labels)

@@ -38,6 +38,7 @@ class Workspace:
     storage: str
     cache_dir: str
     threads: int | None = None
+    predictions: bool = True
 
 
 @dataclass(frozen=True)

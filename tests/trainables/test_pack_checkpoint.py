@@ -65,8 +65,10 @@ def outcome(results: dict[str, Result]) -> dict[str, tuple[object, ...]]:
     }
 
 
-def weight_files(where: training.Workspace) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in (Path(where.storage) / "weights").iterdir()}
+def kept_files(where: training.Workspace) -> dict[str, bytes]:
+    """The weights and the answers on dev of the best epochs."""
+    folders = (Path(where.storage) / kind for kind in ("weights", "predictions"))
+    return {path.name: path.read_bytes() for folder in folders for path in folder.iterdir()}
 
 
 def checkpoints(where: training.Workspace) -> list[str]:
@@ -140,7 +142,7 @@ def test_a_death_in_the_middle_of_an_epoch_costs_a_step_and_changes_nothing(
     again = finish(pack, where)
     assert steps.begun == EPOCHS * STEPS - (death - 1), "what was done before is not done again"
     assert outcome(again) == outcome(expected)
-    assert weight_files(where) == weight_files(undisturbed)
+    assert kept_files(where) == kept_files(undisturbed)
     training.discard(pack, where)
     assert checkpoints(where) == []
 
@@ -166,7 +168,7 @@ def test_a_process_that_is_killed_at_any_moment(backbone: BackboneSource, tmp_pa
     results = finish(pack, where)
     assert counted.stat().st_size <= EPOCHS * STEPS
     assert outcome(results) == outcome(expected)
-    assert weight_files(where) == weight_files(undisturbed)
+    assert kept_files(where) == kept_files(undisturbed)
 
 
 def test_a_checkpoint_is_written_when_it_is_time(

@@ -16,6 +16,7 @@ from helpers.entries import entry, result, trial
 from search.errors import StudyBusyError
 from search.tracking import journal
 from search.tracking.journal import Entry, Journal
+from search.tracking.records import TrialRecord
 from trainables import tasks
 from trainables.trial import BackboneSource, Protocol, Result, Trial
 
@@ -43,11 +44,19 @@ def test_shares_of_text_are_kept_and_lines_without_them_still_read() -> None:
     assert Entry.read(entry().line()).text == {}
 
 
+@pytest.mark.parametrize("majority", [52.7, 0.0])
+def test_the_majority_s_score_is_kept_also_where_it_is_zero(majority: float) -> None:
+    told = Entry.of("s", trial(), replace(result(trial()), majority=majority), {}, "")
+    assert told.majority == majority
+    assert Entry.read(told.line()) == told
+    assert TrialRecord.of(told).majority == majority
+
+
 def test_a_line_of_before_a_field_is_read_and_keeps_its_digest() -> None:
     """What MLflow holds by that digest is not sent again."""
     now = replace(entry(), pack_size=None, device="", result_version=None)
     line = now.line()
-    assert not any(name in line for name in (b"search", b"pack_size", b"device", b"result_version"))
+    assert not any(name in line for name in (b"search", b"pack_size", b"device", b"result_version", b"majority"))
     assert Entry.read(line) == now
     assert Entry.read(line).digest == now.digest == hashlib.sha256(line).hexdigest()[:16]
     assert Entry.read(entry().line()).pack_size == 4

@@ -55,7 +55,10 @@ class TestStore:
             assert opened.records() == {}
             text = {"train_cut": 0.64, "dev_cut": 0.73, "train_unknown": 0.0, "dev_unknown": 0.01}
             opened.record(
-                [(one, replace(result(one), text=text)), (other, result(other, None, "failed", "ValueError: why"))]
+                [
+                    (one, replace(result(one), text=text, majority=52.7)),
+                    (other, result(other, None, "failed", "ValueError: why")),
+                ]
             )
         assert problems(said) == []
         runs = logged(tmp_path)
@@ -70,6 +73,7 @@ class TestStore:
         assert run["metrics"]["trainable_parameters"] == 100
         assert run["metrics"]["dev_accuracy"] == 0.5
         assert text.items() <= run["metrics"].items()
+        assert run["metrics"]["majority"] == 52.7
         assert {k: run["params"][k] for k in ("seed", *HYPERPARAMETERS)} == {
             "seed": "0", "learning_rate": "0.001", "batch_size": "16", "a": "null", "deep": "true", "kind": "x",
         }  # fmt: skip
@@ -87,12 +91,19 @@ class TestStore:
         """The journal and MLflow tell the same of each trial, down to the curve."""
         trials = [trial(seed) for seed in range(4)]
         ends = ("finished", "diverged", "pruned", "failed")
+        lines = (52.7, 0.0, 52.7, None)
         with store() as opened:
-            opened.record([(t, result(t, 50.0, status)) for t, status in zip(trials, ends, strict=True)])
+            opened.record(
+                [
+                    (t, replace(result(t, 50.0, status), majority=line))
+                    for t, status, line in zip(trials, ends, lines, strict=True)
+                ]
+            )
         uri = f"sqlite:///{tmp_path}/runs/mlflow.db"
         folder = tmp_path / "runs" / "stub"
         written = read_records("stub", str(folder), uri, pytest.fail)
         assert [written[t.id].status for t in trials] == list(ends)
+        assert [written[t.id].majority for t in trials] == list(lines)
         first = written[trials[0].id]
         assert (first.cell, first.seed, first.score) == (("tiny", "glue/rte", "bitfit"), 0, 50.0)
         assert first.hyperparameters == dict(HYPERPARAMETERS)

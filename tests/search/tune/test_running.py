@@ -35,7 +35,7 @@ def test_a_member_ends_in_the_epoch_in_which_the_loop_ends_it(scores: list[float
     one = pack(epochs=8)
     patience, member = PackPatience(one), Member(one.trials[0])
     for epoch, score in enumerate(scores, start=1):
-        member.close_epoch({"score": score}, 0.5, 1.0, dict)
+        member.close_epoch({"score": score}, 0.5, 1.0, dict, lambda: None)
         assert patience.update([at(one.trials[0], epoch, score)]) == (member.status is not None)
         if member.status is not None:
             return
