@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from itertools import count
 from pathlib import Path
@@ -17,7 +17,8 @@ from analysis import coverage, reports, style, summary
 from analysis.evp import Estimator
 from analysis.frame import FrameError, tidy
 from analysis.page import Document, markdown, page
-from analysis.reports._section import MethodInfo, Options, Picture, Section
+from analysis.predictions import Predictions
+from analysis.reports._section import DEFAULT, MethodInfo, Options, Picture, Section
 from analysis.selection import split_roles
 from analysis.tables import Table, to_latex
 
@@ -32,6 +33,7 @@ def write_report(
     title: str | None = None,
     planned: pd.DataFrame | None = None,
     notes: Sequence[str] = (),
+    predictions: Callable[[str], Predictions | None] = DEFAULT.predictions,
 ) -> Path:
     """Write the report of a frame into the folder ``out`` and return the path of its HTML page.
 
@@ -40,8 +42,8 @@ def write_report(
     paper's published numbers beside ours; ``estimator`` is that of the EVP curves; ``methods`` is what is known of the
     methods, and one that is not among them is called after its id. ``planned``: what of each cell of the study is
     trained, where that is known beside the frame (``analysis.coverage.COLUMNS``); ``notes``: what else to know of where
-    the runs come from. Trials that the study does not name (``in_study``) are counted and left out. The same frame
-    gives the same files.
+    the runs come from; ``predictions``: a trial's answers on dev, by trial id, where they were kept. Trials that the
+    study does not name (``in_study``) are counted and left out. The same frame gives the same files.
 
     Raises FrameError for a frame that has no trial of the study or breaks the schema, ValueError for an unknown
     estimator.
@@ -66,6 +68,7 @@ def write_report(
         methods=methods,
         coverage=planned,
         confirmation=None if confirmation.empty else confirmation,
+        predictions=predictions,
     )
     cells, elsewhere = (planned, 0) if planned is not None else coverage.of_frame(frame)
     care = coverage.sentences(cells, elsewhere, [*notes, *coverage.caveats(frame, others)])

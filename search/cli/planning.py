@@ -52,6 +52,7 @@ def plan_command(
         fail(f"--price must be a number of some currency, but got {price:g}")
     from search.planning import checks, memory, show, texts
     from search.planning.estimates import estimate
+    from search.planning.kept import kept
     from search.planning.plan import plan, sizes
     from search.strategy.proposals import ProposalLog
     from search.tracking.journal import local_folder
@@ -68,6 +69,7 @@ def plan_command(
         records = _records(study, away=not checked[-1].ok)
         planned = plan(study, records, ProposalLog(local_folder(study.folder), say))
         counts, described = sizes(study, planned), texts.describe(study)
+        answers = kept(study, planned, described)
         epoch_times = _epoch_times(study, planned, records, calibrate)
         found = estimate(study, planned, epoch_times, devices or place.devices(study.resources), price)
     if as_json:
@@ -75,13 +77,14 @@ def plan_command(
             "trainable_parameters": [c.to_json() for c in counts],
             "estimate": found.to_json() if found else None,
             "tasks": [facts.to_json() for facts in described],
+            "kept_predictions": answers.to_json() if answers else None,
             "resources": {"cpu": study.resources.cpu, "gpu": study.resources.gpu, "words": words},
             "checks": [check.to_json() for check in checked],
         }
         typer.echo(json.dumps({**planned.to_json(), **parts}, indent=2))
     else:
         show.print_tasks(described)
-        show.print_plan(study, planned, counts)
+        show.print_plan(study, planned, counts, answers.words if answers else "")
         show.print_estimate(found)
     problems = [f"{check.what}: {check.words}" for check in checked if not check.ok]
     for line in filter(None, [*texts.warnings(described), *memory.too_large(study, counts), words, *problems]):

@@ -81,6 +81,9 @@ def export(
     all_runs: Annotated[
         bool, typer.Option("--all-runs", help="Also the trials that the study as it stands does not name.")
     ] = False,
+    predictions: Annotated[
+        Path | None, typer.Option(help="Also copy their answers on dev, as far as they were kept, into this folder.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print what is trained of every cell, for machines.")] = False,
 ) -> None:
     """Write the trials of a study to a file, one row each: what `aot report --runs` reads."""
@@ -93,12 +96,19 @@ def export(
             _outputs.check_file(out, "--out", (".csv", ".parquet"))
         elif as_json:
             fail("--json prints on stdout, where --out - has the rows: give a file, or leave --json out")
+        if predictions is not None:
+            _outputs.check_folder(predictions, "--predictions")
         found = coverage_of(study_file, unbound=all_runs)
         runs = frame.from_rows([*found.own, *(found.others if all_runs else [])], f"study {found.study!r}")
         if on_stdout:
             typer.echo(runs.to_csv(index=False).encode(), nl=False)
         else:
             frame.write(runs, out)
+    if predictions is not None:
+        from search.cli import _predictions
+
+        copied = _predictions.copy(runs["trial_id"], study_file, predictions)
+        say(f"the answers on dev of {trials(copied)} copied to {predictions}")
     if found.others and not all_runs:
         say(f"{trials(len(found.others))} of other versions of the study left out; have them too with --all-runs")
     say(f"{trials(len(runs))} written" + ("" if on_stdout else " to"))
@@ -114,12 +124,16 @@ def report(
     estimator: Annotated[
         EstimatorName, typer.Option(help="EVP's estimator: v, with replacement (Dodge 2019); u, without (Tang 2020).")
     ] = EstimatorName.v,
+    predictions: Annotated[
+        Path | None, typer.Option(help="Answers on dev that aot export --predictions copied; a STUDY has its own.")
+    ] = None,
 ) -> None:
     """Write the report: medians over seeds, macro scores, EVP curves, scores against parameters."""
     if (study_file is None) == (runs is None):
         fail("give a STUDY or --runs FILE, one of them")
     from analysis import frame
     from analysis.report import write_report
+    from search.cli import _predictions
 
     _outputs.check_folder(out, "--out")
     with faults(frame.FrameError):
@@ -128,8 +142,16 @@ def report(
             infos = method_infos()
         except ValueError as error:  # of a method's file
             fail(str(error))
+        kept = _predictions.reader([study_file] if study_file else [], predictions)
         page = write_report(
-            table, out, paper=paper, estimator=estimator.value, methods=infos, planned=planned, notes=notes
+            table,
+            out,
+            paper=paper,
+            estimator=estimator.value,
+            methods=infos,
+            planned=planned,
+            notes=notes,
+            predictions=kept,
         )
     _tell(table, planned)
     say("the report is written; open")

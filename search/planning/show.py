@@ -21,8 +21,11 @@ from trainables.tasks import Split
 LABELS_SHOWN = 12
 
 
-def print_plan(study: Study, plan: Plan, sizes: Sequence[Size], console: Console | None = None) -> None:
-    """Print the cells of a plan and their sums, and the trainable parameters of each method and rank, to stdout."""
+def print_plan(study: Study, plan: Plan, sizes: Sequence[Size], kept: str = "", console: Console | None = None) -> None:
+    """Print the cells of a plan and their sums, and the trainable parameters of each method and rank, to stdout.
+
+    ``kept``: a sentence on what the trials leave in the storage.
+    """
     console = console or wide_console()
     console.print(_cells(study, plan))
     if study.search.words != "grid" or study.search.budget.words:
@@ -33,6 +36,8 @@ def print_plan(study: Study, plan: Plan, sizes: Sequence[Size], console: Console
             f"At most so many trials: {undecided:,} depend on the scores of others, and so do their packs (+).\n",
             soft_wrap=True,
         )
+    if kept:
+        console.print(f"{kept}\n", highlight=False, soft_wrap=True)
     console.print(_parameters(study, sizes))
 
 
