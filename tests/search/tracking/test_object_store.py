@@ -20,7 +20,7 @@ from helpers.servers import (
 from helpers.stub_study import write_study
 
 from search import study
-from search.cli import app
+from search.cli import _predictions, app
 from search.planning.plan import plan
 from trainables import training
 from trainables.checkpoint import Storage
@@ -74,8 +74,8 @@ class TestS3:
         assert bucket.exists(f"checkpoints/{pack.group}.safetensors")
         assert results(pack, bucket, tmp_path) == whole
         for trial in pack.trials:
-            name = f"weights/{trial.id}.safetensors"
-            assert bucket.read(name) == folder.read(name) is not None
+            for name in (f"weights/{trial.id}.safetensors", f"predictions/{trial.id}.npz"):
+                assert bucket.read(name) == folder.read(name) is not None
         training.discard(pack, workspace(bucket, tmp_path))
         assert not bucket.exists(f"checkpoints/{pack.group}.safetensors")
 
@@ -121,7 +121,10 @@ class TestS3:
         assert "2 finished, 0 diverged, 0 failed; 0 were done before" in ended.stderr
         store = fsspec.filesystem("s3")
         ids = {trial.id for trial in plan(study.load(path)).trials}
-        assert {Path(name).stem for name in store.ls("lab/runs/far/weights")} == ids
+        for kept in ("weights", "predictions"):
+            assert {Path(name).stem for name in store.ls(f"lab/runs/far/{kept}")} == ids
+        lookup = _predictions.reader([path])
+        assert {len(kept.gold) for trial_id in ids if (kept := lookup(trial_id))} == {16}
         assert not store.exists("lab/runs/far/checkpoints"), "those of ended packs are discarded"
         assert (tmp_path / "runs" / "far" / "journal.jsonl").read_bytes().count(b"\n") == 2
         assert set(in_mlflow(study.load(path))) == ids

@@ -50,8 +50,9 @@ def run(path: Path, capfd: pytest.CaptureFixture[str]) -> tuple[tuner.Outcome, l
 
 
 def weights(path: Path) -> dict[str, bytes]:
-    """The files of the best weights."""
-    return {file.name: file.read_bytes() for file in (path.parent / "runs" / "stub" / "weights").iterdir()}
+    """The files of the best weights, and of the answers on dev that go with them."""
+    folders = [path.parent / "runs" / "stub" / kept for kept in ("weights", "predictions")]
+    return {file.name: file.read_bytes() for folder in folders for file in folder.iterdir()}
 
 
 @pytest.fixture(scope="module")
