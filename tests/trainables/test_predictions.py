@@ -90,7 +90,7 @@ def assert_scored_alike(where: training.Workspace, results: dict[str, Result]) -
 def test_the_score_follows_from_the_answers(method: str, backbone: BackboneSource, tmp_path: Path) -> None:
     """Of every method, packed where it can be; the best epoch of the first member is not its last."""
     members = methods.get(method).max_members or 3
-    pack, where = make(backbone, demo("entailment"), method, members), workspace(tmp_path)
+    pack, where = make(backbone, demo("sentiment"), method, members), workspace(tmp_path)
     results = finish(pack, where)
     assert results[pack.trials[0].id].best_epoch < len(results[pack.trials[0].id].history)
     assert_scored_alike(where, results)
