@@ -3,30 +3,32 @@
 With the N assignments of a cell sorted by their median over seeds, ``x_1 ≤ … ≤ x_N``, the expected best of ``n`` is
 ``Σ w_i x_i``. The estimators differ in the weights:
 
-* V-statistic (Dodge et al. 2019, "Show Your Work"): ``n`` draws with replacement,
-  ``w_i = (i/N)^n − ((i−1)/N)^n``.
 * U-statistic (Tang et al. 2020, "Showing Your Work Doesn't Always Work"): ``n`` of N without replacement,
   ``w_i = C(i−1, n−1) / C(N, n)``; free of bias where the assignments were drawn at random.
+* V-statistic (Dodge et al. 2019, "Show Your Work"): ``n`` draws with replacement,
+  ``w_i = (i/N)^n − ((i−1)/N)^n``; low where ``n`` comes near N.
 
-The band is a 95 % percentile bootstrap over assignments. Assignments cut short by an adaptive search are no sample of
-the search space, so a cell with pruned trials is refused. Nor is the part of a grid that is trained first, in the order
-of the file. Of a random search that has not ended, the assignments drawn before the first that lacks a seed are one.
+What is estimated depends on the search (``kind``): of a ``sample``, drawn at random, the expected best of ``n`` new
+draws; of a ``grid`` the expected best of ``n`` of its assignments tried in random order. Bands: ``analysis/_evp_band``.
+Which assignments count, and with what: ``analysis/_evp_cells``.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from typing import Literal
 
 import numpy as np
 import pandas as pd
 
-from analysis.selection import CELL, assignments
-from common.seeds import seed_of
+from analysis import _evp_band
+from analysis._evp_cells import Failures, Values, cells
+from analysis.selection import CELL
 
-Estimator = Literal["v", "u"]
-COLUMNS = [*CELL, "n", "expected", "lower", "upper", "estimator"]
-RESAMPLES = 1000
-LEVEL = 0.95
+__all__ = ["COLUMNS", "Estimator", "Failures", "cells", "curves", "expected_best", "of_cells", "weights"]
+
+Estimator = Literal["u", "v"]
+COLUMNS = [*CELL, "n", "expected", "lower", "upper", "estimator", "n_assignments", "n_floor", "kind"]
 _CHUNK = 4_000_000  # entries of a weight matrix held at once (32 MB)
 
 
@@ -50,7 +52,7 @@ def weights(size: int, draws: np.ndarray, estimator: Estimator) -> np.ndarray:
     return np.vstack([n / size, ratios[::-1]]).cumprod(axis=0)[::-1]
 
 
-def expected_best(values: np.ndarray, estimator: Estimator = "v", draws: np.ndarray | None = None) -> np.ndarray:
+def expected_best(values: np.ndarray, estimator: Estimator = "u", draws: np.ndarray | None = None) -> np.ndarray:
     """Expected maximum of ``n`` of the values ``(…, N)``, for each ``n`` of ``draws`` (default 1 … N): ``(…, n)``."""
     ordered = np.sort(values, axis=-1)
     size = ordered.shape[-1]
@@ -60,58 +62,45 @@ def expected_best(values: np.ndarray, estimator: Estimator = "v", draws: np.ndar
     return np.concatenate(parts, axis=-1)
 
 
-def curve(values: np.ndarray, estimator: Estimator = "v", seed: str = "") -> pd.DataFrame:
-    """``n``, ``expected``, ``lower``, ``upper`` for n = 1 … N from one value per assignment, ``(N,)``.
+def curves(
+    frame: pd.DataFrame, estimator: Estimator = "u", failures: Failures = "floor"
+) -> tuple[pd.DataFrame, dict[tuple[str, ...], str]]:
+    """EVP of every cell as one table (columns ``COLUMNS``), and why a cell was refused, by its key."""
+    found, refused = cells(frame, failures)
+    return of_cells(found, estimator), refused
 
-    ``seed`` names the stream of the bootstrap: the same name gives the same band, whatever else is computed.
+
+def of_cells(found: Sequence[Values], estimator: Estimator = "u") -> pd.DataFrame:
+    """EVP of cells as one table, ``COLUMNS``: ``n`` from 1 to N, ``expected`` and the band in percent.
+
+    ``lower`` and ``upper`` are empty where no band would cover: with fewer than five assignments, of a sample where
+    ``n`` is above N/2, of a grid whose assignments have one seed each.
     """
-    size = len(values)
-    stream = np.random.default_rng(seed_of(f"evp|{seed}"))
-    drawn = np.asarray(values, dtype=float)[stream.integers(size, size=(RESAMPLES, size))]  # (resamples, N)
-    tail = (1 - LEVEL) / 2
-    lower, upper = np.quantile(expected_best(drawn, estimator), [tail, 1 - tail], axis=0)
-    expected = expected_best(np.asarray(values, dtype=float), estimator)
-    return pd.DataFrame({"n": np.arange(1, size + 1), "expected": expected, "lower": lower, "upper": upper})
+    if not found:
+        return pd.DataFrame(columns=COLUMNS)
+    expected = [expected_best(values.medians, estimator) for values in found]
+    lower, upper = (np.concatenate(ends) for ends in zip(*_ends(found, expected, estimator), strict=True))
+    sizes = [values.size for values in found]
+    named = pd.DataFrame([values.cell for values in found], columns=CELL).assign(
+        n_assignments=sizes, n_floor=[values.n_floor for values in found], kind=[values.kind for values in found]
+    )
+    table = named.loc[named.index.repeat(sizes)].reset_index(drop=True)
+    table["n"] = np.concatenate([np.arange(1, size + 1) for size in sizes])
+    table["expected"] = np.concatenate(expected)
+    table["lower"] = np.fmin(lower, table["expected"]).where(~np.isnan(lower))
+    table["upper"] = np.fmax(upper, table["expected"]).where(~np.isnan(upper))
+    return table.assign(estimator=estimator)[COLUMNS]
 
 
-def curves(frame: pd.DataFrame, estimator: Estimator = "v") -> tuple[pd.DataFrame, dict[tuple[str, ...], str]]:
-    """EVP of every cell as one table (columns ``COLUMNS``), and why a cell was refused, by its key.
-
-    An assignment whose every trial failed has no value and is not among the N.
-    """
-    parts: list[pd.DataFrame] = []
-    refused: dict[tuple[str, ...], str] = {}
-    for cell, table in assignments(frame).groupby(CELL):
-        pruned, unfinished = int(table["n_pruned"].sum()), _unfinished(table)
-        values = (_first_draws(table) if unfinished else table)["median"].dropna().to_numpy(dtype=float)
-        if pruned:
-            refused[cell] = f"{pruned} of {int(table['n_trials'].sum())} trials were cut short by an adaptive search"
-        elif table["proposed"].any():
-            refused[cell] = f"{int(table['proposed'].sum())} of {len(table)} assignments are no random sample but TPE's"
-        elif table["promoted"].any() and table["n_trials"].nunique() > 1:
-            refused[cell] = f"{int(table['promoted'].sum())} of {len(table)} assignments were promoted to more seeds"
-        elif unfinished and table["draw"].isna().any():
-            refused[cell] = (
-                f"only {unfinished} trials of the grid have ended, in the order of the file, which is no random sample"
-            )
-        elif unfinished and not len(values):
-            refused[cell] = f"only {unfinished} trials have ended, and the first assignment drawn lacks a seed"
-        elif not len(values):
-            refused[cell] = "no trial has a score"
+def _ends(
+    found: Sequence[Values], expected: Sequence[np.ndarray], estimator: Estimator
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """The two ends of each cell's band, ``(N,)``."""
+    of_samples = iter(_evp_band.resampled([values for values in found if values.kind == "sample"]))
+    for values, middle in zip(found, expected, strict=True):
+        every = np.arange(1, values.size + 1)
+        if values.kind == "sample":
+            yield _evp_band.band(*next(of_samples), every)
         else:
-            part = curve(values, estimator, "|".join(cell))
-            parts.append(part.assign(**dict(zip(CELL, cell, strict=True)), estimator=estimator)[COLUMNS])
-    return (pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=COLUMNS)), refused
-
-
-def _unfinished(table: pd.DataFrame) -> str:
-    """``12 of 30`` where so many trials of a cell have ended; empty where all have, or nobody knows of how many."""
-    planned, ended = table["planned_in_cell"].max(), int(table["n_trials"].sum())
-    return "" if pd.isna(planned) or ended >= planned else f"{ended:,} of {planned:,}"
-
-
-def _first_draws(table: pd.DataFrame) -> pd.DataFrame:
-    """The assignments of a random search before the first that is missing or lacks a seed."""
-    drawn = table.sort_values("draw")
-    whole = (drawn["n_trials"] >= drawn["planned_seeds"]) & (drawn["draw"] == np.arange(1, len(drawn) + 1))
-    return drawn[whole.fillna(False).cummin().astype(bool)]
+            half = _evp_band.half_widths(values, weights(values.size, every, estimator))
+            yield middle - half, middle + half

@@ -14,7 +14,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.backends.backend_pdf import FigureCanvasPdf
 
 from analysis import coverage, reports, style, summary
-from analysis.evp import Estimator
+from analysis.evp import Estimator, Failures
 from analysis.frame import FrameError, tidy
 from analysis.page import Document, markdown, page
 from analysis.predictions import Predictions
@@ -28,7 +28,8 @@ def write_report(
     out: str | Path,
     *,
     paper: bool = False,
-    estimator: Estimator = "v",
+    estimator: Estimator = "u",
+    failures: Failures = "floor",
     methods: Mapping[str, MethodInfo] = MappingProxyType({}),
     title: str | None = None,
     planned: pd.DataFrame | None = None,
@@ -39,17 +40,20 @@ def write_report(
 
     ``out`` then holds ``report.md``, ``report.html`` (one self-contained file), ``figures/*.png`` and ``*.pdf``,
     ``tables/*.csv`` (``results.csv``, ``macro.csv``, ``evp.csv`` and others) and ``tables/*.tex``. ``paper`` sets the
-    paper's published numbers beside ours; ``estimator`` is that of the EVP curves; ``methods`` is what is known of the
-    methods, and one that is not among them is called after its id. ``planned``: what of each cell of the study is
+    paper's published numbers beside ours; ``estimator`` is that of the EVP curves, in which ``failures`` count with the
+    floor score (chance) or are dropped; ``methods`` is what is known of the methods, and one that is not among them is
+    called after its id. ``planned``: what of each cell of the study is
     trained, where that is known beside the frame (``analysis.coverage.COLUMNS``); ``notes``: what else to know of where
     the runs come from; ``predictions``: a trial's answers on dev, by trial id, where they were kept. Trials that the
     study does not name (``in_study``) are counted and left out. The same frame gives the same files.
 
     Raises FrameError for a frame that has no trial of the study or breaks the schema, ValueError for an unknown
-    estimator.
+    estimator or way with failures.
     """
     if estimator not in ("v", "u"):
         raise ValueError(f"the estimator must be 'v' (with replacement) or 'u' (without), but is {estimator!r}")
+    if failures not in ("floor", "drop"):
+        raise ValueError(f"failures must be 'floor' (they count with chance) or 'drop', but is {failures!r}")
     frame, others = coverage.of_study(tidy(frame))
     if frame.empty:
         left = f" (it has {len(others)} that the study does not name)" if len(others) else ""
@@ -65,6 +69,7 @@ def write_report(
     options = Options(
         paper=paper,
         estimator=estimator,
+        failures=failures,
         methods=methods,
         coverage=planned,
         confirmation=None if confirmation.empty else confirmation,

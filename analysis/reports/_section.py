@@ -10,7 +10,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from analysis import style
-from analysis.evp import Estimator
+from analysis.evp import Estimator, Failures
 from analysis.predictions import Predictions
 from analysis.tables import Table
 
@@ -29,6 +29,7 @@ class Options:
 
     ``confirmation``: trials of seeds that took no part in any choice, with the frame's columns; reports get all others
     as their frame. ``None`` where there are none.
+    ``estimator`` is that of the EVP curves; in these, ``failures`` count with the floor score or are dropped.
     ``against``: the method that all others are compared with, by its id; ``None``: the best one, fine-tuning apart.
     ``margin``: points within which two methods count as equal in practice. ``price``: of a device-hour, in whatever
     currency; ``None``: no axis of money. ``coverage``: what of each cell of the study is trained
@@ -38,7 +39,8 @@ class Options:
     """
 
     paper: bool = False
-    estimator: Estimator = "v"
+    estimator: Estimator = "u"
+    failures: Failures = "floor"
     against: str | None = None
     margin: float = 1.0
     price: float | None = None

@@ -122,8 +122,8 @@ def report(
     out: Annotated[Path, typer.Option("--out", "-o", help="The folder that takes the report.")] = Path("report"),
     paper: Annotated[bool, typer.Option("--paper", help="Set the paper's published numbers beside ours.")] = False,
     estimator: Annotated[
-        EstimatorName, typer.Option(help="EVP's estimator: v, with replacement (Dodge 2019); u, without (Tang 2020).")
-    ] = EstimatorName.v,
+        EstimatorName, typer.Option(help="EVP's estimator: u, without replacement (Tang 2020); v, with (Dodge 2019).")
+    ] = EstimatorName.u,
     predictions: Annotated[
         Path | None, typer.Option(help="Answers on dev that aot export --predictions copied; a STUDY has its own.")
     ] = None,

@@ -21,7 +21,7 @@ from analysis.selection import assignments, best_assignments, macro_scores
 
 RESULTS = "benchmark,backbone,method,task,median,std,n_seeds,assignment_id,n_assignments,n_failed"
 MACRO = "benchmark,backbone,method,macro,n_tasks,complete"
-EVP = "benchmark,backbone,task,method,n,expected,lower,upper,estimator"
+EVP = "benchmark,backbone,task,method,n,expected,lower,upper,estimator,n_assignments,n_floor,kind"
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +58,7 @@ class Page(HTMLParser):
 def test_files_and_columns(written: Path) -> None:
     for name, columns in (("results", RESULTS), ("macro", MACRO), ("evp", EVP)):
         assert (written / "tables" / f"{name}.csv").read_text().splitlines()[0] == columns
-    for name in ("evp", "parameters", "seeds", "learning-rate"):
+    for name in ("evp", "budget", "parameters", "seeds", "learning-rate"):
         assert (written / f"figures/{name}_glue_roberta-base.png").read_bytes()[:4] == b"\x89PNG"
         assert (written / f"figures/{name}_glue_roberta-base.pdf").read_bytes()[:4] == b"%PDF"
     assert r"\begin{tabular}" in (written / "tables/results_glue_roberta-base.tex").read_text()
@@ -88,13 +88,13 @@ def test_the_page_is_self_contained_and_sound(written: Path) -> None:
     assert "Mine &amp; &lt;yours&gt;" in text
     ids = re.findall(r'<section id="([^"]+)"', text)
     assert [load[1:] for load in page.loads if load.startswith("#")] == ids
-    assert len(set(ids)) == len(ids) == 9
+    assert len(set(ids)) == len(ids) == 10
 
 
 def test_markdown_says_the_same_and_its_figures_are_there(written: Path) -> None:
     text = (written / "report.md").read_text()
     figures = re.findall(r"!\[[^]]*\]\(([^)]+)\)", text)
-    assert len(figures) == 4
+    assert len(figures) == 5
     assert all((written / figure).is_file() for figure in figures)
     expected = (
         "4 methods (Fine-Tuning, LoRA, P-Tuning v1 and FC AoT P-Tuning) on 2 tasks of GLUE",
@@ -224,6 +224,8 @@ def test_frames_that_cannot_be_reported(frame: pd.DataFrame, tmp_path: Path) -> 
         write_report(frame.assign(status="done"), tmp_path)
     with pytest.raises(ValueError, match="but is 'x'"):
         write_report(frame, tmp_path, estimator="x")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="'drop', but is 'ignore'"):
+        write_report(frame, tmp_path, failures="ignore")  # type: ignore[arg-type]
     assert not list(tmp_path.iterdir())
 
 
