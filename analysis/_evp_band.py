@@ -106,10 +106,10 @@ def _reach(values: Values) -> tuple[float, float]:
     """
     x, size = values.medians, values.size
     middle, worst, best = float(np.median(x)), float(x[0]), float(x[-1])
-    top = min(100.0, best + (0.75 + 4 / size) * (best - middle))
+    top = min(100.0, best + (1 + 4 / size) * (best - middle))
     if values.chance:
         return min(worst, (worst + values.floor) / 2), max(best, top)
-    own = max(worst - (1 + 5 / size) * (middle - worst), min(values.floor, worst))
+    own = max(worst - (1 + 10 / size) * (middle - worst), min(values.floor, worst))
     return min(own, (worst + min(values.lowest, worst)) / 2), max(best, top)
 
 

@@ -38,7 +38,7 @@ class Values:
     seed that counts with the floor.
     """
 
-    cell: tuple[str, ...]
+    cell: tuple[str, str, str, str]
     kind: Kind
     medians: np.ndarray
     variances: np.ndarray
@@ -180,7 +180,7 @@ def _first_draws(table: pd.DataFrame, rows: np.ndarray) -> np.ndarray:
     return np.sort(drawn.index[whole.fillna(False).cummin().astype(bool)].to_numpy())
 
 
-def _values(cell: tuple[str, ...], table: pd.DataFrame, rows: np.ndarray) -> Values:
+def _values(cell: tuple[str, str, str, str], table: pd.DataFrame, rows: np.ndarray) -> Values:
     medians, variances, seeds, hours, floor, chance, lowest, lost, grid = (
         table[name].to_numpy()[rows]
         for name in ("median", "variance", "seeds", "hours", "floor", "chance", "lowest", "n_lost", "grid")

@@ -125,12 +125,8 @@ def _single(found: Sequence[Values], estimator: Estimator) -> list[Course]:
                 values, weights(values.size, np.arange(1, values.size + 1), estimator)
             )
             high = low
-        benchmark, backbone, task, method = values.cell
-        expected = expected_best(values.medians, estimator)
-        courses.append(
-            Course(benchmark, backbone, task, method, values.kind, informative(values.kind, values.size), expected, draws, low, high,
-                   (values,))
-        )  # fmt: skip
+        expected, limit = expected_best(values.medians, estimator), informative(values.kind, values.size)
+        courses.append(Course(*values.cell, values.kind, limit, expected, draws, low, high, (values,)))
     return courses
 
 

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from itertools import combinations
+from itertools import combinations, pairwise
 
 import numpy as np
 import pandas as pd
 
-from analysis._evp_band import LEVEL
 from analysis.courses import Course
 from analysis.selection import APART
 
 #: ``first`` leads up to ``hours``, where ``later`` overtakes it. ``first`` leads for sure up to ``lower``, ``later``
 #: from ``upper`` on; empty where nowhere.
 COLUMNS = ["benchmark", "backbone", "task", "first", "later", "hours", "lower", "upper"]
+#: Of the interval of a difference at one budget. Over all budgets a lead between equals is then claimed in fewer than
+#: 5 % of studies (benchmarks/_rates_evp.py); with 95 % it would be in 14 %.
+LEVEL = 0.99
 _POINTS = 64
 _TAIL = (1 - LEVEL) / 2
 
@@ -29,7 +31,7 @@ def budgets(courses: Sequence[Course], points: int = _POINTS) -> np.ndarray:
 def find(courses: Sequence[Course]) -> pd.DataFrame:
     """The crossings of every two of the courses, ``COLUMNS``. The courses are of one benchmark, backbone and task.
 
-    At each budget one leads for sure where the 95 % interval of the difference is on its side; each pair by itself.
+    At each budget one leads for sure where the 99 % interval of the difference is on its side; each pair by itself.
     Fine-tuning takes no part, nor does a method whose trials have no seconds.
     """
     able = [course for course in courses if course.method != APART and course.is_timed]
@@ -64,7 +66,7 @@ def _pair(hours: np.ndarray, one: _Curves, other: _Curves) -> Iterator[tuple[boo
     hours, difference = hours[both], difference[both]
     sure = leads(tuple(a[both] for a in one), tuple(a[both] for a in other))  # type: ignore[arg-type]
     known = [-1, *np.flatnonzero(sure), len(sure)]
-    for before, after in zip(known[:-1], known[1:], strict=True):
+    for before, after in pairwise(known):
         inside = difference[max(before, 0) : min(after, len(sure) - 1) + 1]
         if inside[0] * inside[-1] < 0:
             turn = max(before, 0) + np.flatnonzero(np.sign(inside[:-1]) * np.sign(inside[1:]) <= 0)[-1]

@@ -11,9 +11,9 @@ import pkgutil
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
+sys.path[0] = str(Path(__file__).parents[1])  # not this folder, where "statistics" is this file
 
-import benchmarks
+import benchmarks  # noqa: E402
 
 
 def main() -> None:

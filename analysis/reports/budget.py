@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from analysis import courses, crossings, evp, style
+from analysis._evp_band import LEVEL
 from analysis.courses import MACRO
 from analysis.reports._section import DEFAULT, Options, Picture, Section, groups, heading, slug
 from analysis.reports.evp import limits, tasks_of
@@ -19,7 +22,7 @@ POSITION = 220
 COLUMNS = ["benchmark", "backbone", "task", "method", "hours", "expected", "lower", "upper", "price", "kind"]
 _POINTS = 16  # budgets per curve
 _SENTENCES = 8
-_TAILS = ((1 - crossings.LEVEL) / 2, (1 + crossings.LEVEL) / 2)
+_TAILS = ((1 - LEVEL) / 2, (1 + LEVEL) / 2)
 
 
 @dataclass(frozen=True)
@@ -81,8 +84,8 @@ def render(data: Budget) -> Section:
         f"{money}. A search that has failed trials has paid for them. A curve starts where every order has tried an "
         "assignment on each task, and ends where the assignments tell no more: at the whole of a grid, at half of a "
         "random search. Bands are as for Expected Validation Performance. One method leads another for sure where the "
-        "95 % interval of their difference is on its side; that is said of each pair by itself, and fine-tuning takes "
-        "no part."
+        "99 % interval of their difference is on its side, so that between two equals a lead is claimed in fewer than "
+        "5 % of studies; that is said of each pair by itself, and fine-tuning takes no part."
     )
     blocks: list[Table | Picture | str] = []
     for benchmark, backbone, rows in groups(macro):
@@ -99,18 +102,18 @@ def render(data: Budget) -> Section:
     return Section(TITLE, intro, tuple(blocks))
 
 
-def _rows(table: pd.DataFrame, benchmark: str, backbone: str) -> list[dict[str, object]]:
+def _rows(table: pd.DataFrame, benchmark: str, backbone: str) -> list[dict[str, Any]]:
     own = table[(table["benchmark"] == benchmark) & (table["backbone"] == backbone)]
-    return own.sort_values("hours").to_dict("records")  # type: ignore[return-value]
+    return own.sort_values("hours").to_dict("records")
 
 
-def _certain(rows: list[dict[str, object]]) -> list[dict[str, object]]:
+def _certain(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Crossings of which something is sure on either side, those sure on both first."""
     known = [row for row in rows if not (pd.isna(row["lower"]) and pd.isna(row["upper"]))]
     return sorted(known, key=lambda row: bool(pd.isna(row["lower"])) + bool(pd.isna(row["upper"])))[:_SENTENCES]
 
 
-def _sentence(row: dict[str, object]) -> str:
+def _sentence(row: dict[str, Any]) -> str:
     """``Below 3.1 device-hours LoRA leads, from 9.2 on FC AoT P-Tuning; between them nobody can tell.``"""
     first, later = style.method(str(row["first"])), style.method(str(row["later"]))
     lower, upper = (_hours(row[name]) for name in ("lower", "upper"))
@@ -121,17 +124,17 @@ def _sentence(row: dict[str, object]) -> str:
     return f"Up to {lower} device-hours {first} leads, from {upper} on {later}; between them nobody can tell."
 
 
-def _hours(value: object) -> str:
+def _hours(value: float) -> str:
     return f"{value:.3g}"
 
 
-def _table(benchmark: str, backbone: str, rows: list[dict[str, object]], price: float | None) -> Table:
+def _table(benchmark: str, backbone: str, rows: list[dict[str, Any]], price: float | None) -> Table:
     columns = ("Leads at first", "Leads later", "Crossing", "First surely up to", "Later surely from")
     shown = [
         (
             *(Cell(style.method(str(row[name]))) for name in ("first", "later")),
             *(Cell("—" if pd.isna(row[name]) else _hours(row[name])) for name in ("hours", "lower", "upper")),
-            *([Cell(printed(float(row["hours"]) * price, 2))] if price is not None else []),  # type: ignore[arg-type]
+            *([Cell(printed(float(row["hours"]) * price, 2))] if price is not None else []),
         )
         for row in rows
     ]
@@ -164,7 +167,7 @@ def _picture(benchmark: str, backbone: str, rows: pd.DataFrame, price: float | N
     axis.xaxis.set_minor_locator(NullLocator())
     axis.set_ylim(*limits(rows, "hours"))
     if price:
-        above = axis.secondary_xaxis("top", functions=(lambda hours: hours * price, lambda money: money / price))
+        above = axis.secondary_xaxis("top", functions=_exchange(price))
         above.set_xlabel("Price")
         above.xaxis.set_major_formatter(FuncFormatter(lambda money, _: f"{money:g}"))
         above.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5), numticks=9))
@@ -172,6 +175,11 @@ def _picture(benchmark: str, backbone: str, rows: pd.DataFrame, price: float | N
     style.legend(figure, rows["method"])
     title = f"{heading(benchmark, backbone)}: expected macro score against the device-hours of the search"
     return Picture(slug("budget", benchmark, backbone), title, figure, (benchmark, backbone))
+
+
+def _exchange(price: float) -> tuple[Callable[[Any], Any], Callable[[Any], Any]]:
+    """Hours to money and back."""
+    return lambda hours: hours * price, lambda money: money / price
 
 
 def _hover(rows: pd.DataFrame, price: float | None) -> list[str]:

@@ -7,10 +7,12 @@ from itertools import combinations, product
 import numpy as np
 import pandas as pd
 import pytest
+from helpers.assignments import cell
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from analysis import evp
+from analysis._evp_cells import Kind
 from analysis.frame import tidy
 
 VALUES = st.lists(st.floats(0, 100, allow_nan=False).map(lambda x: round(x, 2)), min_size=1, max_size=6)
@@ -60,24 +62,24 @@ def test_chunks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     assert evp.expected_best(values) == pytest.approx(whole, rel=1e-13)
 
 
+@pytest.mark.parametrize("kind", ["sample", "grid"])
 @pytest.mark.parametrize("estimator", ["v", "u"])
-def test_a_curve_rises_within_the_values_and_its_band_holds_it(estimator: evp.Estimator) -> None:
-    values = np.random.default_rng(1).normal(80, 3, size=40)
-    table = evp.curve(values, estimator, "cell")
+def test_a_curve_and_its_band_rise(kind: Kind, estimator: evp.Estimator) -> None:
+    values = cell(np.random.default_rng(1).normal(80, 3, size=(40, 3)), kind)
+    table = evp.of_cells([values], estimator)
     assert table["n"].tolist() == list(range(1, 41))
     assert table["expected"].is_monotonic_increasing
-    assert table["expected"][0] == pytest.approx(values.mean())
-    assert (table["lower"] <= table["expected"] + 1e-9).all()
-    assert (table["upper"] <= values.max() + 1e-9).all()
+    assert table["expected"][0] == pytest.approx(values.medians.mean())
+    banded = table.dropna(subset=["lower", "upper"])
+    assert banded["n"].max() == (40 if kind == "grid" else 20), "of a sample, up to half of it"
+    assert (banded["lower"] <= banded["expected"]).all()
+    assert (banded["expected"] <= banded["upper"]).all()
     if estimator == "u":
-        assert table["expected"].iloc[-1] == pytest.approx(values.max())
-
-
-def test_the_band_is_the_bootstraps_percentiles() -> None:
-    values = np.random.default_rng(2).normal(80, 3, size=60)
-    first = evp.curve(values, "v", "x").iloc[0]
-    half = 1.96 * values.std() / math.sqrt(60)  # n = 1 is the mean, whose bootstrap is nearly normal
-    assert first["upper"] - first["lower"] == pytest.approx(2 * half, rel=0.1)
+        assert table["expected"].iloc[-1] == pytest.approx(values.medians.max())
+    if kind == "sample":
+        assert banded["lower"].is_monotonic_increasing
+        assert banded["upper"].is_monotonic_increasing
+        assert banded["upper"].max() <= 100
 
 
 def test_a_cells_band_does_not_depend_on_other_cells(frame: pd.DataFrame) -> None:
@@ -86,19 +88,10 @@ def test_a_cells_band_does_not_depend_on_other_cells(frame: pd.DataFrame) -> Non
     pd.testing.assert_frame_equal(alone, every[every["method"] == "lora"].reset_index(drop=True))
 
 
-def test_each_cell_draws_from_a_stream_of_its_own() -> None:
-    """Two cells with the same medians: the same curve, and bands that do not err together."""
-    values = np.random.default_rng(4).normal(80, 3, size=20)
-    first, second, again = (evp.curve(values, "v", name) for name in ("glue|lora", "glue|bitfit", "glue|lora"))
-    pd.testing.assert_frame_equal(first, again)
-    assert first["expected"].equals(second["expected"])
-    assert not np.isclose(first["lower"], second["lower"], atol=1e-9).any()
-
-
 def test_values_are_medians_over_seeds(frame: pd.DataFrame) -> None:
     cell = frame[(frame["method"] == "aot_fc") & (frame["task"] == "glue/rte") & (frame["status"] != "failed")]
     medians = cell.groupby("assignment_id")["score"].median()
-    table = evp.curves(frame)[0]
+    table = evp.curves(frame, failures="drop")[0]
     row = table[(table["method"] == "aot_fc") & (table["task"] == "glue/rte")].iloc[0]
     assert row["expected"] == pytest.approx(medians.mean())
 
@@ -162,3 +155,103 @@ def test_wrong_requests_are_told() -> None:
         evp.weights(3, np.array([1]), "w")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="1 to 3, but spans 1 to 4"):
         evp.weights(3, np.array([1, 4]), "u")
+
+
+# --- failures --------------------------------------------------------------------------------------------------------
+
+
+def lost(frame: pd.DataFrame, which: pd.Series) -> pd.DataFrame:
+    """The frame with some of its trials failed."""
+    status, score = frame["status"].where(~which, "failed"), frame["score"].where(~which)
+    return tidy(frame.assign(status=status, score=score))
+
+
+def random_search(scores: np.ndarray, majority: float | None = None) -> pd.DataFrame:
+    """Runs of one method on one task, ``(N, seeds)``, drawn at random."""
+    rows = [
+        {
+            "study": "s", "benchmark": "glue", "backbone": "b", "task": "glue/rte", "method": "lora", "epochs": 3,
+            "assignment_id": f"a{i:03d}", "trial_id": f"a{i:03d}-{seed}", "seed": seed, "status": "finished",
+            "score": score, "best_epoch": 1, "trainable_parameters": 1, "seconds": 60.0, "draw": i + 1,
+            "majority": majority,
+        }
+        for i, own in enumerate(scores)
+        for seed, score in enumerate(own)
+    ]  # fmt: skip
+    return tidy(pd.DataFrame(rows))
+
+
+@pytest.mark.parametrize("majority", [None, 50.0])
+def test_failing_the_worst_assignments_lowers_the_curve(majority: float | None) -> None:
+    scores = 88 - np.random.default_rng(6).exponential(9, size=(40, 1)).clip(0, 37) + np.zeros((40, 5))
+    frame = random_search(scores, majority)
+    worst = frame["assignment_id"].isin([f"a{i:03d}" for i in np.argsort(scores[:, 0])[:30]])
+    before, after, dropped = (
+        evp.curves(runs, failures=how)[0]  # type: ignore[arg-type]
+        for runs, how in ((frame, "floor"), (lost(frame, worst), "floor"), (lost(frame, worst), "drop"))
+    )
+    assert after["expected"][0] < before["expected"][0] < dropped["expected"][0]
+    assert (after["expected"] <= before["expected"] + 1e-9).all()
+    assert (after["n_floor"].unique(), after["n_assignments"].unique()) == (30, 40)
+    assert after["expected"][0] == pytest.approx((30 * (majority or 0) + np.sort(scores[:, 0])[30:].sum()) / 40)
+    assert (dropped["n_floor"].unique(), dropped["n_assignments"].unique()) == (0, 10)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.data())
+def test_failing_trials_never_raises_the_curve(data: st.DataObject) -> None:
+    """Of scores that are not below chance; chance is known or not."""
+    majority = data.draw(st.sampled_from([None, 30.0]))
+    shape = data.draw(st.tuples(st.integers(2, 6), st.integers(1, 3)))
+    scores = np.array(
+        data.draw(st.lists(st.floats(30, 100), min_size=shape[0] * shape[1], max_size=shape[0] * shape[1]))
+    )
+    frame = random_search(scores.reshape(shape), majority)
+    which = data.draw(st.sets(st.sampled_from(frame["trial_id"].tolist()), max_size=len(frame) - 1))
+    before, after = (evp.curves(f)[0] for f in (frame, lost(frame, frame["trial_id"].isin(which))))
+    assert (after["expected"].to_numpy() <= before["expected"].to_numpy() + 1e-9).all()
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.permutations(list(range(12))))
+def test_the_order_of_rows_and_names_of_assignments_do_not_matter(order: list[int]) -> None:
+    scores = np.random.default_rng(8).normal(80, 3, size=(12, 2))
+    one = evp.curves(random_search(scores))[0]
+    other = evp.curves(random_search(scores[order]).sample(frac=1, random_state=1))[0]
+    pd.testing.assert_frame_equal(one, other, rtol=1e-12)
+
+
+def test_a_trial_that_diverged_keeps_its_score_and_counts_with_the_floor_where_it_has_none() -> None:
+    frame = random_search(np.full((6, 1), 80.0), majority=50.0)
+    frame.loc[0, "status"] = "diverged"
+    frame.loc[1, ["status", "score"]] = ["diverged", np.nan]
+    table = evp.curves(frame)[0]
+    assert table["expected"][0] == pytest.approx((5 * 80 + 50) / 6)
+    assert table["n_floor"].unique() == [1]
+
+
+def test_without_chance_the_floor_is_nothing_or_the_lowest_score_below() -> None:
+    frame = random_search(np.array([[-5.0], [20.0], [40.0], [60.0]]))
+    (values,), _ = evp.cells(lost(frame, frame["trial_id"] == "a003-0"))
+    assert (values.floor, values.chance, values.medians.tolist()) == (-5.0, False, [-5.0, -5.0, 20.0, 40.0])
+    with pytest.raises(ValueError, match="'drop', but is 'ignore'"):
+        evp.cells(frame, "ignore")  # type: ignore[arg-type]
+
+
+# --- samples and grids -----------------------------------------------------------------------------------------------
+
+
+def kinds(frame: pd.DataFrame) -> set[str]:
+    return set(evp.curves(tidy(frame))[0]["kind"])
+
+
+def test_what_is_a_grid(make_runs: Callable) -> None:
+    grid = make_runs(methods=("lora", "bitfit"), tasks=("rte",), seeds=2)
+    assert kinds(grid) == {"grid"}, "every combination occurs, and LoRA varies two"
+    assert kinds(grid[grid["method"] == "bitfit"]) == {"sample"}, "four learning rates alone may have been drawn"
+    whole = {"planned_in_cell": grid.groupby("method")["trial_id"].transform("size")}
+    assert kinds(grid[grid["method"] == "bitfit"].assign(**whole)) == {"grid"}, "its study says so"
+    assert kinds(grid.drop(columns=[c for c in grid if c.startswith("hp.")])) == {"sample"}
+    assert kinds(grid.assign(draw=grid.groupby("method")["assignment_id"].transform(lambda s: pd.factorize(s)[0] + 1),
+                             **whole)) == {"sample"}  # fmt: skip
+    assert kinds(grid[grid["assignment_id"] != grid["assignment_id"].iloc[0]]) == {"sample"}, "a hole in it"
