@@ -38,7 +38,7 @@ class Evp:
     curves: pd.DataFrame
     macro: pd.DataFrame
     refused: dict[tuple[str, ...], str]
-    floors: dict[tuple[str, ...], tuple[float, bool]]
+    floors: dict[tuple[str, str, str], tuple[float, bool]]
     options: Options
 
 

@@ -255,3 +255,15 @@ def test_what_is_a_grid(make_runs: Callable) -> None:
     assert kinds(grid.assign(draw=grid.groupby("method")["assignment_id"].transform(lambda s: pd.factorize(s)[0] + 1),
                              **whole)) == {"sample"}  # fmt: skip
     assert kinds(grid[grid["assignment_id"] != grid["assignment_id"].iloc[0]]) == {"sample"}, "a hole in it"
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(st.floats(0, 100), min_size=1, max_size=12), st.sampled_from(["sample", "grid"]), st.booleans())
+def test_more_assignments_never_lower_the_curve_or_a_samples_band(scores: list[float], kind: Kind, chance: bool) -> None:
+    table = evp.of_cells([cell(np.array(scores)[:, None] + np.array([0.0, 0.1]), kind, chance=chance, floor=50.0)])
+    assert (table["expected"].diff().dropna() >= -1e-9).all()
+    banded = table.dropna()
+    assert len(banded) == (0 if len(scores) < 5 else len(scores) if kind == "grid" else len(scores) // 2)
+    assert ((banded["lower"] <= banded["expected"]) & (banded["expected"] <= banded["upper"])).all()
+    if kind == "sample":
+        assert (banded[["lower", "upper"]].diff().dropna() >= -1e-9).all(axis=None)
