@@ -100,15 +100,16 @@ def gaps(values: Values) -> tuple[np.ndarray, np.ndarray]:
 def _reach(values: Values) -> tuple[float, float]:
     """Where mass below the worst and above the best value is put.
 
-    Above: once the distance from median to best, and more where values are few; at most 100. Below: halfway to chance;
-    where that is not known, as far as from the median to the worst, and more where values are few, or halfway to the
-    lowest score on the task if that is lower.
+    Both reach further where values are few. Above: the distance from median to best, up to 100. Below: halfway to
+    chance; where that is not known, the distance from the median to the worst, or halfway to the lowest score on the
+    task if that is lower.
     """
     x, size = values.medians, values.size
     middle, worst, best = float(np.median(x)), float(x[0]), float(x[-1])
     top = min(100.0, best + (1 + 4 / size) * (best - middle))
     if values.chance:
-        return min(worst, (worst + values.floor) / 2), max(best, top)
+        share = min(1.0, 0.5 + 2 / size)
+        return min(worst, worst - share * (worst - values.floor)), max(best, top)
     own = max(worst - (1 + 10 / size) * (middle - worst), min(values.floor, worst))
     return min(own, (worst + min(values.lowest, worst)) / 2), max(best, top)
 

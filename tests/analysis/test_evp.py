@@ -259,7 +259,9 @@ def test_what_is_a_grid(make_runs: Callable) -> None:
 
 @settings(max_examples=30, deadline=None)
 @given(st.lists(st.floats(0, 100), min_size=1, max_size=12), st.sampled_from(["sample", "grid"]), st.booleans())
-def test_more_assignments_never_lower_the_curve_or_a_samples_band(scores: list[float], kind: Kind, chance: bool) -> None:
+def test_more_assignments_never_lower_the_curve_or_a_samples_band(
+    scores: list[float], kind: Kind, chance: bool
+) -> None:
     table = evp.of_cells([cell(np.array(scores)[:, None] + np.array([0.0, 0.1]), kind, chance=chance, floor=50.0)])
     assert (table["expected"].diff().dropna() >= -1e-9).all()
     banded = table.dropna()

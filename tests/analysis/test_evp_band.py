@@ -43,7 +43,7 @@ def test_gaps_hold_the_values_and_reach_beyond_them() -> None:
     assert gaps(of_medians(np.array([70.0, 80.0, 82.0, 84.0, 85.0])))[1][-1] == 85 + (1 + 4 / 5) * (85 - 82)
     assert low[0] == 70 - (1 + 10 / 5) * (82 - 70)
     known = gaps(cell(np.array([[70.0], [80.0], [82.0], [84.0], [90.0]]), "sample", chance=True, floor=50.0))
-    assert known[0][0] == 60.0, "halfway to chance"
+    assert known[0][0] == pytest.approx(70 - (1 / 2 + 2 / 5) * (70 - 50)), "halfway to chance and further"
     below = gaps(cell(np.array([[40.0], [80.0], [82.0], [84.0], [90.0]]), "sample", chance=True, floor=50.0))
     assert below[0][0] == 40.0, "or the worst, where that is below chance"
     others = gaps(cell(np.array([[70.0], [80.0], [82.0], [84.0], [90.0]]), "sample", lowest=-40.0))
