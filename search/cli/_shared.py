@@ -19,6 +19,15 @@ FAILED, WRONG, INTERRUPTED = 1, 2, 130
 #: Planning so many takes a second; drawing them at random more.
 MANY_TRIALS = 10_000
 
+Confirm = Annotated[
+    int | None,
+    typer.Option(
+        min=0,
+        max=100,
+        metavar="K",
+        help="Train each cell's selected assignment on K fresh seeds, too; default: the study's `confirm`.",
+    ),
+]
 StudyFile = Annotated[Path, typer.Argument(metavar="STUDY", help="A study's YAML file; see docs/studies.md.")]
 
 
@@ -27,6 +36,11 @@ def load(path: Path, *, bind: bool = True, offline: bool = False) -> Study:
     from search import study
 
     return study.load(path, bind=bind, offline=offline)
+
+
+def confirming(study: Study, k: int | None) -> Study:
+    """The study with the number of fresh seeds that the command line asks for, if it does."""
+    return study if k is None else study.model_copy(update={"confirm": k})
 
 
 def unpinned(study: Study) -> str:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from common.words import shown
-from search.cli._shared import FAILED, INTERRUPTED, StudyFile, faults, load, say
+from search.cli._shared import FAILED, INTERRUPTED, Confirm, StudyFile, faults, load, say
 
 if TYPE_CHECKING:
     from search.jobs.submit import Cluster, Job
@@ -45,6 +45,7 @@ def submit(
     study_file: StudyFile,
     address: Address = None,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Show the log until the job is over.")] = False,
+    confirm: Confirm = None,
 ) -> None:
     """Send a study to a Ray cluster and start it there; prints the job's id.
 
@@ -56,7 +57,7 @@ def submit(
     with _faults():
         study = load(study_file, bind=False)  # its mistakes are told before the cluster is asked
         cluster = jobs.connect(address)
-        job = jobs.submit(cluster, study, study_file, say)
+        job = jobs.submit(cluster, study, study_file, say, confirm)
     typer.echo(job.id)
     if follow:
         _follow(cluster, job.id)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from search.cli._shared import WRONG, StudyFile, fail, faults, load, say, say_if_large, unpinned
+from search.cli._shared import WRONG, Confirm, StudyFile, confirming, fail, faults, load, say, say_if_large, unpinned
 
 if TYPE_CHECKING:
     from search.planning.estimates import EpochTime, Estimate
@@ -25,7 +25,7 @@ def register(app: typer.Typer) -> None:
     """Add the commands to ``aot``."""
     app.command(
         "plan",
-        epilog="Examples: `aot plan studies/glue_roberta_base.yaml`; "
+        epilog="Examples: `aot plan studies/glue_roberta_base.yaml --confirm 5`; "
         "`aot plan studies/demo.yaml --calibrate --price 0.05`",
     )(plan_command)
 
@@ -40,6 +40,7 @@ def plan_command(
         int | None, typer.Option(min=1, help="GPUs, or CPU cores; default: those that are there, or one GPU.")
     ] = None,
     price: Annotated[float | None, typer.Option(min=0, help="What a device costs for an hour.")] = None,
+    confirm: Confirm = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, for machines.")] = False,
 ) -> None:
     """Show what a study will train: cells, assignments, trials, packs, what is finished, trainable parameters.
@@ -50,15 +51,15 @@ def plan_command(
     """
     if price is not None and not math.isfinite(price):
         fail(f"--price must be a number of some currency, but got {price:g}")
-    from search.planning import checks, memory, show, texts
-    from search.planning.estimates import estimate
+    from search.planning import checks, confirmation, memory, show, texts
+    from search.planning.estimates import estimate, places
     from search.planning.kept import kept
     from search.planning.plan import plan, sizes
     from search.strategy.proposals import ProposalLog
     from search.tracking.journal import local_folder
 
     with faults():
-        written = load(study_file, offline=not calibrate)
+        written = confirming(load(study_file, offline=not calibrate), confirm)
         if written.unpinned:
             say(f"{unpinned(written)}: trials of other runs are not recognised here, and aot run will need them")
         say_if_large(written)
@@ -71,11 +72,14 @@ def plan_command(
         counts, described = sizes(study, planned), texts.describe(study)
         answers = kept(study, planned, described)
         epoch_times = _epoch_times(study, planned, records, calibrate)
-        found = estimate(study, planned, epoch_times, devices or place.devices(study.resources), price)
+        there = devices or place.devices(study.resources)
+        found = estimate(study, planned, epoch_times, there, price)
+        later = confirmation.estimate(study, planned, records, epoch_times, places(study.resources, there), price)
     if as_json:
         parts = {
             "trainable_parameters": [c.to_json() for c in counts],
             "estimate": found.to_json() if found else None,
+            "confirmation_estimate": later.to_json() if later else None,
             "tasks": [facts.to_json() for facts in described],
             "kept_predictions": answers.to_json() if answers else None,
             "resources": {"cpu": study.resources.cpu, "gpu": study.resources.gpu, "words": words},
@@ -86,6 +90,7 @@ def plan_command(
         show.print_tasks(described)
         show.print_plan(study, planned, counts, answers.words if answers else "")
         show.print_estimate(found)
+        show.print_confirmation(later)
     problems = [f"{check.what}: {check.words}" for check in checked if not check.ok]
     for line in filter(None, [*texts.warnings(described), *memory.too_large(study, counts), words, *problems]):
         say(line)
@@ -95,7 +100,7 @@ def plan_command(
 
 
 def _say_what_next(study_file: Path, planned: Plan, found: Estimate | None) -> None:
-    if not planned.pending:
+    if not planned.pending and not planned.confirmation_counts["pending"]:
         say(f"nothing is left to train; see the results with: aot report {study_file} --out report")
     elif found is None:
         say(f"no trial has ended that would tell how long it takes; find out with: aot plan {study_file} --calibrate")

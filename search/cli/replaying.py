@@ -89,7 +89,7 @@ def replay(
         records = read_records(study.name, study.folder, study.tracking, say, curves=True)
         searches = {search.words: search for search in [Search(), *chosen]}
         found = {name: player.repeated(study, records, one, places, repeats) for name, one in searches.items()}
-        others = records.keys() - {trial.id for trial in plan(study.model_copy(update={"search": Search()})).trials}
+        others = player.others(study, records)
     if others:
         say(f"{trials(len(others))} of other versions of the study left out")
     if as_json:
@@ -136,7 +136,8 @@ def _costs(study: str, found: Mapping[str, Sequence[Replay]]) -> Table:
     """What each strategy spends, and what it loses against the full grid; means over the search seeds."""
     table = Table(title=f"Replay of {study}", title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1), pad_edge=False)
     table.add_column("strategy", overflow="fold")
-    for name in ("trials", "cut", "cost", "%", "lost", "most", "equal"):
+    confirmed = any(choice.fresh_seeds for replays in found.values() for one in replays for choice in one.choices)
+    for name in ("trials", "cut", "cost", "%", "lost", "most", "equal", *(("confirmed",) if confirmed else ())):
         table.add_column(name, justify="right", no_wrap=True)
     whole = found["grid"][0].seconds
     for name, replays in found.items():
@@ -151,16 +152,32 @@ def _costs(study: str, found: Mapping[str, Sequence[Replay]]) -> Table:
             f"{mean['regret']:.2f}",
             f"{mean['worst']:.2f}",
             f"{mean['agreeing']:.0f}/{cells}",
+            *([_confirmed(replays)] if confirmed else []),
         )
     seeds = max(map(len, found.values()))
     table.caption = (
         "cut: trials cut short. cost: time of one device; %: of the grid's. lost: points that the median over seeds of "
         "the selected assignment lies below that of the grid's own, mean over cells; most: in the worst cell; equal: "
         f"cells without a loss. {f'random and tpe: means over {seeds} search seeds. ' if seeds > 1 else ''}"
-        f"{found['grid'][0].places} trials at once."
+        f"{found['grid'][0].places} trials at once.{_CONFIRMED if confirmed else ''}"
     )
     table.caption_justify = "left"
     return table
+
+
+_CONFIRMED = (
+    " confirmed: median over fresh seeds, which took no part in the choice, of what was selected; mean over cells. "
+    "k/n: no mean, as it was confirmed in k of n cells only."
+)
+
+
+def _confirmed(replays: Sequence[Replay]) -> str:
+    """The confirmed score of what a strategy selects, where it is known in each cell; else in how many it is."""
+    means = [one.confirmed for one in replays if one.confirmed is not None]
+    if len(means) == len(replays):
+        return f"{fmean(means):.2f}"
+    there = [sum(choice.confirmed is not None for choice in one.choices) for one in replays]
+    return f"{fmean(there):.0f}/{len(replays[0].choices)}"
 
 
 def _score(value: float | None) -> str:

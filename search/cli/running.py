@@ -10,15 +10,32 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from search.cli._shared import FAILED, INTERRUPTED, StudyFile, fail, faults, load, say, say_if_large, unpinned
+from search._words import trials
+from search.cli._shared import (
+    FAILED,
+    INTERRUPTED,
+    Confirm,
+    StudyFile,
+    confirming,
+    fail,
+    faults,
+    load,
+    say,
+    say_if_large,
+    unpinned,
+)
 
 if TYPE_CHECKING:
     from search.tune.trainable import FailureKind
+    from search.tune.tuner import Outcome
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands to ``aot``."""
-    app.command(epilog="Example: `aot run studies/demo.yaml`; the same command again trains what is missing")(run)
+    app.command(
+        epilog="Examples: `aot run studies/demo.yaml`, and the same command again trains what is missing; "
+        "`aot run studies/demo.yaml --confirm 5`"
+    )(run)
 
 
 def run(
@@ -26,10 +43,11 @@ def run(
     address: Annotated[
         str | None, typer.Option(help="An existing Ray cluster, such as `auto` or `HOST:6379`; else this machine.")
     ] = None,
+    confirm: Confirm = None,
 ) -> None:
     """Train every trial of a study that is not finished yet; Ctrl-C leaves everything resumable."""
     with faults():
-        study = load(study_file)  # before Ray is imported: a mistake is told within seconds
+        study = confirming(load(study_file), confirm)  # before Ray is imported: a mistake is told within seconds
     if study.unpinned:
         fail(
             f"{unpinned(study)}, so that nobody could say later what was trained; connect to the hub, give folders "
@@ -41,7 +59,8 @@ def run(
         say_if_large(study)
         for line in texts.warnings(texts.describe(study)):
             say(line)
-    again = f"aot {'submit' if _in_ray_job() else 'run'} {_named(study_file)}"
+    option = "" if confirm is None else f" --confirm {confirm}"
+    again = f"aot {'submit' if _in_ray_job() else 'run'} {_named(study_file)}{option}"
     from search.errors import RunError, StudyBusyError
     from search.tune import tuner
     from search.tune.view import View
@@ -59,6 +78,8 @@ def run(
         f"{outcome.finished} finished, {outcome.diverged} diverged, {outcome.failed} failed{cut_short}; "
         f"{outcome.skipped} were done before"
     )
+    if study.confirm:
+        say(_confirmed(outcome))
     if outcome.stopped:
         say(f"the budget ends the search: {outcome.stopped}. Go on with a larger one: {again}")
     if outcome.failed:
@@ -67,6 +88,15 @@ def run(
         say(f"the reason of each failed trial: aot ui {_named(study_file)}")
         raise typer.Exit(FAILED)
     say(f"see the results with: aot report {_named(study_file)} --out report")
+
+
+def _confirmed(outcome: Outcome) -> str:
+    """How many trials confirm what is selected, and where there is none."""
+    words = f"{trials(outcome.confirmed)} confirmed what is selected; {outcome.confirmed_before} were done before"
+    if not outcome.unconfirmed:
+        return words
+    cells = "1 cell is" if outcome.unconfirmed == 1 else f"{outcome.unconfirmed} cells are"
+    return f"{words}; {cells} not confirmed, as the search there is not over or selected nothing"
 
 
 def _advice(kind: FailureKind, reasons: Sequence[str], again: str) -> str:

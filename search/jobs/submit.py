@@ -200,8 +200,10 @@ def _local(host: str | None) -> bool:
 # --- Jobs -------------------------------------------------------------------------------------------------------------
 
 
-def submit(cluster: Cluster, study: Study, path: Path, say: Callable[[str], None]) -> Job:
+def submit(cluster: Cluster, study: Study, path: Path, say: Callable[[str], None], confirm: int | None = None) -> Job:
     """Send a study, read from ``path``, to the cluster and start it there; returns as soon as the cluster has it.
+
+    ``confirm``: the number of fresh seeds, where it is not the study's own.
 
     Raises:
         UploadError: the study names files that cannot travel.
@@ -228,7 +230,7 @@ def submit(cluster: Cluster, study: Study, path: Path, say: Callable[[str], None
         say(f"sending {files} files, {size / 1e6:.1f} MB, to {cluster.url}")
         with _told(cluster.url):
             cluster.client.submit_job(
-                entrypoint=entrypoint(there),
+                entrypoint=entrypoint(there, confirm),
                 submission_id=job_id,
                 runtime_env={"working_dir": folder, "env_vars": {"RAY_JOB_STOP_WAIT_TIME_S": str(STOP_SECONDS)}},
                 metadata={"study": study.name},
@@ -236,9 +238,10 @@ def submit(cluster: Cluster, study: Study, path: Path, say: Callable[[str], None
     return Job(job_id, study.name, "pending")
 
 
-def entrypoint(study: str) -> str:
+def entrypoint(study: str, confirm: int | None = None) -> str:
     """What the head runs, from the folder of the code that was sent: the driver, in a folder that stays."""
-    run = f'python -m search.cli run "$code"/{shlex.quote(study)} --address auto'
+    option = "" if confirm is None else f" --confirm {confirm}"
+    run = f'python -m search.cli run "$code"/{shlex.quote(study)} --address auto{option}'
     return f'code="$PWD" && mkdir -p {FOLDER} && cd {FOLDER} && exec {run}'
 
 

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 from search.planning.plan import CellPlan, Plan, of_search
 from search.strategy.cell_search import Proposal, final_statuses
+from search.strategy.confirmation import ROLE
 from search.strategy.study_search import StudySearch
-from search.study import Study
+from search.study import Study, fresh_seeds
 from search.tracking.records import TEXT_SHARES, Known, TrialRecord
-from trainables.trial import CellKey
+from trainables.trial import CellKey, canonical, digest
 
 ENDINGS = ("finished", "diverged", "failed", "pruned")
+SEARCH = "search"  # the role of a trial that is none of a confirmation
+_CONFIRMATION = ("to_confirm", "confirmed")
 
 
 @dataclass(frozen=True)
@@ -22,8 +26,10 @@ class Coverage:
 
     ``own``: a row per trial that the study names and that has ended, with the columns of the runs file; ``others``: the
     same of trials that it does not name as it stands. ``cells``: a row per cell that is planned, with the columns of
-    ``analysis/coverage.py``. ``unsent``: results of the study that are in the journal and not in MLflow. ``away``: what
-    MLflow holds beside the journal is not known.
+    ``analysis/coverage.py``, and of the trials that confirm what is selected there how many the study asks for
+    (``to_confirm``) and how many have a score (``confirmed``); its other numbers are of the search alone. ``unsent``:
+    results of the study that are in the journal and not in MLflow. ``away``: what MLflow holds beside the journal is
+    not known.
     """
 
     study: str
@@ -36,7 +42,7 @@ class Coverage:
     @property
     def counts(self) -> dict[str, int]:
         """The sums over the cells."""
-        names = ("planned", "undecided", *ENDINGS, "lost", "not_run", "assignments", "complete")
+        names = ("planned", "undecided", *ENDINGS, "lost", "not_run", "assignments", "complete", *_CONFIRMATION)
         return {name: sum(cell[name] for cell in self.cells) for name in names}
 
     def to_json(self) -> dict[str, Any]:
@@ -52,29 +58,50 @@ def coverage(study: Study, known: Known, proposals: Iterable[tuple[CellKey, Prop
     taken = final_statuses(study) | {"failed"}  # one that an earlier search cut short may yet be trained to its end
     records = {trial_id: record for trial_id, record in known.records.items() if record.status in taken}
     own: dict[str, dict[str, Any]] = {}
+    strategy = "tpe" if study.search.strategy == "tpe" else ""
     for cell in planned.cells:
         place, draws = _place(study, planned, cell), _draws(study, cell)
         for trial in cell.trials:
             if trial.id in records:
-                row = _row(study.name, trial.id, records[trial.id]) | {"in_study": True, **place}
+                row = _row(study.name, trial.id, records[trial.id]) | place
                 origin = {"strategy": "", "promotion": "", **search.origin(trial)}  # as the study stands
-                own[trial.id] = row | origin | {"draw": draws.get(trial.assignment_id)}
-    others = [_row(study.name, i, r) | {"in_study": False} for i, r in known.records.items() if i not in own]
+                own[trial.id] = row | origin | {"role": SEARCH, "draw": draws.get(trial.assignment_id)}
+        for assignment_id in dict.fromkeys(trial.assignment_id for trial in cell.trials):
+            origin = {"strategy": strategy, "promotion": "", "role": ROLE, "draw": draws.get(assignment_id)}
+            for trial_id, record in search.recorded.get(assignment_id, {}).items():
+                own[trial_id] = _row(study.name, trial_id, record) | place | origin
+    others = list(_of_others(study, {i: r for i, r in known.records.items() if i not in own}, in_study=False))
     cells = [_counted(study, cell, records, known.lost) for cell in planned.cells]
     return Coverage(study.name, list(own.values()), others, cells, len(known.unsent & own.keys()), known.away)
 
 
 def unchecked(study: Study, known: Known) -> Coverage:
     """All trials that anybody knows of, where nobody can tell which of them the study names: it is not bound."""
-    rows = [_row(study.name, trial_id, record) | {"in_study": None} for trial_id, record in known.records.items()]
+    rows = list(_of_others(study, known.records, in_study=None))
     return Coverage(study.name, rows, [], [], len(known.unsent), known.away)
+
+
+def _of_others(study: Study, records: Mapping[str, TrialRecord], *, in_study: bool | None) -> Iterator[dict[str, Any]]:
+    """Rows of trials of which the study does not say, as it stands, how they came about."""
+    metrics, fresh = {task.name: task.metric for task in study.tasks}, fresh_seeds(study)
+    for trial_id, record in records.items():
+        confirmed = record.search.get("role") == ROLE and record.seed not in study.seeds
+        role = ROLE if confirmed or record.seed in fresh else SEARCH
+        more = {"in_study": in_study, "role": role, "metric": metrics.get(record.cell.task, "")}
+        yield _row(study.name, trial_id, record) | more
 
 
 def _place(study: Study, planned: Plan, cell: CellPlan) -> dict[str, Any]:
     """What the trials of a cell have in common. Its names are the study's: it may have called them otherwise before."""
     benchmark = _benchmark(study, cell.key.task)
+    backbone = next(one for one in study.backbones if one.name == cell.key.backbone)
+    task = next(one for one in study.tasks if one.name == cell.key.task)
     return {
+        "in_study": True,
         "benchmark": benchmark,
+        "metric": task.metric,
+        "backbone_hash": digest(backbone.identity) if backbone.pinned else "",
+        "data_hash": digest(task.identity()) if task.source.digest else "",
         **cell.key._asdict(),
         "planned_seeds": len(study.seeds),
         "planned_in_cell": cell.total,
@@ -114,6 +141,8 @@ def _counted(
         "not_run": cell.total - len(own) - lost,
         "assignments": cell.assignments,
         "complete": sum(count >= len(study.seeds) for count in seeds.values()),
+        "to_confirm": cell.confirmation.total,
+        "confirmed": cell.confirmation.recorded,
     }
 
 
@@ -145,7 +174,13 @@ def _row(study: str, trial_id: str, record: TrialRecord) -> dict[str, Any]:
         "device": record.device,
         "commit": record.git_commit,
         "result_version": record.result_version,
-        **dict.fromkeys(("versions", "backbone_hash", "data_hash", "ended", "run_id", "reason")),
+        "versions": canonical(record.versions) if record.versions else "",
+        **dict.fromkeys(("backbone_hash", "data_hash")),
+        "ended": ""
+        if record.ended is None
+        else datetime.fromtimestamp(record.ended, UTC).isoformat(timespec="seconds"),
+        "run_id": record.run_id,
+        "reason": record.reason,
     }
 
 

@@ -175,9 +175,7 @@ def estimate(
     """
     per_pack = study.resources.gpus or study.resources.cpu
     devices = devices or default_devices(study.resources)
-    places = max(1, int(devices / per_pack + 1e-9))
-    if study.resources.concurrent_packs is not None:
-        places = min(places, study.resources.concurrent_packs)
+    at_once = places(study.resources, devices)
     pending = [cell for cell in plan.cells if cell.pending]
     cells = tuple(_of_cell(cell, epoch_times.get(cell.key), bounded=_bounded(study, cell)) for cell in pending)
     if pending and not any(cell.epoch_time for cell in cells):
@@ -188,8 +186,8 @@ def estimate(
         """``seconds``: of the pending trials of each cell."""
         packs = [pack for cell, own in zip(pending, seconds, strict=True) for pack in _pack_seconds(cell, own or 0.0)]
         fixed = RUN_SECONDS + WORKER_SECONDS if packs else 0.0
-        hours = (sum(packs) + min(places, len(packs)) * WORKER_SECONDS) * per_pack / 3_600
-        return Total(hours, fixed + _in_turn(packs, places), None if price is None else hours * price)
+        hours = (sum(packs) + min(at_once, len(packs)) * WORKER_SECONDS) * per_pack / 3_600
+        return Total(hours, fixed + in_turn(packs, at_once), None if price is None else hours * price)
 
     limits = any(cell.epoch_time and cell.about is None for cell in cells)
     return Estimate(
@@ -197,7 +195,7 @@ def estimate(
         unknown=sum(cell.epoch_time is None for cell in cells),
         device="GPU" if study.resources.gpus else "CPU",
         devices=devices,
-        places=places,
+        places=at_once,
         per_pack=per_pack,
         about=None if adaptive or limits else total(c.about for c in cells),
         at_most=total(c.at_most for c in cells),
@@ -232,12 +230,18 @@ def _pack_seconds(cell: CellPlan, seconds: float) -> list[float]:
     return [seconds * size / cell.pending + PACK_SECONDS for size in sizes]
 
 
-def _in_turn(packs: Iterable[float], places: int) -> float:
+def in_turn(packs: Iterable[float], places: int) -> float:
     """Seconds until all packs have ended, where each begins as soon as one of the places is free."""
     ends = [0.0] * places
     for seconds in packs:
         heapq.heapreplace(ends, ends[0] + seconds)
     return max(ends)
+
+
+def places(resources: Resources, devices: int) -> int:
+    """How many packs of a study are in training at once on so many devices."""
+    found = max(1, int(devices / (resources.gpus or resources.cpu) + 1e-9))
+    return found if resources.concurrent_packs is None else min(found, resources.concurrent_packs)
 
 
 def default_devices(resources: Resources) -> int:

@@ -8,11 +8,41 @@ from functools import cached_property
 from typing import Any
 
 from search.strategy.cell_search import Proposal
+from search.strategy.confirmation import has_score
 from search.strategy.study_search import StudySearch
 from search.study import Study, combinations, spec_if_known
 from search.tracking.records import TrialRecord
 from trainables import methods
 from trainables.trial import CellKey, Pack, Trial
+
+_CONFIRMATION = ("total", "finished", "pending", "undecided", "recorded", "others")
+
+
+@dataclass(frozen=True)
+class ConfirmationPlan:
+    """The trials that confirm the winner of a cell, on fresh seeds: ``total`` of them, at most.
+
+    ``winner``: the assignment, by its id, and ``packs`` of its trials that are still to be trained; while the search of
+    the cell is not over there is none, and all trials are ``undecided``. ``recorded``: trials with a score, on whatever
+    fresh seeds, of the assignment that is selected by the scores so far; ``others``: those of other assignments.
+    """
+
+    total: int = 0
+    packs: tuple[Pack, ...] = ()
+    undecided: int = 0
+    winner: str | None = None
+    recorded: int = 0
+    others: int = 0
+
+    @property
+    def pending(self) -> int:
+        """Trials that are still to be trained, at most."""
+        return sum(len(pack.trials) for pack in self.packs) + self.undecided
+
+    @property
+    def finished(self) -> int:
+        """Trials that need no training any more."""
+        return self.total - self.pending
 
 
 @dataclass(frozen=True)
@@ -20,7 +50,7 @@ class CellPlan:
     """One (backbone, task, method): its trials, and the packs of those that are still to be trained.
 
     ``undecided``: at most so many trials come to them, as the scores of others will tell; ``assignments`` counts
-    theirs. ``epochs``: the most that one of them trains.
+    theirs. ``epochs``: the most that one of them trains. Of the ``confirmation`` nothing is in these numbers.
     """
 
     key: CellKey
@@ -29,6 +59,7 @@ class CellPlan:
     packs: tuple[Pack, ...]
     undecided: int
     epochs: int
+    confirmation: ConfirmationPlan = ConfirmationPlan()
 
     @property
     def pending(self) -> int:
@@ -80,7 +111,8 @@ class Plan:
     def counts(self) -> dict[str, int]:
         """How much there is of everything; ``epochs_at_most`` if no trial that is pending stops early.
 
-        ``undecided`` of the trials depend on the scores of others: they may be fewer.
+        ``undecided`` of the trials depend on the scores of others: they may be fewer. Those that confirm winners are
+        counted apart (``confirmation_counts``).
         """
         return {
             "cells": len(self.cells),
@@ -92,6 +124,12 @@ class Plan:
             "packs": len(self.packs),
             "epochs_at_most": sum(self._epochs(cell) for cell in self.cells),
         }
+
+    @property
+    def confirmation_counts(self) -> dict[str, int]:
+        """The trials that confirm winners, by the names of ``ConfirmationPlan``."""
+        own = [cell.confirmation for cell in self.cells]
+        return {name: sum(getattr(one, name) for one in own) for name in _CONFIRMATION}
 
     def _epochs(self, cell: CellPlan) -> int:
         decided = sum(trial.protocol.epochs for pack in cell.packs for trial in pack.trials)
@@ -108,10 +146,11 @@ class Plan:
                 "pending": cell.pending,
                 "undecided": cell.undecided,
                 "packs": len(cell.packs),
+                "confirmation": {name: getattr(cell.confirmation, name) for name in _CONFIRMATION},
             }
             for cell in self.cells
         ]
-        return {"study": self.study, "counts": self.counts, "cells": rows}
+        return {"study": self.study, "counts": self.counts, "confirmation": self.confirmation_counts, "cells": rows}
 
 
 def plan(
@@ -127,9 +166,22 @@ def of_search(search: StudySearch) -> Plan:
     """What is decided on in a search that may be on its way, counted."""
     cells = []
     for key, cell in search.cells.items():
-        trials = tuple(cell.trials.values())
-        cells.append(CellPlan(key, cell.assignments, trials, cell.pending, cell.undecided, cell.protocol.epochs))
+        trials, decided = tuple(cell.trials.values()), (cell.pending, cell.undecided)
+        confirmation = _confirmation(search, key)
+        cells.append(CellPlan(key, cell.assignments, trials, *decided, cell.protocol.epochs, confirmation))
     return Plan(search.study.name, tuple(cells))
+
+
+def _confirmation(search: StudySearch, key: CellKey) -> ConfirmationPlan:
+    """Of one cell, also where none is asked for but an earlier run had one."""
+    one, cell = search.confirmations.get(key), search.cells[key]
+    own = {trial.assignment_id for trial in cell.trials.values()} & search.recorded.keys() if search.recorded else set()
+    scored = {name: sum(map(has_score, search.recorded[name].values())) for name in own}
+    recorded = scored.pop(cell.best_assignment() or "", 0) if scored else 0
+    others = sum(scored.values())
+    if one is None:
+        return ConfirmationPlan(recorded=recorded, others=others)
+    return ConfirmationPlan(one.total, one.pending, one.undecided, one.winner, recorded, others)
 
 
 @dataclass(frozen=True)

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from rich import box
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from search._words import duration, plain, wide_console
+from search._words import duration, plain, trials, wide_console
+from search.planning.confirmation import ConfirmationEstimate
 from search.planning.estimates import CellEstimate, Estimate, Total
 from search.planning.plan import Plan, Size
 from search.planning.texts import TaskFacts, share
-from search.study import Study
+from search.study import Study, confirmation_seeds
 from trainables.data import TextFacts
 from trainables.tasks import Split
 
@@ -36,9 +37,27 @@ def print_plan(study: Study, plan: Plan, sizes: Sequence[Size], kept: str = "", 
             f"At most so many trials: {undecided:,} depend on the scores of others, and so do their packs (+).\n",
             soft_wrap=True,
         )
+    for line in _confirmation(study, plan):
+        console.print(line, soft_wrap=True)
     if kept:
         console.print(f"{kept}\n", highlight=False, soft_wrap=True)
     console.print(_parameters(study, sizes))
+
+
+def _confirmation(study: Study, plan: Plan) -> Iterator[str]:
+    """What is trained again of what is selected, on which seeds."""
+    counts = plan.confirmation_counts
+    if study.confirm:
+        seeds = confirmation_seeds(study)
+        named = f"seed {seeds[0]}" if len(seeds) == 1 else f"{len(seeds)} fresh seeds ({seeds[0]} to {seeds[-1]})"
+        waiting = ", when the search of their cell is over" if counts["undecided"] else ""
+        numbers = f"{trials(counts['total'])}, {counts['finished']:,} finished, {counts['pending']:,} to train{waiting}"
+        yield f"Confirmation of each cell's selected assignment on {named}: {numbers}.\n"
+    if counts["others"]:
+        what = (
+            "trial confirms an assignment that is" if counts["others"] == 1 else "trials confirm assignments that are"
+        )
+        yield f"{counts['others']:,} {what} not selected, or not any more; they stay, and reports do not use them.\n"
 
 
 def _table(title: str) -> Table:
@@ -115,6 +134,16 @@ def print_estimate(found: Estimate | None, console: Console | None = None) -> No
     console.print("\n".join(_totals(found)), highlight=False, soft_wrap=True)
 
 
+def print_confirmation(found: ConfirmationEstimate | None, console: Console | None = None) -> None:
+    """Print what the confirmation takes beside the search, in one line to stdout; nothing where none is to come."""
+    if found is None or not found.wall_seconds:
+        return
+    words = _total(found.device, Total(found.device_hours, found.wall_seconds, found.cost))
+    left_out = f", without {found.unknown} cells that are not known" if found.unknown else ""
+    line = f"Confirmation, {trials(found.pending)}: {'at most' if found.bound else 'about'} {words}{left_out}"
+    (console or wide_console()).print(line, highlight=False, soft_wrap=True)
+
+
 def _by_method(found: Estimate) -> Table:
     table = _table("Estimate")
     table.add_column("method", overflow="fold")
@@ -155,14 +184,14 @@ def _totals(found: Estimate) -> list[str]:
     """The run in one or two lines: what is expected, where that is known, and what it can come to."""
     devices = f"{found.devices} {'GPU' if found.device == 'GPU' else 'CPU core'}{'s' if found.devices > 1 else ''}"
     places = "1 pack" if found.places == 1 else f"{found.places} packs"
-    lines = [] if found.about is None else [f"about {_total(found, found.about)}"]
+    lines = [] if found.about is None else [f"about {_total(found.device, found.about)}"]
     if found.about != found.at_most:
-        lines.append(f"at most {_total(found, found.at_most)}")
+        lines.append(f"at most {_total(found.device, found.at_most)}")
     return [f"On {devices}, {places} at once:", *lines]
 
 
-def _total(found: Estimate, total: Total) -> str:
-    words = f"{duration(total.wall_seconds)}, {total.device_hours:,.2f} {found.device}-hours"
+def _total(device: str, total: Total) -> str:
+    words = f"{duration(total.wall_seconds)}, {total.device_hours:,.2f} {device}-hours"
     if total.cost is None:
         return words
     return f"{words}, cost {total.cost:,.2f}" if total.cost >= 0.1 else f"{words}, cost {total.cost:.2g}"

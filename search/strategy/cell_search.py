@@ -14,6 +14,7 @@ from statistics import median
 from typing import Any
 
 from common.seeds import seed_of
+from common.selection import Seed, best_assignment, candidates
 from search.strategy.packing import pack_size, packs
 from search.strategy.samplers import Assignment, GridSampler, RandomSampler, Sampler, TPESampler
 from search.study import Study
@@ -31,6 +32,7 @@ class Ending:
 
     status: str
     score: float | None
+    trainable_parameters: int | None = None
 
     @property
     def counts(self) -> bool:
@@ -143,11 +145,25 @@ class CellSearch:
         self.out.update(trial.id for trial in pack.trials)
         return pack
 
-    def tell(self, trial: Trial, status: str, score: float | None) -> None:
+    def tell(self, trial: Trial, ending: Ending) -> None:
         """How a trial that was handed out ended."""
         self.out.discard(trial.id)
-        self._endings[trial.id] = Ending(status, score)
+        self._endings[trial.id] = ending
         self._learn(trial.assignment_id)
+
+    @property
+    def over(self) -> bool:
+        """Whether every trial has ended, in whatever way, and none can come."""
+        return not self.out and not self.left
+
+    def best_assignment(self) -> str | None:
+        """The id of the assignment that reports select, by the trials that have ended; None where none has a score."""
+        seeds = []
+        for trial_id, ending in self._endings.items():
+            trial = self.trials[trial_id]
+            promoted = self.origin(trial).get("promotion") == "promoted"
+            seeds.append(Seed(trial.assignment_id, ending.status, ending.score, ending.trainable_parameters, promoted))
+        return best_assignment(candidates(seeds, len(self._seeds)))
 
     # --- assignments and their first seeds -------------------------------------------------------------------------
 

@@ -15,11 +15,13 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from math import inf
+from statistics import median
 from typing import Any
 
 from common.selection import Seed
 from search.strategy.cell_search import CellSearch
 from search.strategy.comparison import comparisons
+from search.strategy.confirmation import has_score, recorded
 from search.strategy.study_search import StudySearch
 from search.study import EarlyStopping, Range, Search, Study
 from search.tracking._summary import Summary
@@ -36,7 +38,8 @@ class Choice:
     """What a strategy selects in one cell, and what the full grid says of it.
 
     ``score``: the median over all seeds of the selected assignment, ``best`` that of the grid's own choice, in percent;
-    None where the strategy selected nothing. ``hyperparameters``: those of the selected assignment.
+    None where the strategy selected nothing. ``hyperparameters``: those of the selected assignment; ``confirmed``: its
+    median over the ``fresh_seeds`` on which it was confirmed, None where it was not.
     """
 
     cell: CellKey
@@ -44,6 +47,8 @@ class Choice:
     score: float | None
     best: float
     hyperparameters: Mapping[str, Any] = field(default_factory=dict)
+    confirmed: float | None = None
+    fresh_seeds: int = 0
 
     @property
     def regret(self) -> float:
@@ -69,13 +74,19 @@ class Replay:
         return sum(choice.regret for choice in self.choices) / len(self.choices)
 
     @property
+    def confirmed(self) -> float | None:
+        """Mean over the cells of the confirmed medians of what was selected; None where one of them is not known."""
+        found = [choice.confirmed for choice in self.choices if choice.confirmed is not None]
+        return sum(found) / len(found) if found and len(found) == len(self.choices) else None
+
+    @property
     def worst(self) -> float:
         """The most points lost in a cell."""
         return max(choice.regret for choice in self.choices)
 
     def to_json(self) -> dict[str, Any]:
         """Plain values, the selections included."""
-        numbers = {"regret": self.regret, "worst": self.worst, "agreeing": self.agreeing}
+        numbers = {name: getattr(self, name) for name in ("regret", "worst", "agreeing", "confirmed")}
         return {**asdict(self), **numbers}
 
     @property
@@ -92,7 +103,8 @@ def replay(study: Study, records: Mapping[str, TrialRecord], settings: Search, p
     """
     curves = _grid(study, records)
     resources = study.resources.model_copy(update={"pack_tokens": 0})
-    player = _Player(study.model_copy(update={"search": settings, "resources": resources}), records)
+    plain = {"search": settings, "resources": resources, "confirm": 0}
+    player, fresh = _Player(study.model_copy(update=plain), records), recorded(study, records)
     wall = player.play(places)
     full = {key: _summary(cell, curves) for key, cell in player.search.cells.items()}
     choices = []
@@ -102,7 +114,9 @@ def replay(study: Study, records: Mapping[str, TrialRecord], settings: Search, p
         if best is None:
             continue  # no trial of the cell reached a score: nothing to lose
         values = next((k.hyperparameters for k in records.values() if k.assignment_id == chosen), {})
-        choices.append(Choice(key, chosen, medians.get(chosen) if chosen else None, medians[best], values))
+        scores = [r.score for r in fresh.get(chosen or "", {}).values() if has_score(r) and r.score is not None]
+        confirmed = (median(scores) if scores else None, len(scores))
+        choices.append(Choice(key, chosen, medians.get(chosen) if chosen else None, medians[best], values, *confirmed))
     pruned = sum(score.status == "pruned" for seen in player.seen.values() for score in seen.scores.values())
     trials = sum(len(seen.scores) for seen in player.seen.values())
     return Replay(trials, pruned, player.epochs, player.seconds, wall, places, tuple(choices))
@@ -115,7 +129,7 @@ def _grid(study: Study, records: Mapping[str, TrialRecord]) -> dict[CellKey, lis
             ranges = [name for name, grid in study.grids(task.name, method).items() if isinstance(grid, Range)]
             if ranges:
                 raise ReplayError(f"{method} on {task.name} has a range for {', '.join(ranges)}; a replay needs a grid")
-    whole = StudySearch(study.model_copy(update={"search": Search()}), {})
+    whole = _whole(study)
     found: dict[CellKey, list[tuple[str, TrialRecord]]] = {}
     missing = []
     for key, cell in whole.cells.items():
@@ -127,13 +141,26 @@ def _grid(study: Study, records: Mapping[str, TrialRecord]) -> dict[CellKey, lis
                 missing.append(f"{trial_id} ({', '.join(key)})")
     if missing:
         total = sum(len(cell.trials) for cell in whole.cells.values())
-        others = len(records) - total + len(missing)
-        hint = f" (it has {others} other trials: is data_dir or AOT_DATA_DIR as it was?)" if others > 0 else ""
+        number = len(others(study, records))
+        hint = f" (it has {number} other trials: is data_dir or AOT_DATA_DIR as it was?)" if number else ""
         raise ReplayError(
             f"{len(missing)} of {total} trials of the grid of study {study.name!r} have no recorded curve, such as "
             f"{missing[0]}{hint}; train them first: aot run, with search.strategy: grid"
         )
     return found
+
+
+def _whole(study: Study) -> StudySearch:
+    """The full grid of a study."""
+    return StudySearch(study.model_copy(update={"search": Search(), "confirm": 0}), {})
+
+
+def others(study: Study, records: Mapping[str, TrialRecord]) -> set[str]:
+    """Ids of the trials that are none of the study's full grid, and confirm none of its assignments."""
+    trials = [trial for cell in _whole(study).cells.values() for trial in cell.trials.values()]
+    assignments = {trial.assignment_id for trial in trials}
+    fresh = {i for name, own in recorded(study, records).items() if name in assignments for i in own}
+    return records.keys() - {trial.id for trial in trials} - fresh
 
 
 def _summary(cell: CellSearch, curves: Mapping[CellKey, Sequence[tuple[str, TrialRecord]]]) -> Summary:

@@ -1,11 +1,13 @@
-"""The search of a whole study: its cells, which of them has the next pack, and when its budget of trials is spent."""
+"""The search of a whole study: its cells, which of them has the next pack, when its budget of trials is spent, and the
+confirmation of what it selects."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 
 from search.strategy.cell_search import CellSearch, Ending, Proposal, final_statuses
-from search.study import Study
+from search.strategy.confirmation import ROLE, CellConfirmation, recorded
+from search.study import Study, fresh_seeds
 from search.tracking.records import TrialRecord
 from trainables.trial import CellKey, Pack, Trial
 
@@ -15,6 +17,10 @@ class StudySearch:
 
     ``records``: how trials of earlier runs ended, by trial id. ``proposals``: what earlier runs asked adaptive samplers
     for, cell by cell; ``on_proposal`` is told what this one asks for.
+
+    ``confirmations``: of each cell, where the study has any; their packs come when no cell has one, as soon as the
+    search of their own cell is over. ``recorded``: the trials on fresh seeds that are known, by
+    assignment (``confirmation.recorded``).
     """
 
     def __init__(
@@ -24,7 +30,7 @@ class StudySearch:
         proposals: Iterable[tuple[CellKey, Proposal]] = (),
         on_proposal: Callable[[CellKey, Proposal], None] = lambda cell, proposal: None,
     ) -> None:
-        before = {trial_id: Ending(r.status, r.score) for trial_id, r in records.items()}
+        before = {i: Ending(r.status, r.score, r.trainable_parameters) for i, r in records.items()}
         adaptive = study.search.strategy == "tpe"
         earlier = _by_cell(records, proposals) if adaptive else {}
         self.study = study
@@ -35,6 +41,9 @@ class StudySearch:
                     key = CellKey(backbone.name, task.name, method)
                     own = (before, earlier.get(key, ()), on_proposal)
                     self.cells[key] = CellSearch(study, backbone, task, method, *own)
+        self.recorded = recorded(study, records)
+        confirmed = self.cells if study.confirm else {}
+        self.confirmations = {key: CellConfirmation(study, cell, before) for key, cell in confirmed.items()}
         self.budget_is_spent = False
         self._adaptive = adaptive
         self._allowed = self._trials_allowed(records)
@@ -47,37 +56,56 @@ class StudySearch:
         final = final_statuses(self.study)
         own = {trial_id for cell in self.cells.values() for trial_id in cell.trials}
         ended = {trial_id for trial_id, record in records.items() if record.status in final}
-        named = {trial_id for trial_id in ended if records[trial_id].cell in self.cells}
+        fresh = fresh_seeds(self.study)
+        named = {i for i in ended if records[i].cell in self.cells and records[i].seed not in fresh}
         return allowed - len((own & ended) | named)
 
     @property
     def total(self) -> int:
-        """Trials of the study, at most."""
+        """Trials of the search, at most."""
         return sum(cell.total for cell in self.cells.values())
 
     @property
     def left(self) -> int:
-        """Trials that are still to be handed out, at most."""
+        """Trials of the search that are still to be handed out, at most."""
         return sum(cell.left for cell in self.cells.values())
+
+    @property
+    def to_confirm(self) -> int:
+        """Confirmation trials that are still to be handed out, at most."""
+        return sum(one.left for one in self.confirmations.values())
+
+    @property
+    def confirmed(self) -> int:
+        """Confirmation trials of the winners, as far as these are known, that are handed out or have ended."""
+        return sum(one.total - one.left for one in self.confirmations.values())
 
     @property
     def unfinished(self) -> bool:
         """Whether there are trials without an end."""
-        return any(cell.out or cell.left for cell in self.cells.values())
+        searching = any(cell.out or cell.left for cell in self.cells.values())
+        return searching or any(one.out or one.left for one in self.confirmations.values())
 
     @property
     def waiting(self) -> int:
         """Packs that could be handed out now, about: one for each assignment that an adaptive search may ask for."""
+        confirming = sum(len(one.pending) for one in self.confirmations.values())
         if self._allowed is not None and self._allowed <= 0:
-            return 0
-        return sum(len(cell.pending) + cell.unasked for cell in self.cells.values())
+            return confirming
+        return confirming + sum(len(cell.pending) + cell.unasked for cell in self.cells.values())
 
     def next(self) -> Pack | None:
         """The next pack: of the first cell of the file that has one, so that a worker keeps its backbone and data.
 
-        An adaptive search takes the cell with the fewest trials in training instead: it learns most that way.
-        None where there is none before others have ended, or none any more.
+        An adaptive search takes the cell with the fewest trials in training instead: it learns most that way. Where no
+        cell has one, a pack that confirms one of those whose search is over. None where there is none before others
+        have ended, or none any more.
         """
+        if (pack := self._next_of_search()) is not None:
+            return pack
+        return next(filter(None, (one.next() for one in self.confirmations.values())), None)
+
+    def _next_of_search(self) -> Pack | None:
         if self._allowed is not None and self._allowed <= 0:
             self.budget_is_spent = self.budget_is_spent or self.left > 0
             return None
@@ -92,16 +120,26 @@ class StudySearch:
         return None
 
     def origin(self, trial: Trial) -> dict[str, str]:
-        """See ``CellSearch.origin``."""
-        return self.cells[trial.cell].origin(trial)
+        """See ``CellSearch.origin``; a confirmation trial has its ``role`` in it."""
+        if not self.confirms(trial):
+            return self.cells[trial.cell].origin(trial)
+        strategy = {"strategy": "tpe"} if self._adaptive else {}
+        return {**strategy, "role": ROLE}
+
+    def confirms(self, trial: Trial) -> bool:
+        """Whether it is a trial of a confirmation, and none of the search."""
+        return trial.id not in self.cells[trial.cell].trials
 
     def compared(self, trial: Trial) -> bool:
-        """See ``CellSearch.compared``."""
-        return self.cells[trial.cell].compared(trial)
+        """See ``CellSearch.compared``; a confirmation trial is trained to its end."""
+        return not self.confirms(trial) and self.cells[trial.cell].compared(trial)
 
-    def tell(self, trial: Trial, status: str, score: float | None) -> None:
-        """How a trial ended."""
-        self.cells[trial.cell].tell(trial, status, score)
+    def tell(self, trial: Trial, status: str, score: float | None, trainable_parameters: int | None = None) -> None:
+        """How a trial ended. Of those of a confirmation no cell hears."""
+        if self.confirms(trial):
+            self.confirmations[trial.cell].tell(trial)
+        else:
+            self.cells[trial.cell].tell(trial, Ending(status, score, trainable_parameters))
 
 
 def _by_cell(

@@ -12,7 +12,7 @@ from search.study._binding import bind_backbones, bind_tasks, named
 from search.study._collector import Collector
 from search.study._fit import check_fit
 from search.study._grids import GridReader
-from search.study._model import Keep, ProtocolSettings, Resources, Search, Study
+from search.study._model import MOST_FRESH_SEEDS, Keep, ProtocolSettings, Resources, Search, Study
 from search.study._places import check_places, home, is_folder, unusable
 from search.study._problems import StudyError
 from search.study._size import check_size
@@ -20,7 +20,7 @@ from search.study._tasks import task_list
 
 SECTIONS = (
     "study", "description", "backbones", "tasks", "methods", "defaults", "overrides", "seeds", "protocol", "search",
-    "resources", "keep", "tracking", "storage", "data_dir",
+    "confirm", "resources", "keep", "tracking", "storage", "data_dir",
 )  # fmt: skip
 REQUIRED = ("study", "backbones", "tasks", "methods")
 
@@ -59,6 +59,7 @@ def _read(problems: Collector, data: dict[str, Any], folder: Path, bind: bool, o
     name, description = _name(problems, data), _text(problems, data, "description") or ""
     search = _search(problems, data)
     protocol = _sections.part(problems, ("protocol",), data.get("protocol"), ProtocolSettings)
+    confirm = _confirm(problems, data)
     resources = _resources(problems, data)
     keep = _sections.part(problems, ("keep",), data.get("keep"), Keep)
     backbones = _sections.backbones(problems, data["backbones"], folder) if "backbones" in data else []
@@ -85,8 +86,9 @@ def _read(problems: Collector, data: dict[str, Any], folder: Path, bind: bool, o
         return None
     study = Study(
         name=name, description=description, backbones=bound_backbones, tasks=bound_tasks, methods=methods,
-        defaults=shared, overrides=overrides, seeds=seeds, protocol=protocol, search=search, resources=resources,
-        keep=keep, storage=storage, tracking=tracking or _default_tracking(storage), data_dir=data_dir,
+        defaults=shared, overrides=overrides, seeds=seeds, protocol=protocol, search=search, confirm=confirm,
+        resources=resources, keep=keep, storage=storage, tracking=tracking or _default_tracking(storage),
+        data_dir=data_dir,
     )  # fmt: skip
     if bind:
         check_fit(problems, study)
@@ -139,6 +141,15 @@ def _search(problems: Collector, data: dict[str, Any]) -> Search | None:
                 rule = "means nothing in a grid search, which takes all; leave it out, or use strategy: random or tpe"
                 problems.add(("search", key), rule, written[key])
     return search
+
+
+def _confirm(problems: Collector, data: dict[str, Any]) -> int:
+    value = data.get("confirm", 0)
+    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MOST_FRESH_SEEDS:
+        return value
+    rule = f"must be a number of fresh seeds from 0 to {MOST_FRESH_SEEDS}, on which each cell's winner is trained again"
+    problems.add(("confirm",), rule, value)
+    return 0
 
 
 def _resources(problems: Collector, data: dict[str, Any]) -> Resources:

@@ -20,6 +20,9 @@ LEAST_PART, MOST_OF_A_NODE = 1e-4, 10_000
 
 PositiveInt = Annotated[int, Field(ge=1, le=10**9)]
 
+#: On so many a winner is trained once more, at most; see ``_confirmation.py``.
+MOST_FRESH_SEEDS = 100
+
 
 class Range(BaseModel):
     """All values from ``low`` to ``high``, both included; evenly in the logarithm if ``log``. Not for a grid.
@@ -221,7 +224,10 @@ class Keep(BaseModel):
 
 
 class Study(BaseModel):
-    """A study that was validated whole: which trials there are, how they are trained, and where they are logged."""
+    """A study that was validated whole: which trials there are, how they are trained, and where they are logged.
+
+    ``confirm``: the number of fresh seeds on which each cell's winner is trained after its search.
+    """
 
     model_config = ConfigDict(frozen=True, arbitrary_types_allowed=True)
 
@@ -235,6 +241,7 @@ class Study(BaseModel):
     seeds: tuple[int, ...] = (0,)
     protocol: ProtocolSettings = ProtocolSettings()
     search: Search = Search()
+    confirm: int = 0
     resources: Resources = Resources()
     keep: Keep = Keep()
     tracking: str

@@ -66,14 +66,18 @@ def _in_sqlite(database: Path, study: str, say: Say, curves: bool, written: Coll
     except sqlite3.Error as error:
         say(f"{database} cannot be read ({error}); the journal alone says what is finished")
         return None
-    return _logged(((row["tags"], row["params"], row["metrics"], points.get(i, {})) for i, row in rows.items()), begun)
+    parts = (
+        (i, row["ended"], row["tags"], row["params"], row["metrics"], points.get(i, {})) for i, row in rows.items()
+    )
+    return _logged(parts, begun)
 
 
-def _rows(connection: sqlite3.Connection, study: str) -> dict[str, dict[str, dict[str, Any]]]:
-    """Tags, params and latest metrics of every run that has ended, by run id, the oldest first."""
-    rows: dict[str, dict[str, dict[str, Any]]] = {}
-    for (run,) in connection.execute(f"{_RUNS} ORDER BY runs.start_time", (study,)):
-        rows[run] = {"tags": {}, "params": {}, "metrics": {}}
+def _rows(connection: sqlite3.Connection, study: str) -> dict[str, dict[str, Any]]:
+    """End, tags, params and latest metrics of every run that has ended, by run id, the oldest first."""
+    rows: dict[str, dict[str, Any]] = {}
+    query = f"SELECT run_uuid, end_time FROM runs WHERE run_uuid IN ({_RUNS}) ORDER BY start_time"
+    for run, ended in connection.execute(query, (study,)):
+        rows[run] = {"ended": ended, "tags": {}, "params": {}, "metrics": {}}
     for kind, table in (("tags", "tags"), ("params", "params"), ("metrics", "latest_metrics")):
         query = f"SELECT run_uuid, key, value FROM {table} WHERE run_uuid IN ({_RUNS})"
         for run, key, value in connection.execute(query, (study,)):
@@ -115,7 +119,8 @@ def _in_mlflow(tracking: str, study: str, say: Say, curves: bool, written: Colle
         say(f"MLflow at {masked(tracking)} cannot be read ({error}); the journal alone says what is finished")
         return None
     begun = [run.data.tags.get("aot.trial_id", "") for run in runs if not _has_ended(run.info)]
-    parts = ((r.data.tags, r.data.params, r.data.metrics, points.get(r.info.run_id, {})) for r in ended)
+    named = ((run.info.run_id, run.info.end_time, run.data) for run in ended)
+    parts = ((i, end, data.tags, data.params, data.metrics, points.get(i, {})) for i, end, data in named)
     return _logged(parts, begun)
 
 
@@ -134,23 +139,25 @@ def _histories(client: Any, run_id: str) -> dict[str, list[tuple[int, float, int
 Points = Mapping[str, Collection[tuple[int, float, int]]]
 
 
-def _logged(
-    runs: Iterable[tuple[Mapping[str, str], Mapping[str, str], Mapping[str, float], Points]], begun: Iterable[str]
-) -> Logged:
+#: Its id, its end in milliseconds since 1970, tags, params, latest metrics, points.
+Run = tuple[str, int | None, Mapping[str, str], Mapping[str, str], Mapping[str, float], Points]
+
+
+def _logged(runs: Iterable[Run], begun: Iterable[str]) -> Logged:
     """Of several runs of a trial the last one counts; a run that was not brought to its end has but begun."""
     records, without = {}, set(begun)
-    for tags, params, metrics, points in runs:
+    for run in runs:
+        tags = run[2]
         if "aot.status" in tags and "aot.record" in tags:
-            records[tags["aot.trial_id"]] = _of_run(tags, params, metrics, points)
+            records[tags["aot.trial_id"]] = _of_run(run)
         else:
             without.add(tags.get("aot.trial_id", ""))
     return Logged(records, frozenset(without - records.keys()))
 
 
-def _of_run(
-    tags: Mapping[str, str], params: Mapping[str, str], metrics: Mapping[str, float], points: Points
-) -> TrialRecord:
+def _of_run(run: Run) -> TrialRecord:
     """A trial from its run, as ``mlflow_writer.py`` wrote it."""
+    run_id, ended, tags, params, metrics, points = run
     own = {k: v for k, v in params.items() if k != "seed" and not k.startswith("protocol.")}
     protocol = {k.removeprefix("protocol."): _value(v) for k, v in params.items() if k.startswith("protocol.")}
     seconds = metrics.get("seconds", 0.0)
@@ -169,13 +176,17 @@ def _of_run(
         benchmark=tags["aot.benchmark"],
         best_epoch=_whole(metrics.get("best_epoch")),
         protocol=protocol,
-        search={name: tags[f"aot.{name}"] for name in ("strategy", "promotion") if tags.get(f"aot.{name}")},
+        search={name: tags[f"aot.{name}"] for name in ("strategy", "promotion", "role") if tags.get(f"aot.{name}")},
         text={name: metrics[name] for name in TEXT_SHARES if name in metrics},
         pack_size=_whole(tags.get("aot.pack_size")),
         device=tags.get("aot.device", ""),
         git_commit=tags.get("aot.git_commit", ""),
         result_version=_whole(tags.get("aot.result_version")),
         majority=metrics.get("majority"),
+        versions=json.loads(tags.get("aot.versions") or "{}"),
+        reason=tags.get("aot.reason", ""),
+        ended=None if ended is None else ended // 1_000,
+        run_id=run_id,
     )
 
 

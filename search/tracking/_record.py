@@ -14,13 +14,17 @@ Curve = tuple[tuple[int, float, float, float], ...]  # epoch, score, train_loss,
 #: Shares of the text that the backbone does not see, of 0 to 1: sequences that are cut, and tokens that are unknown.
 TEXT_SHARES = ("train_cut", "dev_cut", "train_unknown", "dev_unknown")
 
+#: Characters of a reason that MLflow keeps.
+MOST_OF_A_REASON = 4_000
+
 
 @dataclass(frozen=True)
 class TrialRecord:
     """How a trial ended, by the journal or by MLflow. ``entry_digest`` names its line in the journal.
 
     ``seconds`` are the trial's own, of a pack those of the whole divided by its members. ``history`` holds what it
-    reached in each epoch; it is empty where MLflow was not asked for it. What follows it is as in ``Entry``.
+    reached in each epoch; it is empty where MLflow was not asked for it. What follows it is as in ``Entry``; ``ended``
+    in whole seconds since 1970, ``reason`` as much of it as MLflow keeps. ``run_id``: of the run that MLflow has of it.
     """
 
     status: str
@@ -44,6 +48,10 @@ class TrialRecord:
     git_commit: str = ""
     result_version: int | None = None
     majority: float | None = None
+    versions: Mapping[str, str] = field(default_factory=dict)
+    reason: str = ""
+    ended: int | None = None
+    run_id: str = ""
 
     @classmethod
     def of(cls, entry: Entry) -> TrialRecord:
@@ -54,4 +62,5 @@ class TrialRecord:
             entry.benchmark, entry.best_epoch, entry.protocol, entry.search, entry.text,
             entry.pack_size, entry.device, entry.git_commit, entry.result_version,
             entry.majority,
+            entry.versions, entry.reason[:MOST_OF_A_REASON], int(entry.time),
         )  # fmt: skip

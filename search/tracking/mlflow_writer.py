@@ -17,6 +17,7 @@ from typing import Any
 from common.selection import Seed
 from search._words import Say
 from search.tracking import journal
+from search.tracking._record import MOST_OF_A_REASON
 from search.tracking._summary import Summary
 from search.tracking.journal import Entry
 from search.tracking.mlflow_access import cell_of, client, open_experiment
@@ -56,7 +57,7 @@ class Writer:
         self.runs: dict[str, LoggedRun] = {}
         self.cells: dict[CellKey, Summary] = {}
         self.todo: dict[str, int] = {}  # trial id -> where its latest line begins
-        self._begins: dict[str, int] = {}  # trial id -> the same, of every line that was read
+        self._begins: dict[str, int] = {}  # trial id -> the same, of every line of the search that was read
         self._named: Named | None = None
         self._ids: set[str] = set()  # of the trials that the study names
         self._stamp = 0
@@ -83,7 +84,10 @@ class Writer:
         ended = run.info.status in ("FINISHED", "FAILED") and "aot.status" in tags
         self.runs[tags["aot.trial_id"]] = LoggedRun(run.info.run_id, tags.get("aot.record") if ended else None)
         if ended:
-            self._cell(cell_of(tags)).scores[tags["aot.trial_id"]] = Seed(
+            summary = self._cell(cell_of(tags))
+            if tags.get("aot.role") == "confirmation":
+                summary.fresh.add(tags["aot.trial_id"])
+            summary.scores[tags["aot.trial_id"]] = Seed(
                 tags["aot.assignment_id"],
                 tags["aot.status"],
                 metrics.get("score"),
@@ -101,8 +105,10 @@ class Writer:
         """See what is new in the journal; the latest line of a trial counts."""
         for begin, end, entry in journal.read(self.path, say, self._end):
             self._end = end
-            self._begins[entry.trial_id] = begin
-            if self._named and begin >= self._named.since:
+            confirms = entry.search.get("role") == "confirmation"
+            if not confirms:
+                self._begins[entry.trial_id] = begin
+            if self._named and begin >= self._named.since and not confirms:
                 self._ids.add(entry.trial_id)
             logged = self.runs.get(entry.trial_id)
             if logged and logged.entry_digest == entry.digest:
@@ -112,6 +118,8 @@ class Writer:
             promoted = entry.search.get("promotion") == "promoted"
             seed = Seed(entry.assignment_id, entry.status, entry.score, entry.trainable_parameters, promoted)
             summary = self._cell(entry.cell)
+            if confirms:
+                summary.fresh.add(entry.trial_id)
             if summary.scores.get(entry.trial_id) != seed:
                 summary.scores[entry.trial_id], summary.changed = seed, True
 
@@ -160,7 +168,11 @@ class Writer:
             del metrics[:METRICS_PER_REQUEST]
         params = [Param(name, value) for name, value in _params(entry).items()]
         tags |= {"aot.versions": json.dumps(dict(entry.versions)), "aot.git_commit": entry.git_commit}
-        tags |= {"aot.reason": entry.reason[:4_000], "aot.weights": entry.weights or "", "aot.device": entry.device}
+        tags |= {
+            "aot.reason": entry.reason[:MOST_OF_A_REASON],
+            "aot.weights": entry.weights or "",
+            "aot.device": entry.device,
+        }
         numbers = {"aot.pack_size": entry.pack_size, "aot.result_version": entry.result_version}
         tags |= {name: "" if value is None else str(value) for name, value in numbers.items()}
         tags |= {"aot.status": entry.status, "aot.record": entry.digest}
@@ -239,7 +251,7 @@ def _cell_tags(entry: Entry, kind: str) -> dict[str, str]:
 
 def _trial_tags(entry: Entry) -> dict[str, str]:
     own = {"study": entry.study, "trial_id": entry.trial_id, "assignment_id": entry.assignment_id}
-    own |= entry.search  # strategy, promotion
+    own |= entry.search  # strategy, promotion, role
     return {**_cell_tags(entry, "trial"), **{f"aot.{name}": value for name, value in own.items()}}
 
 

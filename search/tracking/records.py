@@ -7,7 +7,7 @@ known.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from search._words import Say
@@ -44,10 +44,16 @@ def read_known(study: str, folder: str, tracking: str, say: Say, *, curves: bool
     damaged: set[str] = set()
     written = in_journal(local_folder(folder), say, damaged)
     sent = logged(study, tracking, say, curves=curves, written=written)
-    records = (sent.records if sent else {}) | written
+    records = _together(sent.records if sent else {}, written)
     lost = frozenset((damaged | (sent.begun if sent else set())) - records.keys())
     unsent = frozenset(i for i, record in written.items() if sent and sent.lacks(i, record))
     return Known(records, lost, unsent, sent is None)
+
+
+def _together(sent: dict[str, TrialRecord], written: dict[str, TrialRecord]) -> dict[str, TrialRecord]:
+    """What the journal says counts; it does not know the runs that MLflow has."""
+    both = {i: replace(record, run_id=sent[i].run_id) for i, record in written.items() if i in sent}
+    return sent | written | both
 
 
 def read_records(study: str, folder: str, tracking: str, say: Say, *, curves: bool = False) -> dict[str, TrialRecord]:

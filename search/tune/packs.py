@@ -26,7 +26,8 @@ MAX_DEATHS = 2
 class PackFollower(Callback):
     """What happens on the driver whenever Tune has news of a pack.
 
-    ``counts``: trials that ended in this run, by status. ``running``: the packs in training, by Tune's trial id, which
+    ``counts``: trials that ended in this run, by status; those of a confirmation that did not fail are ``confirmed``
+    whatever theirs. ``running``: the packs in training, by Tune's trial id, which
     are the scheduler's too. ``placed``: of those, the ones that have a worker. ``fault``: why the search cannot go on;
     Tune swallows what some of its callbacks raise. ``reasons``: of the trials that failed, by the kind of failure.
     """
@@ -152,8 +153,9 @@ class PackFollower(Callback):
             self._store.record(results, self._search.origin)
         except OSError as error:
             self._cannot_write("results", error)
-        self.counts.update(result.status for _, result in results)
         for trial, result in results:
-            self._search.tell(trial, result.status, result.score)
+            confirmed = self._search.confirms(trial) and result.status != "failed"
+            self.counts["confirmed" if confirmed else result.status] += 1
+            self._search.tell(trial, result.status, result.score, result.trainable_parameters)
             self._spending.trial(trial.id, result.seconds, ended=True)
             self._view.result(trial, result)

@@ -27,16 +27,17 @@ from search.strategy.comparison import comparisons
 from search.strategy.pack_limits import PackLimits
 from search.strategy.proposals import ProposalLog
 from search.strategy.study_search import StudySearch
-from search.study import Resources, Study
+from search.study import Resources, Study, confirmation_seeds
 from search.tracking.records import TrialRecord
 from search.tracking.store import Store
 from search.tune import connection, devices, storage
+from search.tune.board import CellState, Confirming
 from search.tune.packs import MAX_DEATHS, PackFollower
 from search.tune.schedulers import PatienceScheduler
 from search.tune.searcher import MAX_PENDING, PackSearcher, UntilSpent
 from search.tune.trainable import FailureKind, PackJob, PackTrainable
 from search.tune.turns import Turns
-from search.tune.view import CellState, View
+from search.tune.view import View
 from trainables.trial import CellKey
 
 TRAINING = "trainables.training"
@@ -59,7 +60,9 @@ _ENVIRONMENT = {
 class Outcome:
     """How many trials ended how in this run; ``skipped`` had ended before it. ``stopped``: the budget that is spent.
 
-    ``reasons``: of the trials that failed, by the kind of failure.
+    ``confirmed`` counts the trials that confirm a winner and did not fail, of this run, ``confirmed_before`` those of
+    earlier ones, and ``unconfirmed`` the cells whose search is not over or has selected nothing; the others are of the
+    search, but for ``failed``, which are of both. ``reasons``: of the trials that failed, by the kind of failure.
     """
 
     finished: int = 0
@@ -67,12 +70,16 @@ class Outcome:
     failed: int = 0
     pruned: int = 0
     skipped: int = 0
+    confirmed: int = 0
+    confirmed_before: int = 0
+    unconfirmed: int = 0
     stopped: str = ""
     reasons: Mapping[FailureKind, Sequence[str]] = field(default_factory=dict, compare=False)
 
 
 def run(study: Study, *, address: str | None = None, view: View, train: str = TRAINING) -> Outcome:
-    """Train every trial of ``study`` that has no result yet, on this machine or on the Ray cluster at ``address``.
+    """Train every trial of ``study`` that has no result yet, on this machine or on the Ray cluster at ``address``; then
+    confirm the winners, where the study wants that.
 
     ``train``: the module that trains a pack (``PackJob``). Ctrl-C raises KeyboardInterrupt when all is written down.
 
@@ -84,13 +91,13 @@ def run(study: Study, *, address: str | None = None, view: View, train: str = TR
     with terminable(), Store(study.name, study.folder, study.tracking, view.say) as store:
         records = store.records(curves=study.search.early_stopping is not None)
         search = _search(study, records, store, view)
-        skipped = search.total - search.left
+        skipped, confirmed = search.total - search.left, search.confirmed
         store.name(*_named(search))
         undecided = any(cell.undecided for cell in search.cells.values())
-        view.start(study.name, _states(search, records), at_most=undecided)
+        view.start(study.name, _states(search, records), _confirming(search), at_most=undecided)
         outcome = Outcome()
         try:
-            if search.left:
+            if search.left or search.to_confirm:
                 connection.check(study.resources, address)
                 storage.check(study.folder)
                 store.expect_results()
@@ -99,7 +106,8 @@ def run(study: Study, *, address: str | None = None, view: View, train: str = TR
                 storage.sweep(study.folder, view.say)
         finally:
             view.stop()
-    return replace(outcome, skipped=skipped)
+    without = sum(one.winner is None for one in search.confirmations.values())
+    return replace(outcome, skipped=skipped, confirmed_before=confirmed, unconfirmed=without)
 
 
 def _search(study: Study, records: Mapping[str, TrialRecord], store: Store, view: View) -> StudySearch:
@@ -139,6 +147,12 @@ def _states(search: StudySearch, records: Mapping[str, TrialRecord]) -> dict[Cel
         best = max((score for score in scores if score is not None), default=None)
         states[key] = CellState(cell.total, ended=cell.total - cell.left, best=best)
     return states
+
+
+def _confirming(search: StudySearch) -> Confirming:
+    """The same of the confirmation of each cell, as far as it is decided on."""
+    states = {key: CellState(one.total, one.total - one.left) for key, one in search.confirmations.items()}
+    return Confirming(states, frozenset(confirmation_seeds(search.study)))
 
 
 def _threads(resources: Resources) -> int:

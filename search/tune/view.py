@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from rich.console import Console, Group
@@ -16,131 +14,12 @@ from rich.table import Table
 from rich.text import Text
 
 from common.words import shown
-from search._words import duration
+from search.tune.board import NOTHING, Board, CellState, Confirming
 from trainables.trial import CellKey, Epoch, Pack, Result, Trial
 
 NARROW = 64  # columns of a terminal; on fewer, names are cut and what is running stands in the line below alone
 COLUMNS_OF_NUMBERS = 22  # of a narrow table, and between its columns
 ROWS_AROUND_TABLE = 6  # title, head, rule, two lines below, the prompt
-
-
-@dataclass
-class CellState:
-    """A cell's trials: ``total`` in the study, ``ended`` before and in this run; ``best`` score in percent."""
-
-    total: int
-    ended: int = 0
-    running: int = 0
-    failed: int = 0
-    best: float | None = None
-    seconds: list[float] = field(default_factory=lambda: [0.0, 0.0])  # sum over trials that ended, their number
-
-    @property
-    def left(self) -> int:
-        return self.total - self.ended - self.failed
-
-
-class Board:
-    """The state of a run, without a way to show it. Seconds are those of ``clock``."""
-
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
-        self._started = clock()
-        self._spent: dict[str, float] = {}  # by trial id, of those in training
-        self.cells: dict[CellKey, CellState] = {}
-        self.places = 1
-        self.at_most = False  # there may be fewer trials
-        self.phase = ""  # what the run is at before the first pack is in training
-        self.statuses: Counter[str] = Counter()
-
-    def start(self, cells: Mapping[CellKey, CellState], *, at_most: bool = False) -> None:
-        """The clock starts; ``cells``: what earlier runs have come to; ``at_most``: there may be fewer trials."""
-        self.at_most = at_most
-        self._started = self._clock()
-        self.cells = dict(cells)
-
-    def started(self, pack: Pack) -> None:
-        self.phase = ""
-        self.cells[pack.trials[0].cell].running += len(pack.trials)
-        self._spent.update(dict.fromkeys((t.id for t in pack.trials), 0.0))
-
-    def epochs(self, pack: Pack, epochs: Iterable[tuple[str, Epoch]]) -> None:
-        """Members' scores count as soon as they are reached."""
-        cell = self.cells[pack.trials[0].cell]
-        for trial_id, epoch in epochs:
-            if trial_id in self._spent:
-                self._spent[trial_id] += epoch.seconds
-            if epoch.score == epoch.score and (cell.best is None or epoch.score > cell.best):
-                cell.best = epoch.score
-
-    def result(self, trial: Trial, result: Result) -> CellState:
-        cell = self.cells[trial.cell]
-        if self._spent.pop(trial.id, None) is not None:
-            cell.running -= 1
-        self.statuses[result.status] += 1
-        if result.status == "failed":
-            cell.failed += 1
-        else:
-            cell.ended += 1
-            cell.seconds[0] += result.seconds
-            cell.seconds[1] += 1
-        return cell
-
-    def ended(self, pack: Pack) -> None:
-        """Members without a result, of a pack that is tried again, are no longer in training."""
-        for trial in pack.trials:
-            if self._spent.pop(trial.id, None) is not None:
-                self.cells[trial.cell].running -= 1
-
-    @property
-    def elapsed(self) -> float:
-        return self._clock() - self._started
-
-    @property
-    def total(self) -> int:
-        return sum(cell.total for cell in self.cells.values())
-
-    @property
-    def done(self) -> int:
-        return sum(cell.ended + cell.failed for cell in self.cells.values())
-
-    @property
-    def running(self) -> int:
-        return sum(cell.running for cell in self.cells.values())
-
-    @property
-    def failed(self) -> int:
-        return sum(cell.failed for cell in self.cells.values())
-
-    def seconds_left(self) -> float | None:
-        """From the mean seconds of trials that ended, of the same cell where there are any; None before the first."""
-        total, number = (sum(cell.seconds[i] for cell in self.cells.values()) for i in (0, 1))
-        if not number:
-            return None
-        work = 0.0
-        for cell in self.cells.values():
-            mean = cell.seconds[0] / cell.seconds[1] if cell.seconds[1] else total / number
-            work += cell.left * mean
-        return max(0.0, work - sum(self._spent.values())) / self.places
-
-    @property
-    def reached(self) -> str:
-        """How many trials are done, for people: ``3 of 12 trials are done, 1 of them failed``."""
-        failed = f", {self.failed} of them failed" if self.failed else ""
-        return f"{self.done} of {'at most ' if self.at_most else ''}{self.total} trials are done{failed}"
-
-    def line(self) -> str:
-        """The whole run in one line."""
-        if self.phase:
-            return f"{self.phase} · {duration(self.elapsed)} elapsed"
-        left = self.seconds_left()
-        parts = [f"{self.done}/{self.total} trials", f"{self.running} running"]
-        if self.failed:
-            parts.append(f"{self.failed} failed")
-        parts.append(f"{duration(self.elapsed)} elapsed")
-        if left is not None and self.done < self.total:
-            parts.append(f"about {duration(left)} left")
-        return " · ".join(parts)
 
 
 class View:
@@ -163,14 +42,23 @@ class View:
         with self._lock:
             self.console.print(Text(shown(text)), soft_wrap=True)
 
-    def start(self, study: str, cells: Mapping[CellKey, CellState], *, at_most: bool = False) -> None:
+    def start(
+        self,
+        study: str,
+        cells: Mapping[CellKey, CellState],
+        confirming: Confirming | None = None,
+        *,
+        at_most: bool = False,
+    ) -> None:
         """Show what is to be done; ``at_most``: there may be fewer trials, as the scores of others will tell."""
-        self.board.start(cells, at_most=at_most)
+        self.board.start(cells, confirming, at_most=at_most)
         total, done = self.board.total, self.board.done
+        confirmed, to_confirm = self.board.to_confirm
+        then = f", then {to_confirm - confirmed} that confirm what is selected" if to_confirm > confirmed else ""
         before = f", {done} of them done before" if done else ""
         most = "at most " if at_most else ""
-        self.say(f"{study}: {most}{total} trials in {len(cells)} cells{before}; {total - done} to train")
-        if done < total and self.console.is_terminal:
+        self.say(f"{study}: {most}{total} trials in {len(cells)} cells{before}; {total - done} to train{then}")
+        if (total - done or then) and self.console.is_terminal:
             self._live = Live(get_renderable=self.render, console=self.console, refresh_per_second=4, transient=True)
             self._live.start()
 
@@ -202,7 +90,10 @@ class View:
             self.say(f"{result.status}: {trial.cell} ({rate}, trial {trial.id}): {result.reason}")
         if cell.left == 0 and self._live is None:
             failed = f", {cell.failed} failed" if cell.failed else ""
-            self.say(f"{trial.cell}: all {cell.total} trials done{failed}, best {score(cell.best)}")
+            if self.board.confirms(trial):
+                self.say(f"{trial.cell}: what is selected is confirmed on {cell.total} fresh seeds{failed}")
+            else:
+                self.say(f"{trial.cell}: all {cell.total} trials done{failed}, best {score(cell.best)}")
         self.tick()
 
     def ended(self, pack: Pack) -> None:
@@ -233,12 +124,17 @@ class View:
             for name in names:
                 most = (self.console.width - COLUMNS_OF_NUMBERS) // len(names) if narrow else None
                 table.add_column(name, no_wrap=True, max_width=most)
-            for name in ("done", "best") if narrow else ("done", "running", "failed", "best"):
+            confirming = self.board.confirming.cells
+            wide = ("confirmed",) if confirming else ()
+            for name in ("done", "best") if narrow else ("done", *wide, "running", "failed", "best"):
                 table.add_column(name, justify="right")
             for key, cell in rows:
-                between = () if narrow else (cell.running or "", cell.failed or "")
+                own = confirming.get(key, NOTHING)
+                running, failed = cell.running + own.running, cell.failed + own.failed
+                confirmed = (f"{own.ended}/{own.total}",) if confirming else ()
+                between = () if narrow else (*confirmed, running or "", failed or "")
                 numbers = (f"{cell.ended}/{cell.total}", *between, score(cell.best))
-                style = "red" if cell.failed else "dim" if not cell.left else ""
+                style = "red" if failed else "dim" if not cell.left and not own.left else ""
                 table.add_row(*map(Text, (*key[0 if several else 1 :], *map(str, numbers))), style=style)
             more = [Text(f"and {hidden} more cells", style="dim")] if hidden else []
             line = Text(self.board.line(), style="bold")
@@ -250,7 +146,12 @@ class View:
         cells = list(self.board.cells.items())
         if len(cells) <= room:
             return cells, 0
-        urgency = sorted(cells, key=lambda c: (not c[1].running, not c[1].failed, not c[1].left))
+        own = self.board.confirming.cells
+        both = {key: (cell, own.get(key, NOTHING)) for key, cell in cells}
+        urgency = sorted(
+            cells,
+            key=lambda c: tuple(not any(getattr(s, n) for s in both[c[0]]) for n in ("running", "failed", "left")),
+        )
         keep = {key for key, _ in urgency[: room - 1]}
         return [(key, cell) for key, cell in cells if key in keep], len(cells) - len(keep)
 

@@ -10,7 +10,8 @@ import pytest
 from rich.console import Console
 
 from search._words import duration
-from search.tune.view import Board, CellState, View
+from search.tune.board import Board, CellState
+from search.tune.view import View
 from trainables import tasks
 from trainables.trial import BackboneSource, CellKey, Epoch, Pack, Protocol, Result, Trial
 
