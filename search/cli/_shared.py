@@ -24,8 +24,7 @@ Confirm = Annotated[
     typer.Option(
         min=0,
         max=100,
-        metavar="K",
-        help="Train each cell's selected assignment on K fresh seeds, too; default: the study's `confirm`.",
+        help="Train what each cell selects on so many fresh seeds, too; default: the study's `confirm`, or none.",
     ),
 ]
 StudyFile = Annotated[Path, typer.Argument(metavar="STUDY", help="A study's YAML file; see docs/studies.md.")]

@@ -25,7 +25,9 @@ def result(trial: Trial, score: float | None = None, **changes: Any) -> Result:
 
 def write_down(study: Study, trials: Iterable[Trial], **changes: Any) -> None:
     """Results of these trials in the journal, and in it alone."""
-    entries = [Entry.of(study.name, trial, result(trial, **changes), {}, "abc") for trial in trials]
+    entries = [
+        Entry.of(study.name, trial, result(trial, **changes), {"ray": "2", "aot": "1"}, "abc") for trial in trials
+    ]
     book = Journal(local_folder(study.folder), pytest.fail)
     book.append(entries)
     book.close()
