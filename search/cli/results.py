@@ -175,8 +175,9 @@ def _of_study(path: Path | None) -> tuple[DataFrame, DataFrame, Sequence[str]]:
 def _tell(table: DataFrame, planned: DataFrame | None) -> None:
     """What a report leaves out, and what is not trained, in a line each."""
     from analysis import coverage
+    from analysis.selection import split_roles
 
-    own, others = coverage.of_study(table)
+    own, others = coverage.of_study(split_roles(table)[0])
     cells, elsewhere = (planned, 0) if planned is not None else coverage.of_frame(own)
     for line in coverage.sentences(cells, elsewhere, coverage.caveats(own, others)):
         say(line)

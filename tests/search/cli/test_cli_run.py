@@ -6,6 +6,7 @@ import io
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import sqlite3
@@ -82,6 +83,26 @@ def test_what_was_run_is_exported_and_reported(
     done = runner.invoke(app, ["report", str(path), "--out", str(tmp_path / "report")])
     assert done.exit_code == 0, done.output
     assert (tmp_path / "report" / "report.html").is_file()
+
+
+def test_a_confirmation_is_really_trained(
+    trained: tuple[Path, subprocess.CompletedProcess[str]], tmp_path: Path
+) -> None:
+    shutil.copytree(trained[0].parent, tmp_path / "copy")
+    path = tmp_path / "copy" / "small.yaml"
+    path.write_text(path.read_text().replace(str(trained[0].parent), str(path.parent)))
+    planned = runner.invoke(app, ["plan", str(path), "--confirm", "1"], env={"COLUMNS": "120"})
+    assert (
+        "Confirmation of each cell's selected assignment on seed 1000: 1 trial, 0 finished, 1 to train"
+        in planned.stdout
+    )
+    assert "Confirmation, 1 trial: about " in planned.stdout
+    done = aot("run", path, "--confirm", 1)
+    assert done.returncode == 0, done.stderr
+    assert "1 trial confirmed what is selected; 0 were done before" in done.stderr
+    (line,) = [line for line in (path.parent / "runs/small/journal.jsonl").read_text().splitlines() if "role" in line]
+    entry = json.loads(line)
+    assert (entry["search"], entry["seed"], entry["status"]) == ({"role": "confirmation"}, 1000, "finished")
 
 
 def page(address: str, server: subprocess.Popen[str]) -> str:

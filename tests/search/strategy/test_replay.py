@@ -9,13 +9,14 @@ from statistics import median
 from typing import Any
 
 import pytest
+from helpers.records import record_of
 from helpers.stub_study import TRAIN, write_study
 from typer.testing import CliRunner
 
 from search import study
 from search.cli import app
 from search.planning.plan import plan
-from search.strategy.replay import Replay, ReplayError, repeated, replay, usual
+from search.strategy.replay import Replay, ReplayError, others, repeated, replay, usual
 from search.study import EarlyStopping, Search, Study
 from search.tracking.records import TrialRecord, in_journal, logged
 from search.tune import tuner
@@ -59,6 +60,37 @@ def test_the_grid_costs_what_it_cost_and_loses_nothing(grid: tuple[Study, dict[s
     assert one.wall_seconds == 24 * EPOCHS * 2.0 / 4
     assert (one.regret, one.worst, one.agreeing) == (0.0, 0.0, 1)
     assert replay(*grid, Search(), places=100).wall_seconds == EPOCHS * 2.0
+
+
+def test_what_confirms_is_no_trial_of_a_replay_and_is_told_where_it_is_known(
+    grid: tuple[Study, dict[str, TrialRecord]],
+) -> None:
+    s, records = grid
+    best, other = (next(t for t in plan(s).trials if t.learning_rate == rate) for rate in (1e-3, 2e-3))
+    scores = {1000: 80.0, 1001: 70.0, 1002: 60.5, 1003: None}
+    fresh = {
+        trial.id: record_of(trial, reached, "failed" if reached is None else "finished")
+        for trial, reached in ((replace(best, seed=seed), reached) for seed, reached in scores.items())
+    }
+    asked = s.model_copy(update={"confirm": 3})
+    one, two = replay(s, records, Search(), places=4), replay(asked, records | fresh, Search(), places=4)
+    assert (two.trials, two.epochs, two.seconds, two.wall_seconds) == (
+        one.trials,
+        one.epochs,
+        one.seconds,
+        one.wall_seconds,
+    )
+    assert (one.confirmed, one.choices[0].fresh_seeds) == (None, 0)
+    assert (two.confirmed, two.choices[0].confirmed, two.choices[0].fresh_seeds) == (70.0, 70.0, 3)
+    assert two.to_json()["confirmed"] == 70.0
+    late = {
+        trial_id: replace(r, score=99.0, history=((1, 99.0, 0.5, 2.0),))
+        for trial_id, r in records.items()
+        if r.assignment_id == other.assignment_id
+    }
+    assert replay(s, records | late | fresh, Search(), places=4).confirmed is None, "another one is selected"
+    assert others(asked, records | fresh) == set()
+    assert others(asked, records | {"x": record_of(replace(best, seed=7))}) == {"x"}
 
 
 def test_promotion_by_hand(grid: tuple[Study, dict[str, TrialRecord]]) -> None:

@@ -10,7 +10,7 @@ import pytest
 from rich.console import Console
 
 from search._words import duration
-from search.tune.board import Board, CellState
+from search.tune.board import Board, CellState, Confirming
 from search.tune.view import View
 from trainables import tasks
 from trainables.trial import BackboneSource, CellKey, Epoch, Pack, Protocol, Result, Trial
@@ -156,6 +156,36 @@ def test_how_many_are_done_when_a_run_is_stopped() -> None:
     assert board.reached == "2 of 4 trials are done, 1 of them failed"
     board.start(states(one), at_most=True)
     assert board.reached == "1 of at most 4 trials are done"
+
+
+def test_what_confirms_is_shown_beside_the_search() -> None:
+    one, other = cell(seeds=2), cell(method="lora", seeds=2)
+    fresh = [Pack((replace(one.trials[0], seed=seed),)) for seed in (1000, 1001)]
+    view, out = plain()
+    confirming = Confirming({key: CellState(2) for key in states(one, other)}, {1000, 1001})
+    view.start("rte", states(one, other), confirming)
+    assert "4 trials in 2 cells; 4 to train, then 4 that confirm what is selected" in out.getvalue()
+    board = view.board
+    for pack in one.packs:
+        view.started(pack)
+        view.epochs(pack, [(pack.trials[0].id, Epoch(1, 60.0, 0.5, 10.0))])
+        view.result(pack.trials[0], result(pack.trials[0]))
+    view.started(fresh[0])
+    view.epochs(fresh[0], [(fresh[0].trials[0].id, Epoch(1, 99.0, 0.5, 2.0))])
+    assert board.line().startswith("2/4 trials · 0/4 confirming · 1 running")
+    assert board.seconds_left() == (2 * 10 + 2 * 10 + 2 * 10 - 2) / 1, "with the means of the search"
+    view.result(fresh[0].trials[0], result(fresh[0].trials[0]))
+    view.started(fresh[1])
+    view.result(fresh[1].trials[0], result(fresh[1].trials[0], "failed"))
+    assert board.reached == "2 of 4 trials are done, and 2 of 4 that confirm what is selected, 1 of them failed"
+    assert "what is selected is confirmed on 2 fresh seeds, 1 failed" in out.getvalue()
+    key = one.trials[0].cell
+    assert (board.cells[key].total, board.cells[key].ended, board.cells[key].best) == (2, 2, 60.0), "the search's own"
+    console = Console(width=100, file=io.StringIO())
+    with console.capture() as captured:
+        console.print(view.render())
+    row = next(line for line in captured.get().splitlines() if "bitfit" in line).split()
+    assert row[-4:] == ["2/2", "1/2", "1", "60.00"], "done, confirmed, failed, best"
 
 
 def test_messages_are_text_and_not_markup() -> None:
