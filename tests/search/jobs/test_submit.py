@@ -232,3 +232,8 @@ def test_a_wrong_variable_is_named_without_its_password(
     with pytest.raises(study.StudyError, match="MLFLOW_TRACKING_URI") as caught:
         study.load(write_study(tmp_path), bind=False)
     assert "hush" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("confirm", "told"), [(None, ""), (3, " --confirm 3"), (0, " --confirm 0")])
+def test_how_many_fresh_seeds_travels(confirm: int | None, told: str) -> None:
+    assert submit.entrypoint("study/films.yaml", confirm).partition("films.yaml --address auto")[2] == told

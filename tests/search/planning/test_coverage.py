@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -98,6 +99,52 @@ def test_what_became_of_every_trial(tmp_path: Path) -> None:
     )
     assert (row["max_epochs"], row["max_length"], row["train_rows"], row["epochs"]) == (6, 32, None, 3)
     assert (row["pack_size"], row["device"], row["commit"]) == (2, "cpu", "abc")
+
+
+def test_where_a_result_comes_from(tmp_path: Path) -> None:
+    """By the study as it stands for its own trials; of others nobody knows the weights and the rows any more."""
+    before = make(tmp_path, seeds=[0, 7])
+    write_down(before, plan(before).trials)
+    of = make(tmp_path, tasks=["demo/sentiment", "demo/choice"], seeds=[0, 1], confirm=1)
+    trials = {trial.id: trial for trial in plan(of).trials}
+    write_down(
+        of, [t for i, t in trials.items() if t.task.name == "demo/choice"][:1], status="failed", reason="no room"
+    )
+    found = covered(of)
+    rows = {(row["task"], row["seed"], row["hp.learning_rate"]): row for row in found.own}
+    assert len(rows) == 3
+    for row in found.own:
+        trial = trials[row["trial_id"]]
+        assert row["backbone_hash"] == trial_module.digest(trial.backbone.identity)
+        assert row["data_hash"] == trial_module.digest(trial.task.identity())
+        assert (row["metric"], row["role"], row["versions"]) == (trial.task.metric, "search", '{"aot":"1","ray":"2"}')
+        assert datetime.fromisoformat(row["ended"]).utcoffset() == timedelta(0)
+        assert row["run_id"] == ""
+    assert len({row["data_hash"] for row in found.own}) == 2
+    assert {row["reason"] for row in found.own} == {"", "no room"}
+    assert [(row["seed"], row["role"], row["metric"], row["data_hash"]) for row in found.others] == [
+        (7, "search", "accuracy", None)
+    ] * 2
+
+
+def test_a_role_follows_from_the_seeds_of_the_study_as_it_stands(tmp_path: Path) -> None:
+    """Three fresh seeds; then one of them is one of the study's own, and then the assignment is none of its."""
+    of = make(tmp_path, seeds=[0])
+    write_down(of, plan(of).trials)
+    search = StudySearch(of.model_copy(update={"confirm": 3}), known(of).records)
+    write_down(of, [pack.trials[0] for pack in iter(search.next, None)])
+
+    def roles(found: Coverage) -> list[tuple[int, str, bool]]:
+        return sorted((row["seed"], row["role"], row["in_study"]) for row in (*found.own, *found.others))
+
+    own, new = [(0, "search", True)] * 2, [(seed, "confirmation", True) for seed in (1000, 1001, 1002)]
+    assert roles(covered(of)) == [*own, *new]
+    assert numbers(covered(of)) == {"planned": 2, "finished": 2, "assignments": 2, "complete": 2, "confirmed": 3}
+    of = make(tmp_path, seeds=[0, 1001])
+    assert roles(covered(of)) == [*own, new[0], (1001, "search", True), new[2]]
+    assert covered(of).counts["not_run"] == 1
+    of = make(tmp_path, seeds=[0], defaults={"learning_rate": [9e-3], "batch_size": [16]})
+    assert roles(covered(of)) == [(seed, role, False) for seed, role, _ in [*own, *new]]
 
 
 def test_what_is_lost_is_told_from_what_was_not_run(tmp_path: Path) -> None:
