@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 from statistics import mean, median
 from typing import Any, Literal
 
-from search.planning.estimates import PACK_SECONDS, WORKER_SECONDS, EpochTime, in_turn
+from search.planning.estimates import PACK_SECONDS, WORKER_SECONDS, EpochTime, in_turn, is_bounded
 from search.planning.plan import CellPlan, Plan
 from search.study import Study
 from search.tracking.records import TrialRecord
@@ -61,7 +61,7 @@ def estimate(
         if seconds is None:
             continue
         known += 1
-        bound = bound or at_most
+        bound = bound or (at_most and not is_bounded(study, cell))
         sizes = [len(pack.trials) for pack in cell.confirmation.packs] or [1] * cell.confirmation.undecided
         packs += [seconds * size + PACK_SECONDS for size in sizes]
     per_pack = study.resources.gpus or study.resources.cpu

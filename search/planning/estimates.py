@@ -177,7 +177,7 @@ def estimate(
     devices = devices or default_devices(study.resources)
     at_once = places(study.resources, devices)
     pending = [cell for cell in plan.cells if cell.pending]
-    cells = tuple(_of_cell(cell, epoch_times.get(cell.key), bounded=_bounded(study, cell)) for cell in pending)
+    cells = tuple(_of_cell(cell, epoch_times.get(cell.key), bounded=is_bounded(study, cell)) for cell in pending)
     if pending and not any(cell.epoch_time for cell in cells):
         return None
     adaptive = study.search.open_ended or study.search.early_stopping is not None
@@ -211,7 +211,7 @@ def _of_cell(cell: CellPlan, epoch_time: EpochTime | None, *, bounded: bool) -> 
     return CellEstimate(cell.key, cell.pending, epoch_time, about, cell.pending * cell.epochs * epoch_time.seconds)
 
 
-def _bounded(study: Study, cell: CellPlan) -> bool:
+def is_bounded(study: Study, cell: CellPlan) -> bool:
     """Patience that is as long as the training stops nothing."""
     task = next(task for task in study.tasks if task.name == cell.key.task)
     protocol = study.protocol_for(task)

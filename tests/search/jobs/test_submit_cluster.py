@@ -110,13 +110,13 @@ def test_a_study_is_submitted_watched_stopped_and_finished(client: Nodes, tmp_pa
     path = write_study(tmp_path, protocol=long)
     journal = client.home / "aot-search" / "runs" / "films" / "journal.jsonl"
 
-    done = runner.invoke(app, ["submit", str(path)])
+    done = runner.invoke(app, ["submit", str(path), "--confirm", "1"])
     assert done.exit_code == 0, done.stderr
     first = done.stdout.strip()
     assert first.startswith("aot-films-")
     assert " files, 0." in done.stderr
     assert f"aot logs -f {first}" in done.stderr
-    until(lambda: "6 to train" in runner.invoke(app, ["logs", first]).stdout)
+    until(lambda: "6 to train, then " in runner.invoke(app, ["logs", first]).stdout)
     assert told("status", first)["status"] == "running"
 
     watch_for_a_while(first, client)
@@ -136,7 +136,10 @@ def test_a_study_is_submitted_watched_stopped_and_finished(client: Nodes, tmp_pa
     assert 1 <= len(before) < 6
     log = runner.invoke(app, ["logs", first]).stdout
     assert "films: 6 trials in 1 cells; 6 to train" in log
-    words = r"stopped: [1-5] of 6 trials are done\. What is finished is kept; go on with: aot submit STUDY"
+    words = (
+        r"stopped: [1-5] of 6 trials are done, and 0 of 1 that confirm what is selected\. "
+        r"What is finished is kept; go on with: aot submit STUDY --confirm 1\n"
+    )
     assert re.search(words, log)
     assert set(logged(client)) == set(before)  # MLflow took in the last results
     assert "it was over before" in runner.invoke(app, ["stop", first]).stderr

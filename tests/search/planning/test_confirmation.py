@@ -77,6 +77,12 @@ def test_without_trials_an_epoch_time_tells_as_it_does_of_the_search(tmp_path: P
     assert known is not None
     assert nothing is not None
     assert (limit.seconds, limit.bound) == (pytest.approx(3 * (2 * 6 + PACK_SECONDS)), True)
+    whole = loaded(tmp_path, protocol={"epochs": 6, "patience": 6, "max_length": 32})
+    one = found(whole, {}, time=EpochTime(2.0, None, "calibration"))
+    assert one is not None
+    assert (one.seconds, one.bound) == (limit.seconds, False), (
+        "where patience stops nothing, the limit is what it takes"
+    )
     assert (known.seconds, known.bound) == (pytest.approx(3 * (2 * 4 + PACK_SECONDS)), False)
     assert (nothing.pending, nothing.unknown, nothing.wall_seconds) == (3, 1, 0.0)
     assert found(loaded(tmp_path, confirm=0), {}) is None
