@@ -67,9 +67,9 @@ def coverage(study: Study, known: Known, proposals: Iterable[tuple[CellKey, Prop
                 origin = {"strategy": "", "promotion": "", **search.origin(trial)}  # as the study stands
                 own[trial.id] = row | origin | {"role": SEARCH, "draw": draws.get(trial.assignment_id)}
         for assignment_id in dict.fromkeys(trial.assignment_id for trial in cell.trials):
-            origin = {"strategy": strategy, "promotion": "", "role": ROLE, "draw": draws.get(assignment_id)}
+            fresh = {"strategy": strategy, "promotion": "", "role": ROLE, "draw": draws.get(assignment_id)}
             for trial_id, record in search.recorded.get(assignment_id, {}).items():
-                own[trial_id] = _row(study.name, trial_id, record) | place | origin
+                own[trial_id] = _row(study.name, trial_id, record) | place | fresh
     others = list(_of_others(study, {i: r for i, r in known.records.items() if i not in own}, in_study=False))
     cells = [_counted(study, cell, records, known.lost) for cell in planned.cells]
     return Coverage(study.name, list(own.values()), others, cells, len(known.unsent & own.keys()), known.away)
