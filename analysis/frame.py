@@ -11,7 +11,7 @@ from __future__ import annotations
 import csv
 import os
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -87,7 +87,7 @@ def tidy(raw: pd.DataFrame, source: str = "runs", lines: list[int] | None = None
     problems = [f"column {c!r} occurs more than once; keep one" for c in duplicated]
     problems += [f"column {c!r} is missing; a runs file has the columns {', '.join(COLUMNS)}" for c in missing]
     raw = raw.loc[:, ~raw.columns.duplicated()]
-    columns = {name: _column(str(name), raw[name].tolist(), where, problems) for name in raw.columns if _known(name)}
+    columns = {name: _column(str(name), raw[name], where, problems) for name in raw.columns if _known(name)}
     columns |= {name: raw[name].reset_index(drop=True) for name in raw.columns if not _known(name)}
     frame = pd.DataFrame(columns, index=pd.RangeIndex(len(raw)))
     problems += _faults_between_rows(frame, where)
@@ -103,7 +103,10 @@ def from_rows(rows: Iterable[Mapping[str, Any]], source: str = "runs") -> pd.Dat
 
     Raises FrameError as :func:`tidy` does.
     """
-    raw = pd.DataFrame(list(rows))
+    listed = list(rows)
+    raw = pd.DataFrame(
+        {name: [row.get(name) for row in listed] for name in {name: None for row in listed for name in row}}
+    )
     names = sorted(hyperparameters(raw))
     raw = raw[[c for c in raw.columns if c not in names] + names] if len(raw) else pd.DataFrame(columns=list(COLUMNS))
     return tidy(raw, source).sort_values([*COLUMNS[1:6], "seed"], ignore_index=True)
@@ -113,68 +116,93 @@ def _known(column: object) -> bool:
     return column in COLUMNS or column in OPTIONAL or str(column).startswith(HYPERPARAMETER)
 
 
-def _column(column: str, values: list[Any], where: list[str], problems: list[str]) -> Any:
-    """A column of the schema with its type."""
-    if column in _TEXT:
-        return pd.array(list(_texts(column, values, where, problems)), dtype="str")
-    if column in _TEXT_OR_NONE:
-        return pd.array(["" if v is None or v is pd.NA or v != v else str(v) for v in values], dtype="str")
-    if column == "status":
-        return pd.array(list(_statuses(values, where, problems)), dtype="str")
-    if column == "in_study":
-        return pd.array(list(_truths(column, values, where, problems)), dtype="boolean")
+def _column(column: str, raw: pd.Series, where: list[str], problems: list[str]) -> Any:
+    """A column of the schema with its type. Every value is looked at once, however many rows have it."""
+    if column in _WHOLE or column in _REAL:
+        return _numbers(column, raw, where, problems)
+    codes, values = _distinct(raw)
     if column.startswith(HYPERPARAMETER):
-        return hyperparameter_series(values)
-    parsed = list(_numbers(column, values, where, problems))
+        return hyperparameter_series(values).take(codes)
+    if column == "in_study":
+        parsed = [truth(value) for value in values]
+        _tell(column, raw, codes, [value is None for value in parsed], where, problems)
+        return pd.array(parsed, dtype="boolean").take(codes)
+    if column == "status":
+        _tell(column, raw, codes, [value not in STATUSES for value in values], where, problems)
+        return pd.array([str(value) for value in values], dtype="str").take(codes)
+    texts = ["" if value is None or value is pd.NA or value != value else str(value) for value in values]
+    if column in _TEXT:
+        texts = [text.strip() for text in texts]
+        _tell(column, raw, codes, [not text for text in texts], where, problems)
+    return pd.array(texts, dtype="str").take(codes)
+
+
+def _distinct(raw: pd.Series) -> tuple[np.ndarray, list[Any]]:
+    """The values of a column that differ, and for each row the place of its own among them.
+
+    Of a column with values of several types every row is one of its own: 1, 1.0 and True are equal.
+    """
+    if raw.dtype == object and pd.api.types.infer_dtype(raw, skipna=True) not in ("string", "empty"):
+        return np.arange(len(raw)), raw.tolist()
+    codes, values = pd.factorize(raw, use_na_sentinel=False)
+    return codes, values.tolist()
+
+
+def _numbers(column: str, raw: pd.Series, where: list[str], problems: list[str]) -> Any:
+    """Finite numbers, empty where a cell is; whole and not negative where the column counts something."""
+    if raw.dtype != bool and pd.api.types.is_numeric_dtype(raw):
+        reached = raw.to_numpy("float64", na_value=np.nan)
+        plain = np.isfinite(reached) & (reached >= 0) & ((column in _REAL) | (reached == np.floor(reached)))
+        plain |= np.isnan(reached) & (column != "seed")
+        wrong = ~plain
+        wrong[wrong] = [bool(_judged(column, value)[1]) for value in raw[wrong].tolist()]
+        codes, numbers = np.arange(len(raw)), raw.mask(wrong) if wrong.any() else raw
+    else:
+        codes, values = _distinct(raw)
+        judged = [_judged(column, value) for value in values]
+        wrong = np.array([bool(fault) for _, fault in judged], dtype=bool)
+        numbers = [pd.NA if value is None else value for value, _ in judged]
+    _tell(column, raw, codes, wrong, where, problems)
     if column in _WHOLE:
-        return pd.array([pd.NA if v is None else int(v) for v in parsed], dtype="Int64")
-    return np.array([np.nan if v is None else v for v in parsed], dtype="float64")
+        return pd.array(numbers, dtype="Int64").take(codes)
+    return pd.array(numbers, dtype="Float64").to_numpy("float64", na_value=np.nan)[codes]
 
 
-def _texts(column: str, values: list[Any], where: list[str], problems: list[str]) -> Iterator[str]:
-    for value, row in zip(values, where, strict=True):
-        text = "" if value is None or value is pd.NA or value != value else str(value).strip()
-        if not text:
-            problems.append(f"{row}, column {column!r}: the value is empty; every trial has a {column}")
-        yield text
+def _judged(column: str, value: Any) -> tuple[float | int | None, str]:
+    """The number in a cell, ``None`` where it is empty or wrong, and what is wrong with it."""
+    try:
+        parsed = number(value)
+    except ValueError:
+        return None, f"{value!r} is not a number"
+    if parsed is None:
+        return None, "the value is empty; every trial has a seed" if column == "seed" else ""
+    if not np.isfinite(float(parsed)):
+        return None, f"{value!r} is not finite; leave the cell empty where there is no {column}"
+    if column in _WHOLE and parsed != int(parsed):
+        return None, f"{value!r} is not a whole number"
+    if column not in ("score", "seed") and parsed < 0:
+        return None, f"{value!r} is negative"
+    return int(parsed) if column in _WHOLE else parsed, ""
 
 
-def _statuses(values: list[Any], where: list[str], problems: list[str]) -> Iterator[str]:
-    known = ", ".join(STATUSES)
-    for value, row in zip(values, where, strict=True):
-        if not isinstance(value, str) or value not in STATUSES:
-            problems.append(f"{row}, column 'status': {value!r} is not a status; known: {known}")
-        yield str(value)
+def _tell(
+    column: str, raw: pd.Series, codes: np.ndarray, wrong: Sequence[bool], where: list[str], problems: list[str]
+) -> None:
+    """Say what is wrong with each row whose value is: ``wrong`` of the values that ``codes`` are the places of."""
+    if not any(wrong):
+        return
+    for i in np.flatnonzero(np.asarray(wrong, dtype=bool)[codes]):
+        problems.append(f"{where[i]}, column {column!r}: {_fault(column, raw.iloc[[i]].tolist()[0])}")
 
 
-def _truths(column: str, values: list[Any], where: list[str], problems: list[str]) -> Iterator[bool | Any]:
-    for value, row in zip(values, where, strict=True):
-        parsed = truth(value)
-        if parsed is None:
-            problems.append(f"{row}, column {column!r}: {value!r} is neither true nor false; it may be empty")
-        yield parsed
-
-
-def _numbers(column: str, values: list[Any], where: list[str], problems: list[str]) -> Iterator[float | int | None]:
-    """Finite numbers, ``None`` where a cell is empty; whole and not negative where the column counts something."""
-    for value, row in zip(values, where, strict=True):
-        rule = ""
-        try:
-            parsed = number(value)
-        except ValueError:
-            parsed, rule = None, f"{value!r} is not a number"
-        if parsed is None and not rule and column == "seed":
-            rule = "the value is empty; every trial has a seed"
-        if parsed is not None:
-            if not np.isfinite(float(parsed)):
-                rule = f"{value!r} is not finite; leave the cell empty where there is no {column}"
-            elif column in _WHOLE and parsed != int(parsed):
-                rule = f"{value!r} is not a whole number"
-            elif column not in ("score", "seed") and parsed < 0:
-                rule = f"{value!r} is negative"
-        if rule:
-            problems.append(f"{row}, column {column!r}: {rule}")
-        yield None if rule else parsed
+def _fault(column: str, value: Any) -> str:
+    if column in _TEXT:
+        return f"the value is empty; every trial has a {column}"
+    if column == "status":
+        return f"{value!r} is not a status; known: {', '.join(STATUSES)}"
+    if column == "in_study":
+        return f"{value!r} is neither true nor false; it may be empty"
+    return _judged(column, value)[1]
 
 
 def _faults_between_rows(frame: pd.DataFrame, where: list[str]) -> Iterator[str]:

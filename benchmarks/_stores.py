@@ -144,9 +144,7 @@ class _Bulk:
                 for name in ("tags", "latest_metrics"):
                     keys = [row["key"] for row in rows[name] if row["run_uuid"] == run_id]
                     table = self.tables[name]
-                    connection.execute(
-                        table.delete().where(table.c.run_uuid == run_id, table.c.key.in_(keys))
-                    )
+                    connection.execute(table.delete().where(table.c.run_uuid == run_id, table.c.key.in_(keys)))
                 status, end_time = self.ended[run_id]
                 runs = self.tables["runs"]
                 connection.execute(

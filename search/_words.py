@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
+from typing import TypeVar
 
 from rich.console import Console
+from rich.progress import track
 from rich.text import Text
 
 from common.words import shown
@@ -15,6 +18,28 @@ TABLE_COLUMNS = 80
 
 #: Takes a line for people.
 Say = Callable[[str], None]
+#: So many trials are read before anybody wonders.
+WORTH_A_WORD = 5_000
+
+T = TypeVar("T")
+
+
+def batched(values: Iterable[T], size: int) -> Iterator[list[T]]:
+    """The values in lists of ``size``; the last one may be shorter."""
+    left = iter(values)
+    while own := list(islice(left, size)):
+        yield own
+
+
+def progress(values: Iterable[T], total: int, what: str, say: Say) -> Iterable[T]:
+    """The same values; of many, a bar on stderr follows them, or a line is said where that is no terminal."""
+    console = Console(stderr=True)
+    if total < WORTH_A_WORD:
+        return values
+    if not console.is_terminal:
+        say(f"{what}: {total:,}")
+        return values
+    return track(values, what, total, console=console, transient=True)
 
 
 def plain(*cells: str) -> list[Text]:

@@ -1,20 +1,30 @@
-"""A study's trials as MLflow has them: a SQLite file from its own tables, any other store through MLflow."""
+"""A study's trials as MLflow has them: from the tables of a database, of any other store through MLflow.
+
+Of many runs in a database, what they hold is kept in a file (``_cache.py``), and the database is asked for what tells
+that a run has changed. A server has no such question: it sends a run whole or not at all.
+"""
 
 from __future__ import annotations
 
 import json
-import sqlite3
-from collections.abc import Collection, Iterable, Iterator, Mapping
-from contextlib import closing
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from common.uris import masked
-from search._words import Say
+from search._words import Say, progress
+from search.tracking import _cache, _tables
 from search.tracking._record import TEXT_SHARES, TrialRecord
+from search.tracking._tables import Head, Points
 from search.tracking.mlflow_access import AwayError, cell_of, client, is_empty, translated
+
+if TYPE_CHECKING:  # importing it takes a third of a second
+    from sqlalchemy import Connection
+
+#: So many runs are read as fast from a database as from a file, and kept in none.
+FEW = 500
 
 
 @dataclass(frozen=True)
@@ -36,92 +46,71 @@ def logged(
 
     ``curves``: of all trials but the ``written`` ones, which the journal has.
     """
-    database = tracking.removeprefix("sqlite:///")
-    if database != tracking:
-        return _in_sqlite(Path(database), study, say, curves, written)
-    return _in_mlflow(tracking, study, say, curves, written)
-
-
-# --- SQLite: from its tables; importing MLflow takes seconds, asking it 1.6 ms per run, and it would create the file
-
-_ALL = """
-    SELECT runs.run_uuid FROM runs JOIN experiments USING (experiment_id)
-    JOIN tags AS kind ON kind.run_uuid = runs.run_uuid AND kind.key = 'aot.kind' AND kind.value = 'trial'
-    WHERE experiments.name = ?
-"""
-_ENDED = "runs.lifecycle_stage = 'active' AND runs.status IN ('FINISHED', 'FAILED')"
-_RUNS = f"{_ALL} AND {_ENDED}"
-
-
-def _in_sqlite(database: Path, study: str, say: Say, curves: bool, written: Collection[str]) -> Logged | None:
-    if not database.exists():
-        return Logged()
+    read = _in_tables if tracking.startswith(("sqlite:///", "postgresql")) else _in_mlflow
     try:
-        with closing(sqlite3.connect(f"{database.absolute().as_uri()}?mode=ro", uri=True)) as connection:
-            rows = _rows(connection, study)
-            missing = curves and any(row["tags"].get("aot.trial_id") not in written for row in rows.values())
-            points = _points(connection, study) if missing else {}
-            query = f"SELECT value FROM tags WHERE key = 'aot.trial_id' AND run_uuid IN ({_ALL} AND NOT ({_ENDED}))"
-            begun = [trial_id for (trial_id,) in connection.execute(query, (study,))]
-    except sqlite3.Error as error:
-        say(f"{database} cannot be read ({error}); the journal alone says what is finished")
+        with translated(study, tracking, "READ"):
+            return read(tracking, study, say, curves, written)
+    except AwayError as error:
+        say(f"MLflow at {masked(tracking)} cannot be read ({error}); the journal alone says what is finished")
         return None
-    parts = (
-        (i, row["ended"], row["tags"], row["params"], row["metrics"], points.get(i, {})) for i, row in rows.items()
-    )
-    return _logged(parts, begun)
 
 
-def _rows(connection: sqlite3.Connection, study: str) -> dict[str, dict[str, Any]]:
-    """End, tags, params and latest metrics of every run that has ended, by run id, the oldest first."""
-    rows: dict[str, dict[str, Any]] = {}
-    query = f"SELECT run_uuid, end_time FROM runs WHERE run_uuid IN ({_RUNS}) ORDER BY start_time"
-    for run, ended in connection.execute(query, (study,)):
-        rows[run] = {"ended": ended, "tags": {}, "params": {}, "metrics": {}}
-    for kind, table in (("tags", "tags"), ("params", "params"), ("metrics", "latest_metrics")):
-        query = f"SELECT run_uuid, key, value FROM {table} WHERE run_uuid IN ({_RUNS})"
-        for run, key, value in connection.execute(query, (study,)):
-            if run in rows:  # another one may have ended between two queries
-                rows[run][kind][key] = value
-    return rows
+# --- SQLite and PostgreSQL: from their tables ------------------------------------------------------------------------
 
 
-def _points(connection: sqlite3.Connection, study: str) -> dict[str, dict[str, list[tuple[int, float, int]]]]:
-    """``(epoch, value, milliseconds)`` of what is logged epoch by epoch, by run id and metric."""
-    query = f"""SELECT run_uuid, key, step, value, timestamp, is_nan FROM metrics
-                WHERE key IN ('dev_score', 'train_loss') AND run_uuid IN ({_RUNS})"""
-    points: dict[str, dict[str, list[tuple[int, float, int]]]] = {}
-    for run, key, step, value, timestamp, is_nan in connection.execute(query, (study,)):
-        reached = float("nan") if is_nan else value
-        points.setdefault(run, {}).setdefault(key, []).append((step, reached, timestamp))
-    return points
+def _in_tables(tracking: str, study: str, say: Say, curves: bool, written: Collection[str]) -> Logged:
+    if is_empty(tracking):
+        return Logged()
+    with _tables.opened(tracking) as connection:
+        heads = _tables.heads(connection, study)
+        whole = [head for head in heads if head.whole]
+        runs = _whole_runs(connection, _cache.place(study, tracking), whole, say)
+        if curves:
+            asked = [head for head in whole if head.run_id in runs and head.trial_id not in written]
+            drawn = _tables.points(connection, asked)
+            for head, points in progress(drawn, len(asked), "reading curves from MLflow", say):
+                record = runs[head.run_id]
+                runs[head.run_id] = replace(record, history=tuple(_curve(points, record.seconds, record.epochs)))
+    records = {head.trial_id: runs[head.run_id] for head in whole if head.run_id in runs}  # of several the last counts
+    return Logged(records, frozenset(head.trial_id for head in heads) - records.keys())
+
+
+def _whole_runs(connection: Connection, kept_in: Path, heads: list[Head], say: Say) -> dict[str, TrialRecord]:
+    """What runs hold, by their ids and without curves: as it was kept of those that have not changed, else read."""
+    kept = _cache.read(kept_in) if len(heads) > FEW else {}
+    asked = [head for head in heads if head.run_id not in kept or kept[head.run_id][0] != head.mark]
+    found = {head.run_id: kept[head.run_id] for head in heads if head.run_id in kept}
+    told = progress(_tables.values(connection, asked), len(asked), "reading trials from MLflow", say)
+    for head, tags, params, metrics in told:
+        found.pop(head.run_id, None)
+        if "aot.status" in tags:  # else it was removed a moment ago
+            found[head.run_id] = head.mark, _of_run(head.run_id, head.ended, tags, params, metrics, {})
+    if len(asked) > FEW:
+        _cache.write(kept_in, found)
+    return {run: record for run, (_, record) in found.items()}
 
 
 # --- any other store: through MLflow ---------------------------------------------------------------------------------
 
 
-def _in_mlflow(tracking: str, study: str, say: Say, curves: bool, written: Collection[str]) -> Logged | None:
+def _in_mlflow(tracking: str, study: str, say: Say, curves: bool, written: Collection[str]) -> Logged:
     from search.tracking.mlflow_writer import search_runs
 
-    try:
-        with translated(study, tracking, "READ"):
-            if is_empty(tracking):
-                return Logged()
-            store = client(tracking)
-            experiment = store.get_experiment_by_name(study)
-            if experiment is None:
-                return Logged()
-            runs = list(search_runs(store, experiment.experiment_id, "tags.`aot.kind` = 'trial'", deleted=True))
-            ended = [run for run in reversed(runs) if _has_ended(run.info)]  # the oldest first
-            asked = [run.info.run_id for run in ended if curves and run.data.tags.get("aot.trial_id") not in written]
-            points = {run_id: _histories(store, run_id) for run_id in asked}  # two requests each
-    except AwayError as error:
-        say(f"MLflow at {masked(tracking)} cannot be read ({error}); the journal alone says what is finished")
-        return None
-    begun = [run.data.tags.get("aot.trial_id", "") for run in runs if not _has_ended(run.info)]
-    named = ((run.info.run_id, run.info.end_time, run.data) for run in ended)
-    parts = ((i, end, data.tags, data.params, data.metrics, points.get(i, {})) for i, end, data in named)
-    return _logged(parts, begun)
+    store = client(tracking)
+    experiment = store.get_experiment_by_name(study)
+    if experiment is None:
+        return Logged()
+    runs = list(search_runs(store, experiment.experiment_id, "tags.`aot.kind` = 'trial'", deleted=True))
+    ended = [run for run in reversed(runs) if _has_ended(run.info)]  # the oldest first
+    asked = [run.info.run_id for run in ended if curves and run.data.tags.get("aot.trial_id") not in written]
+    points = {run_id: _histories(store, run_id) for run_id in asked}  # two requests each
+    records, begun = {}, {run.data.tags.get("aot.trial_id", "") for run in runs}
+    for run in ended:  # of several runs of a trial the last one counts
+        tags, params, metrics = run.data.tags, run.data.params, run.data.metrics
+        if "aot.status" in tags and "aot.record" in tags:  # else it was not brought to its end
+            run_id, end = run.info.run_id, run.info.end_time
+            records[tags["aot.trial_id"]] = _of_run(run_id, end, tags, params, metrics, points.get(run_id, {}))
+    return Logged(records, frozenset(begun - records.keys()))
 
 
 def _has_ended(info: Any) -> bool:
@@ -136,28 +125,15 @@ def _histories(client: Any, run_id: str) -> dict[str, list[tuple[int, float, int
 # --- both ------------------------------------------------------------------------------------------------------------
 
 
-Points = Mapping[str, Collection[tuple[int, float, int]]]
-
-
-#: Its id, its end in milliseconds since 1970, tags, params, latest metrics, points.
-Run = tuple[str, int | None, Mapping[str, str], Mapping[str, str], Mapping[str, float], Points]
-
-
-def _logged(runs: Iterable[Run], begun: Iterable[str]) -> Logged:
-    """Of several runs of a trial the last one counts; a run that was not brought to its end has but begun."""
-    records, without = {}, set(begun)
-    for run in runs:
-        tags = run[2]
-        if "aot.status" in tags and "aot.record" in tags:
-            records[tags["aot.trial_id"]] = _of_run(run)
-        else:
-            without.add(tags.get("aot.trial_id", ""))
-    return Logged(records, frozenset(without - records.keys()))
-
-
-def _of_run(run: Run) -> TrialRecord:
-    """A trial from its run, as ``mlflow_writer.py`` wrote it."""
-    run_id, ended, tags, params, metrics, points = run
+def _of_run(
+    run_id: str,
+    ended: int | None,
+    tags: Mapping[str, str],
+    params: Mapping[str, str],
+    metrics: Mapping[str, float],
+    points: Points,
+) -> TrialRecord:
+    """A trial from its run, as ``mlflow_writer.py`` wrote it. ``ended``: milliseconds since 1970."""
     own = {k: v for k, v in params.items() if k != "seed" and not k.startswith("protocol.")}
     protocol = {k.removeprefix("protocol."): _value(v) for k, v in params.items() if k.startswith("protocol.")}
     seconds = metrics.get("seconds", 0.0)

@@ -10,6 +10,7 @@ import os
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -51,10 +52,12 @@ def client(tracking: str) -> MlflowClient:
 
 
 def is_empty(tracking: str) -> bool:
-    """Whether a PostgreSQL database has no tables of MLflow's yet, which a client would make at once.
+    """Whether a SQLite file is not there, or a PostgreSQL database has no tables of MLflow's: a client would make them.
 
     Raises what ``translated`` translates.
     """
+    if (file := tracking.removeprefix("sqlite:///")) != tracking:
+        return not Path(file).exists()
     if not tracking.startswith("postgresql"):
         return False
     from sqlalchemy import create_engine, inspect
@@ -92,19 +95,26 @@ def translated(study: str, tracking: str, permission: str) -> Iterator[None]:
 
     ``permission``: what is asked for, in the words of MLflow's own permissions.
     """
-    from mlflow.exceptions import MlflowException
-    from requests import RequestException
-    from sqlalchemy.exc import SQLAlchemyError
-
     try:
         yield
     except (RefusedError, AwayError):
         raise
     except ImportError as error:
         raise RefusedError(f"MLflow at {masked(tracking)} cannot be used ({error}); install that package") from error
-    except (MlflowException, RequestException, SQLAlchemyError, OSError) as error:
+    except Exception as error:
+        if not isinstance(error, _of_stores()):
+            raise
         words = _refusal(error, study, tracking, permission)
         raise (RefusedError(words) if words else AwayError(told(error, tracking))) from error
+
+
+def _of_stores() -> tuple[type[Exception], ...]:
+    """What MLflow, HTTP and databases raise. Imported where something was raised: it takes seconds."""
+    from mlflow.exceptions import MlflowException
+    from requests import RequestException
+    from sqlalchemy.exc import SQLAlchemyError
+
+    return MlflowException, RequestException, SQLAlchemyError, OSError
 
 
 def _refusal(error: Exception, study: str, tracking: str, permission: str) -> str | None:
