@@ -189,8 +189,6 @@ def _tell(
     column: str, raw: pd.Series, codes: np.ndarray, wrong: Sequence[bool], where: list[str], problems: list[str]
 ) -> None:
     """Say what is wrong with each row whose value is: ``wrong`` of the values that ``codes`` are the places of."""
-    if not any(wrong):
-        return
     for i in np.flatnonzero(np.asarray(wrong, dtype=bool)[codes]):
         problems.append(f"{where[i]}, column {column!r}: {_fault(column, raw.iloc[[i]].tolist()[0])}")
 
