@@ -19,7 +19,7 @@ from analysis.frame import FrameError, tidy
 from analysis.page import Document, markdown, page
 from analysis.predictions import Predictions
 from analysis.reports._section import DEFAULT, MethodInfo, Options, Picture, Section
-from analysis.selection import split_roles
+from analysis.selection import kept, split_roles
 from analysis.tables import Table, to_latex
 
 
@@ -77,7 +77,8 @@ def write_report(
     )
     cells, elsewhere = (planned, 0) if planned is not None else coverage.of_frame(frame)
     care = coverage.sentences(cells, elsewhere, [*notes, *coverage.caveats(frame, others)])
-    with style.context({name: method.label for name, method in methods.items()}, frame["method"]):
+    labels = {name: method.label for name, method in methods.items()}
+    with style.context(labels, frame["method"]), kept(frame):
         sections = _sections(frame, options, folder / "tables")
         images = _pictures(sections, folder / "figures")
         name = title or "Report: " + ", ".join(sorted(frame["study"].unique()))

@@ -1,4 +1,4 @@
-"""A frame of the paper's size: every trial of its five studies with a generated score, for ``benchmarks/reports.py``."""
+"""A frame of the paper's size: every trial of its five studies, with a generated score (``benchmarks/reports.py``)."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def _rows(study: Study, generator: np.random.Generator) -> Iterator[dict[str, An
 
 
 def _of_cell(cell: CellPlan, place: dict[str, Any], generator: np.random.Generator) -> Iterator[dict[str, Any]]:
-    """Scores in points: a level of the cell, worse the farther the learning rate is from a good one, and seeds' noise."""
+    """Scores in points: a level of the cell, less the further the learning rate is from a good one, and noise."""
     level, best = generator.normal(80, 5), generator.uniform(-4, -3)
     for trial in cell.trials:
         size = max((v for k, v in trial.method_config.items() if k in ("rank", "prompt_length")), default=0)

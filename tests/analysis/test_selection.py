@@ -11,8 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from analysis.frame import read, tidy, write
+from analysis.report import write_report
 from analysis.reports.paper import published
-from analysis.selection import assignments, best_assignments, macro_scores, split_roles
+from analysis.selection import _assignments, assignments, best_assignments, kept, macro_scores, split_roles
 from analysis.tables import rounded
 
 
@@ -227,3 +228,32 @@ def test_confirmation_trials_are_kept_apart(frame: pd.DataFrame) -> None:
     assert len(confirmation) == fresh.sum()
     assert len(split_roles(frame)[0]) == len(frame)
     assert split_roles(frame)[1].empty
+
+
+def test_what_is_kept_of_a_frame_is_of_that_frame_alone(frame: pd.DataFrame) -> None:
+    """In the block a table is made once; who changes what he was given changes nothing for the next."""
+    fresh = assignments(frame)
+    other = frame[frame["seed"] == frame["seed"].min()]
+    of_other = assignments(other)
+    with kept(frame):
+        mine = assignments(frame)
+        mine["median"] = 0.0
+        mine.drop(index=mine.index[0], inplace=True)
+        pd.testing.assert_frame_equal(assignments(frame), fresh)
+        pd.testing.assert_frame_equal(assignments(other), of_other)
+    pd.testing.assert_frame_equal(assignments(frame), fresh)
+
+
+def test_a_report_asks_for_its_assignments_once(
+    frame: pd.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of the whole frame; a report may ask for those of a part of it."""
+    sizes: list[int] = []
+
+    def counted(part: pd.DataFrame) -> pd.DataFrame:
+        sizes.append(len(part))
+        return _assignments(part)
+
+    monkeypatch.setattr("analysis.selection._assignments", counted)
+    write_report(frame, tmp_path)
+    assert sizes.count(len(frame)) == 1
