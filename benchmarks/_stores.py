@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterable
-from itertools import islice
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -16,6 +16,7 @@ from typing import Any
 from sqlalchemy import Engine, create_engine, insert
 
 from benchmarks.stub import result_of
+from search._words import batched
 from search.study import Study
 from search.tracking.journal import Entry
 from search.tracking.mlflow_writer import Settings, Writer
@@ -33,6 +34,7 @@ SIZES = {
     "aot_fc": {"rank": [32, 128]},
 }
 SEEDS = 5
+STARTED = 1_700_000_000.0  # seconds since 1970
 RUNS_AT_ONCE = 1_000
 
 
@@ -61,8 +63,8 @@ def fill(study: Study, trials: Iterable[Trial], *, moved: float = 0.0) -> int:
     writer.connect()
     bulk = _Bulk(create_engine(study.tracking), writer.experiment_id)
     writer.client = bulk
-    done, waiting = 0, iter(trials)
-    while own := list(islice(waiting, RUNS_AT_ONCE)):
+    done = 0
+    for own in batched(trials, RUNS_AT_ONCE):
         for number, trial in enumerate(own, start=done):
             writer._log(_entry(study.name, trial, moved, number))
         bulk.flush()
@@ -71,6 +73,7 @@ def fill(study: Study, trials: Iterable[Trial], *, moved: float = 0.0) -> int:
 
 
 def _entry(study: str, trial: Trial, moved: float, number: int) -> Entry:
+    """Its results follow from the trial alone, and one trial ends each second."""
     found = result_of(trial)
     history = tuple(Epoch(e.epoch, e.score + moved, e.train_loss, e.seconds) for e in found.history)
     result = Result(
@@ -79,8 +82,7 @@ def _entry(study: str, trial: Trial, moved: float, number: int) -> Entry:
         pack_size=8, device="NVIDIA A100",
     )  # fmt: skip
     entry = Entry.of(study, trial, result, {"python": "3.11", "torch": "2.9"}, "0" * 40)
-    object.__setattr__(entry, "time", entry.time + number / 1_000)  # no two end at once
-    return entry
+    return replace(entry, time=STARTED + number + moved)
 
 
 class _Bulk:

@@ -77,7 +77,8 @@ def heads(connection: Connection, study: str) -> list[Head]:
     found = []
     for run, status, stage, end, trial, record, ending in connection.execute(text(_HEADS), {"study": study}):
         ended = stage == "active" and status in ("FINISHED", "FAILED")
-        found.append(Head(run, trial or "", f"{status} {end} {record} {ending}", bool(ended and record and ending)))
+        whole = bool(ended and trial and record and ending)
+        found.append(Head(run, trial or "", f"{status} {end} {record} {ending}", whole))
     return found
 
 

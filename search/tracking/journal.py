@@ -144,7 +144,10 @@ class Entry:
         for name in _LATER:
             if values[name] in (None, "", {}):
                 del values[name]  # a line of before there was such a thing stays as it ever was, and so does its digest
-        return json.dumps(_written(values), separators=(",", ":"), allow_nan=False).encode() + b"\n"
+        try:
+            return _json(values)
+        except (TypeError, ValueError):  # a number that is not finite, or a mapping of another kind
+            return _json(_written(values))
 
     @classmethod
     def read(cls, line: bytes) -> Entry:
@@ -155,6 +158,10 @@ class Entry:
             return cls(**values, history=history)
         except (AttributeError, KeyError, TypeError, UnicodeDecodeError, json.JSONDecodeError) as error:
             raise ValueError(f"not a line of a journal: {error}") from error
+
+
+def _json(value: Any) -> bytes:
+    return json.dumps(value, separators=(",", ":"), allow_nan=False).encode() + b"\n"
 
 
 def _written(value: Any) -> Any:

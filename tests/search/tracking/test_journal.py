@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import math
 import os
 import resource
 import signal
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 
 import pytest
 from helpers.entries import entry, result, trial
@@ -34,6 +36,16 @@ def test_an_entry_is_read_as_it_was_written() -> None:
     ((epoch, score, loss, seconds),) = Entry.read(diverged.line()).history
     assert (epoch, math.isnan(score), loss, seconds) == (1, True, math.inf, 1e-300)
     assert b"NaN" not in diverged.line(), "the journal is strict JSON"
+
+
+def test_a_line_is_the_same_whichever_kind_of_mapping_an_entry_holds() -> None:
+    """And so is its digest, by which MLflow knows what it has."""
+    plain = replace(entry(), metrics={"f1": 1 / 3, "nan": 0.5}, search={"strategy": "tpe"})
+    other = replace(plain, metrics=MappingProxyType(plain.metrics), search=MappingProxyType(plain.search))
+    assert other.line() == plain.line()
+    assert json.loads(plain.line())["metrics"] == {"f1": 1 / 3, "nan": 0.5}
+    wild = replace(plain, metrics={"f1": math.inf})
+    assert json.loads(wild.line()) == json.loads(plain.line()) | {"metrics": {"f1": "inf"}}
 
 
 def test_shares_of_text_are_kept_and_lines_without_them_still_read() -> None:
