@@ -33,9 +33,9 @@ def batched(values: Iterable[T], size: int) -> Iterator[list[T]]:
 
 def progress(values: Iterable[T], total: int, what: str, say: Say) -> Iterable[T]:
     """The same values; of many, a bar on stderr follows them, or a line is said where that is no terminal."""
-    console = Console(stderr=True)
     if total < WORTH_A_WORD:
         return values
+    console = Console(stderr=True)
     if not console.is_terminal:
         say(f"{what}: {total:,}")
         return values

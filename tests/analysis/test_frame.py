@@ -196,3 +196,41 @@ def test_rows_become_a_sorted_frame() -> None:
     assert frame["seed"].tolist() == [1, 2]
     assert hyperparameters(frame) == ["hp.a", "hp.b"]
     assert list(from_rows([]).columns) == list(COLUMNS)
+
+
+# --- every value is looked at once, whatever the type of its column -------------------------------------------------
+
+
+def test_values_that_are_equal_and_of_several_types_are_told_apart() -> None:
+    """To Python 1, 1.0 and True are one."""
+    (found,) = problems(raw({"epochs": 1}, {"epochs": True}, {"epochs": 1.0}))
+    assert found == "row 2, column 'epochs': True is not a number"
+    assert tidy(raw({"hp.x": 1}, {"hp.x": True}))["hp.x"].tolist() == ["1", "True"]
+
+
+@pytest.mark.parametrize("dtype", ["float64", "Float64", "object", "str"])
+def test_the_rows_of_a_wrong_value_are_all_told_in_their_order(dtype: str) -> None:
+    frame = raw({"seconds": -2.5}, {"seconds": 1.0}, {"seconds": -2.5}, {"seconds": -1.0})
+    found = problems(frame.astype({"seconds": dtype}))
+    shown = ["'-2.5'", "'-2.5'", "'-1.0'"] if dtype == "str" else ["-2.5", "-2.5", "-1.0"]
+    assert found == tuple(
+        f"row {row}, column 'seconds': {value} is negative" for row, value in zip((1, 3, 4), shown, strict=True)
+    )
+
+
+def test_large_whole_numbers_are_exact() -> None:
+    large = 2**53 + 1
+    for values in ([large, 3], [str(large), "3"], [large, "3"]):
+        assert tidy(raw(*({"trainable_parameters": v} for v in values)))["trainable_parameters"].tolist() == [large, 3]
+
+
+def test_the_same_rows_in_any_form_are_the_same_frame(frame: pd.DataFrame, tmp_path: Path) -> None:
+    """As records of plain values, with None for what is missing; from CSV, parquet, and once more."""
+    rows = [{k: None if v is pd.NA or v != v else v for k, v in row.items()} for row in frame.to_dict("records")]
+    ordered = frame.sort_values([*COLUMNS[1:6], "seed"], ignore_index=True)
+    names = sorted(hyperparameters(ordered))
+    ordered = ordered[[*COLUMNS, *names, *(c for c in ordered if c not in (*COLUMNS, *names))]]
+    made = from_rows(rows)
+    pd.testing.assert_frame_equal(made, ordered, check_exact=True)
+    pd.testing.assert_frame_equal(tidy(made), made, check_exact=True)
+    pd.testing.assert_frame_equal(tidy(made.astype(object)), made, check_exact=True)
