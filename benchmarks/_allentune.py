@@ -62,6 +62,8 @@ def main() -> None:
     import pandas as pd
 
     table = pd.read_json(f"{folder}/results.jsonl", lines=True)
+    if len(table) != (runs := sum(1 for _ in Path(folder).glob("run_*"))):  # it drops in silence what it cannot read
+        raise SystemExit(f"allentune reported {len(table)} of {runs} runs")
     table.groupby("model")["best_validation_accuracy"].apply(_loaded(clone, "plot").samplemax)
 
 
