@@ -47,7 +47,7 @@ def read(path: Path) -> dict[str, Read]:
             columns = {name: column.to_pylist() for name, column in _columns(file.read())}
         kept = [_values(kind, columns[name]) for name, kind in _FIELDS.items()]
         marks = zip(columns["mark"], map(_record, zip(*kept, strict=True)), strict=True)
-        return dict(zip(columns["run_id"], marks, strict=True))
+        return dict(zip(columns["run"], marks, strict=True))
     except (OSError, ValueError, KeyError, TypeError):  # pyarrow's errors are of these
         return {}
 
@@ -58,7 +58,7 @@ def write(path: Path, runs: Mapping[str, Read]) -> None:
     import pyarrow.parquet as pq
 
     marks, records = zip(*runs.values(), strict=True)
-    columns: dict[str, list[Any]] = {"run_id": list(runs), "mark": list(marks)}
+    columns: dict[str, list[Any]] = {"run": list(runs), "mark": list(marks)}
     for name, kind in _FIELDS.items():
         values = [getattr(record, name) for record in records]
         columns[name] = values if kind in _PLAIN else [json.dumps(value) for value in values]

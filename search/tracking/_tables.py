@@ -41,13 +41,14 @@ _POINTS = """
 class Head:
     """A run, by what tells that it has changed. ``mark``: of a trial that is logged again it is another one.
 
-    ``whole``: it was brought to its end and is not deleted.
+    ``whole``: it was brought to its end and is not deleted. ``ended``: in milliseconds since 1970.
     """
 
     run_id: str
     trial_id: str
     mark: str
     whole: bool
+    ended: int | None
 
 
 @contextmanager
@@ -78,7 +79,7 @@ def heads(connection: Connection, study: str) -> list[Head]:
     for run, status, stage, end, trial, record, ending in connection.execute(text(_HEADS), {"study": study}):
         ended = stage == "active" and status in ("FINISHED", "FAILED")
         whole = bool(ended and trial and record and ending)
-        found.append(Head(run, trial or "", f"{status} {end} {record} {ending}", whole))
+        found.append(Head(run, trial or "", f"{status} {end} {record} {ending}", whole, end))
     return found
 
 

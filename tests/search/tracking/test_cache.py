@@ -215,7 +215,8 @@ def test_postgresql_is_read_as_sqlite_is(
         found = read(uri)
     with asked() as second:
         assert read(uri) == found
-    assert found == read(tracking)
+    here, there = ({i: replace(r, run_id="") for i, r in each.records.items()} for each in (found, read(tracking)))
+    assert here == there, "but for the runs' own ids"
     assert (len(first), len(second)) == (TRIALS, 0)
     fill(of, whole[1][:2], moved=1.0)
     MlflowClient(uri).delete_run(run_of(uri, whole[1][5]))
