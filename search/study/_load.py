@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+from common.uris import hidden_in
 from search.study import _document, _sections
 from search.study._binding import bind_backbones, bind_tasks, named
 from search.study._collector import Collector
@@ -51,7 +52,7 @@ def load(path: Path | str, *, bind: bool = True, offline: bool = False) -> Study
     if problems.problems or study is None:
         in_order = sorted(problems.problems, key=lambda problem: problem.line or 0)
         raise StudyError(path, in_order, document.data)
-    return study
+    return study.model_copy(update={"text": hidden_in(path.read_text(encoding="utf-8-sig"), document.data)})
 
 
 def _read(problems: Collector, data: dict[str, Any], folder: Path, bind: bool, offline: bool) -> Study | None:

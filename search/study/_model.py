@@ -247,6 +247,7 @@ class Study(BaseModel):
     tracking: str
     storage: str
     data_dir: str | None = None
+    text: str = ""  # the file, without what is secret in it
 
     @property
     def folder(self) -> str:

@@ -134,6 +134,7 @@ def _of_run(
     points: Points,
 ) -> TrialRecord:
     """A trial from its run, as ``mlflow_writer.py`` wrote it. ``ended``: milliseconds since 1970."""
+    details = json.loads(tags.get("aot.details", "{}"))
     own = {k: v for k, v in params.items() if k != "seed" and not k.startswith("protocol.")}
     protocol = {k.removeprefix("protocol."): _value(v) for k, v in params.items() if k.startswith("protocol.")}
     seconds = metrics.get("seconds", 0.0)
@@ -154,12 +155,12 @@ def _of_run(
         protocol=protocol,
         search={name: tags[f"aot.{name}"] for name in ("strategy", "promotion", "role") if tags.get(f"aot.{name}")},
         text={name: metrics[name] for name in TEXT_SHARES if name in metrics},
-        pack_size=_whole(tags.get("aot.pack_size")),
-        device=tags.get("aot.device", ""),
-        git_commit=tags.get("aot.git_commit", ""),
-        result_version=_whole(tags.get("aot.result_version")),
+        pack_size=details.get("pack_size"),
+        device=details.get("device", ""),
+        git_commit=details.get("commit", ""),
+        result_version=details.get("result_version"),
         majority=metrics.get("majority"),
-        versions=json.loads(tags.get("aot.versions") or "{}"),
+        versions=details.get("versions", {}),
         reason=tags.get("aot.reason", ""),
         ended=None if ended is None else ended // 1_000,
         run_id=run_id,

@@ -21,6 +21,7 @@ from trainables.trial import CellKey
 
 if TYPE_CHECKING:  # importing it takes seconds
     from mlflow import MlflowClient
+    from mlflow.entities import Experiment
 
 #: A server that is away is to be noticed within seconds; whoever writes keeps trying by itself.
 ENVIRONMENT = {
@@ -68,20 +69,26 @@ def is_empty(tracking: str) -> bool:
         return not inspect(connection).has_table("experiments")
 
 
-def open_experiment(client: MlflowClient, study: str) -> str:
-    """The id of the study's experiment, found or made; written to once, so that who may not is told at once."""
+def open_experiment(client: MlflowClient, study: str, tracking: str, folder: Path) -> Experiment:
+    """The study's experiment, found or made; written to once, so that who may not is told at once.
+
+    ``folder``: the study's, here. A store that is a database keeps no files: the report goes there.
+    """
     found = client.get_experiment_by_name(study)
     if found and found.lifecycle_stage != "active":
         raise AwayError(f"experiment {study!r} was deleted; restore it with: mlflow experiments restore")
-    experiment_id = found.experiment_id if found else client.create_experiment(study)
-    client.set_experiment_tag(experiment_id, "aot.study", study)
-    return experiment_id
+    if found is None:
+        server = tracking.startswith(("http:", "https:", "databricks"))
+        place = None if server else (folder.absolute() / "mlflow").as_uri()
+        found = client.get_experiment(client.create_experiment(study, place))
+    client.set_experiment_tag(found.experiment_id, "aot.study", study)
+    return found
 
 
-def check_writable(study: str, tracking: str) -> None:
+def check_writable(study: str, tracking: str, folder: Path) -> None:
     """Raises RefusedError where this user may not write the study's runs there, AwayError where nobody can tell."""
     with translated(study, tracking, "EDIT"):
-        open_experiment(client(tracking), study)
+        open_experiment(client(tracking), study, tracking, folder)
 
 
 def cell_of(tags: Mapping[str, str]) -> CellKey:

@@ -16,7 +16,7 @@ from typing import Any
 
 from common.selection import Seed
 from search._words import Say
-from search.tracking import journal
+from search.tracking import about, journal, mlflow_front
 from search.tracking._record import MOST_OF_A_REASON
 from search.tracking._summary import Summary
 from search.tracking.journal import Entry
@@ -51,9 +51,10 @@ class Writer:
     def __init__(self, settings: Settings) -> None:
         self.folder = Path(settings.folder)
         self.path = self.folder / journal.FILE_NAME
-        self.study = settings.study
+        self.study, self.tracking = settings.study, settings.tracking
         self.client = client(settings.tracking)
         self.experiment_id = ""
+        self._created = 0  # when the experiment was made, in milliseconds
         self.runs: dict[str, LoggedRun] = {}
         self.cells: dict[CellKey, Summary] = {}
         self.todo: dict[str, int] = {}  # trial id -> where its latest line begins
@@ -61,12 +62,14 @@ class Writer:
         self._named: Named | None = None
         self._ids: set[str] = set()  # of the trials that the study names
         self._stamp = 0
+        self._about = 0
         self._end = 0
         self._uncertain = False
 
     def connect(self) -> None:
         """Find or make the experiment, and see which runs it has."""
-        self.experiment_id = open_experiment(self.client, self.study)
+        experiment = open_experiment(self.client, self.study, self.tracking, self.folder)
+        self.experiment_id, self._created = experiment.experiment_id, experiment.creation_time or 0
         parents = list(self._search("tags.`aot.kind` = 'cell'"))
         for run in self._search("tags.`aot.kind` = 'trial'"):
             self._learn(run)
@@ -146,12 +149,14 @@ class Writer:
         tags = {"mlflow.parentRunId": self._parent(entry), **_trial_tags(entry)}
         logged = self.runs.get(entry.trial_id)
         if logged is None:
-            name = f"{entry.method} {entry.assignment_id[:6]} seed {entry.seed}"
+            name = _trial_name(entry)
             run = self.client.create_run(self.experiment_id, _milliseconds(entry.time - entry.seconds), tags, name)
             logged, tags = LoggedRun(run.info.run_id, None), {}
             self.runs[entry.trial_id] = logged
-        elif logged.entry_digest is not None:
-            self.client.update_run(logged.run_id, status="RUNNING")
+        else:
+            tags["aot.reason"] = ""  # it may have failed before
+            if logged.entry_digest is not None:
+                self.client.update_run(logged.run_id, status="RUNNING")
         logged.entry_digest = None
         self._log_values(logged.run_id, entry, tags)
         status = "FAILED" if entry.status == "failed" else "FINISHED"
@@ -167,15 +172,9 @@ class Writer:
             self.client.log_batch(run_id, metrics=metrics[:METRICS_PER_REQUEST])
             del metrics[:METRICS_PER_REQUEST]
         params = [Param(name, value) for name, value in _params(entry).items()]
-        tags |= {"aot.versions": json.dumps(dict(entry.versions)), "aot.git_commit": entry.git_commit}
-        tags |= {
-            "aot.reason": entry.reason[:MOST_OF_A_REASON],
-            "aot.weights": entry.weights or "",
-            "aot.device": entry.device,
-        }
-        numbers = {"aot.pack_size": entry.pack_size, "aot.result_version": entry.result_version}
-        tags |= {name: "" if value is None else str(value) for name, value in numbers.items()}
-        tags |= {"aot.status": entry.status, "aot.record": entry.digest}
+        tags |= {"aot.details": json.dumps(_details(entry)), "aot.status": entry.status, "aot.record": entry.digest}
+        if entry.reason:
+            tags["aot.reason"] = entry.reason[:MOST_OF_A_REASON]
         self.client.log_batch(run_id, metrics, params, [RunTag(name, value) for name, value in tags.items()])
 
     def _parent(self, entry: Entry) -> str:
@@ -185,8 +184,10 @@ class Writer:
             conditions = [f"tags.`{k}` = '{_quoted(v)}'" for k, v in tags.items()] if self._uncertain else []
             run = next(self._search(" AND ".join(conditions)), None) if conditions else None
             if run is None:
-                name = str(entry.cell)
-                run = self.client.create_run(self.experiment_id, _milliseconds(entry.time - entry.seconds), tags, name)
+                name = f"{entry.method} · {entry.task} · {entry.backbone}"
+                # Cells start with the study, so that they come before all trials where MLflow sorts by time.
+                start = min(self._created, _milliseconds(entry.time - entry.seconds)) - 1
+                run = self.client.create_run(self.experiment_id, start, tags, name)
             summary.run_id = run.info.run_id
         return summary.run_id
 
@@ -195,6 +196,7 @@ class Writer:
         from mlflow.entities import Metric, RunTag
 
         self._look_who_is_named()
+        self._dress()
         for summary in self.cells.values():
             if not summary.changed or summary.run_id is None:
                 continue
@@ -207,6 +209,15 @@ class Writer:
             self.client.set_terminated(summary.run_id, "FINISHED", now)
             summary.logged |= numbers
             summary.changed = False
+
+    def _dress(self) -> None:
+        """What people see of the experiment follows what the driver says of the study."""
+        file = self.folder / about.FILE_NAME
+        stamp = file.stat().st_mtime_ns if file.exists() else -1
+        if stamp != self._about:
+            text = file.read_text(encoding="utf-8") if stamp > 0 else None
+            mlflow_front.dress(self.client, self.client.get_experiment(self.experiment_id), text)
+            self._about = stamp
 
     def _look_who_is_named(self) -> None:
         """The study may have been edited since a cell was summarised."""
@@ -250,9 +261,25 @@ def _cell_tags(entry: Entry, kind: str) -> dict[str, str]:
 
 
 def _trial_tags(entry: Entry) -> dict[str, str]:
-    own = {"study": entry.study, "trial_id": entry.trial_id, "assignment_id": entry.assignment_id}
+    own = {"trial_id": entry.trial_id, "assignment_id": entry.assignment_id}
     own |= entry.search  # strategy, promotion, role
     return {**_cell_tags(entry, "trial"), **{f"aot.{name}": value for name, value in own.items()}}
+
+
+def _trial_name(entry: Entry) -> str:
+    """Method, seed, and the assignment in as few signs as tell it."""
+    values = [f"{name} {value:g}" if isinstance(value, float) else f"{name} {value}" for name, value in
+              entry.hyperparameters.items() if value is not None]  # fmt: skip
+    return f"{entry.method} · seed {entry.seed} · {', '.join(values)}"[:250]
+
+
+def _details(entry: Entry) -> dict[str, Any]:
+    """What a report needs and nobody filters by: one tag instead of many."""
+    own = {
+        "commit": entry.git_commit, "device": entry.device, "pack_size": entry.pack_size,
+        "result_version": entry.result_version, "weights": entry.weights, "versions": dict(entry.versions),
+    }  # fmt: skip
+    return {name: value for name, value in own.items() if value not in (None, "")}
 
 
 def _quoted(value: str) -> str:

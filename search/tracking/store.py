@@ -23,7 +23,7 @@ from typing import IO
 from search._provenance import ROOT, git_commit, versions
 from search._words import Say
 from search.errors import RefusedError, StudyBusyError
-from search.tracking import journal, mlflow_access
+from search.tracking import about, journal, mlflow_access
 from search.tracking.journal import Entry, Journal, Lock, local_folder
 from search.tracking.named import Named
 from search.tracking.records import TrialRecord, in_journal, logged
@@ -109,6 +109,17 @@ class Store:
         if self._known:  # else no summary speaks of any
             self._writer.keep_alive()
 
+    def describe(self, text: str) -> None:
+        """What people read of the study in MLflow, once it has a run. To be called after ``records``."""
+        if self._writer is None:
+            raise RuntimeError(f"the store of study {self.study!r} is not open: call open() first")
+        if not about.changed(text, self.folder):
+            return
+        with suppress(OSError):  # a full disk is told of where a result is at stake
+            about.write(text, self.folder)
+        if self._known:
+            self._writer.keep_alive()
+
     def expect_results(self) -> None:
         """Have the MLflow writer ready, and hear of what is wrong with MLflow, before the first result comes.
 
@@ -117,7 +128,7 @@ class Store:
         """
         if not self.tracking.startswith("sqlite:"):  # of a file nobody asks who one is
             with suppress(mlflow_access.AwayError):
-                mlflow_access.check_writable(self.study, self.tracking)
+                mlflow_access.check_writable(self.study, self.tracking, self.folder)
         if self._writer is not None:
             self._writer.keep_alive()
 

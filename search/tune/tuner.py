@@ -28,6 +28,7 @@ from search.strategy.pack_limits import PackLimits
 from search.strategy.proposals import ProposalLog
 from search.strategy.study_search import StudySearch
 from search.study import Resources, Study, confirmation_seeds
+from search.tracking.about import about
 from search.tracking.records import TrialRecord
 from search.tracking.store import Store
 from search.tune import connection, devices, storage
@@ -93,6 +94,7 @@ def run(study: Study, *, address: str | None = None, view: View, train: str = TR
         search = _search(study, records, store, view)
         skipped, confirmed = search.total - search.left, search.confirmed
         store.name(*_named(search))
+        store.describe(about(study, search.total))
         undecided = any(cell.undecided for cell in search.cells.values())
         view.start(study.name, _states(search, records), _confirming(search), at_most=undecided)
         outcome = Outcome()
