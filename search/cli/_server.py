@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -47,10 +47,11 @@ def _taken(number: int) -> str:
     return ""
 
 
-def serve(module: Sequence[str], variables: Mapping[str, str], number: int) -> None:
+def serve(module: Sequence[str], variables: Mapping[str, str], number: int, page: Callable[[str], str] = str) -> None:
     """Run a Python module that serves on a port until Ctrl-C or SIGTERM; its address is printed once it answers.
 
-    Ends the command: 130 when it was stopped, 1 when the server ended by itself.
+    ``page``: the address to open, from that of the server. Ends the command: 130 when it was stopped, 1 when the server
+    ended by itself.
     """
     stop = signal.signal(signal.SIGTERM, signal.default_int_handler)
     server = subprocess.Popen(
@@ -64,7 +65,7 @@ def serve(module: Sequence[str], variables: Mapping[str, str], number: int) -> N
             time.sleep(_POLL_SECONDS)
         if server.poll() is None:
             say("it is there; Ctrl-C ends it:")
-            typer.echo(f"http://{HOST}:{number}")
+            typer.echo(page(f"http://{HOST}:{number}"))
             server.wait()
     except KeyboardInterrupt:
         raise typer.Exit(INTERRUPTED) from None

@@ -50,19 +50,23 @@ def ui(
     """Open the MLflow UI on the runs of a study, for this machine alone; Ctrl-C ends it."""
     from common.uris import masked
     from search.cli import _server
+    from search.tracking import mlflow_front
 
     with faults():
         if study_file is not None and tracking is not None:
             fail("give a STUDY or --tracking, not both: a study has its own tracking URI")
-        uri = tracking or (
-            load(study_file, bind=False, offline=True).tracking if study_file else f"sqlite:///{_here()}"
-        )
+        study = load(study_file, bind=False, offline=True) if study_file else None
+        uri = tracking or (study.tracking if study else f"sqlite:///{_here()}")
     if "://" not in uri:
         fail(f"--tracking must be an MLflow URI such as sqlite:///runs/mlflow.db, but got {masked(uri)}")
     database = uri.removeprefix("sqlite:///")
+
+    def page(server: str) -> str:
+        return mlflow_front.experiment_page(server, study.name) if study else server
+
     if uri.startswith(("http://", "https://")):
         say("the store is a server with a page of its own:")
-        typer.echo(masked(uri))
+        typer.echo(page(uri) if masked(uri) == uri else masked(uri))
         return
     if database != uri and not Path(database).exists():
         fail(f"there are no runs yet in {database}; make some with: aot run STUDY")
@@ -72,7 +76,7 @@ def ui(
     say(f"starting MLflow for {masked(uri)}")
     # The URI goes through the environment: it may hold a password, which others could read in a list of processes.
     command = ["mlflow", "ui", "--host", _server.HOST, "--port", str(taken), "--workers", "1"]
-    _server.serve(command, {**UI_ENVIRONMENT, "MLFLOW_BACKEND_STORE_URI": uri}, taken)
+    _server.serve(command, {**UI_ENVIRONMENT, "MLFLOW_BACKEND_STORE_URI": uri}, taken, page)
 
 
 def export(

@@ -10,8 +10,10 @@ import hashlib
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import quote
+from urllib.request import urlopen
 
-from search.tracking.mlflow_access import client, open_experiment, translated
+from search.tracking.mlflow_access import CONNECT_SECONDS, client, open_experiment, translated
 
 if TYPE_CHECKING:  # importing it takes seconds
     from mlflow import MlflowClient
@@ -85,6 +87,16 @@ def attach(study: str, tracking: str, folder: Path, page: Path, words: str) -> t
 
 def _digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def experiment_page(server: str, study: str) -> str:
+    """Where a browser finds a study's runs on a server that is up; the server's own page where it tells of none."""
+    asked = f"{server.rstrip('/')}/api/2.0/mlflow/experiments/get-by-name?experiment_name={quote(study, safe='')}"
+    try:
+        with urlopen(asked, timeout=CONNECT_SECONDS) as answer:
+            return address(server, json.load(answer)["experiment"]["experiment_id"])
+    except (OSError, ValueError, KeyError):  # not there yet, or for users with a password alone
+        return server
 
 
 def address(server: str, experiment_id: str, run_id: str = "") -> str:
