@@ -36,8 +36,9 @@ def evidence(frame: pd.DataFrame, confirmation: pd.DataFrame | None = None) -> p
     alike, and the choice is a function of other seeds alone; so whatever was chosen, and out of however many, the mean
     of these scores has that assignment's mean over all seeds as its expectation. It takes for granted that a trial
     without a score was lost for a reason that has nothing to do with its score. Held out, the choice rests on half of
-    the seeds: it is a worse one on average than that of the whole search, and may be of another assignment. Where TPE proposed assignments by all seeds' scores, which ones there were to choose from is not quite
-    independent of the held-out seeds.
+    the seeds: it is a worse one on average than that of the whole search, and may be of another assignment. Where TPE
+    proposed assignments by all seeds' scores, which ones there were to choose from is not quite independent of the
+    held-out seeds.
     """
     fresh = _confirmed(frame, confirmation) if confirmation is not None and len(confirmation) else None
     if fresh is None or fresh.empty:

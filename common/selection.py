@@ -14,7 +14,7 @@ from math import fsum, inf, isfinite, sqrt
 from statistics import median
 
 COUNTED = ("finished", "diverged")
-DIGITS = 9  # medians or deviations that agree this far are tied; floating-point noise lies below
+DIGITS = 9  # medians that agree this far are tied; floating-point noise lies below
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,20 +95,22 @@ def _std(values: list[float]) -> float:
 def best_assignment(candidates: Iterable[Candidate]) -> str | None:
     """The id of the best assignment of a cell, ``None`` where none has a score.
 
-    One with all its seeds, where there is any; of those the highest median. Ties go to the smaller deviation (one seed
-    has none and loses to any), then to fewer trainable parameters (an unknown number loses), then to the smaller id. An
-    adaptive search gives assignments unequal chances: where none has all its seeds, one that was not promoted when
-    others were, or of which a seed was cut short, is chosen only where there is no other.
+    One with all its seeds, where there is any; where none has them, one of those with the most, so that a lucky single
+    seed wins over nothing but single seeds. Of these the highest median. Ties go to fewer trainable parameters (an
+    unknown number loses), then to the smaller id: never by the deviation, or the one that is reported would be the
+    least of several, and too small. An adaptive search gives assignments unequal chances: where none has all its seeds,
+    one that was not promoted when others were, or of which a seed was cut short, is chosen only where there is no
+    other.
     """
     candidates = list(candidates)
     all_seeds = max((c.trials for c in candidates if c.promoted), default=0)
 
-    def rank(candidate: Candidate) -> tuple[bool, bool, float, float, float, str]:
+    def rank(candidate: Candidate) -> tuple[bool, bool, int, float, float, str]:
         unequal = candidate.trials < all_seeds or candidate.cut_short
-        std = inf if candidate.std is None else round(candidate.std, DIGITS)
+        seeds = 0 if candidate.complete else -candidate.seeds
         size = inf if candidate.trainable_parameters is None else candidate.trainable_parameters
         assert candidate.median is not None
-        return not candidate.complete, unequal, -round(candidate.median, DIGITS), std, size, candidate.assignment_id
+        return not candidate.complete, unequal, seeds, -round(candidate.median, DIGITS), size, candidate.assignment_id
 
     best = min((c for c in candidates if c.median is not None and isfinite(c.median)), key=rank, default=None)
     return best.assignment_id if best else None
