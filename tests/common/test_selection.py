@@ -77,10 +77,9 @@ def test_the_deviation_of_the_best_assignment_is_not_the_least_of_those_that_tie
         found = candidates(Seed(str(a), "finished", s, 10) for a, seeds in enumerate(cell) for s in seeds)
         best = best_assignment(found)
         own.append(next(c.std for c in found if c.assignment_id == best) or 0.0)
-    all_of_them = scores.std(axis=2, ddof=1)
-    # As large as any assignment's, but for what a high median says of its seeds.
     error = np.std(own, ddof=1) / math.sqrt(len(own))
-    assert abs(np.mean(own) - all_of_them.mean()) < 0.05 * all_of_them.mean() + 3 * error
+    mean = scores.std(axis=2, ddof=1).mean()
+    assert mean - 2 * error < np.mean(own) < 1.1 * mean, "by the smaller deviation it is four errors below"
 
 
 def test_of_nothing_there_is_no_best() -> None:
