@@ -1,9 +1,9 @@
 """From trials to what fresh seeds say: macro scores, the winner's curse, differences of methods, profiles.
 
 A cell's estimate is the median over seeds, as in the results, of scores that its chosen assignment got on seeds that
-took no part in the choice. Where the study confirmed its winners these are the confirmation seeds. Elsewhere each search
-seed is left out in turn: the other seeds choose, and the choice is scored on the one left out. With one assignment
-nothing is chosen, and the estimate is the result itself.
+took no part in the choice. Where the study confirmed its winners these are the confirmation seeds. Elsewhere each seed
+of the search is left out in turn: the other seeds choose, and the choice is scored on the one left out. With one
+assignment nothing is chosen, and the estimate is the result itself.
 """
 
 from __future__ import annotations
@@ -97,7 +97,9 @@ def _held_out(frame: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     work["place"] = work.groupby("c")["seed"].rank(method="dense").astype(int) - 1
     work["s"] = work.groupby("c")["place"].transform("max") + 1
     work["first"] = work["promotion"].eq("first") if "promotion" in work else False
-    promoted = work.groupby("c")["promotion"].transform(lambda own: own.eq("promoted").any()) if "promotion" in work else False
+    promoted = (
+        work.groupby("c")["promotion"].transform(lambda own: own.eq("promoted").any()) if "promotion" in work else False
+    )
     work["first"] &= promoted
     scores, spreads = [], []
     for seeds, rows in work[work["s"] > 1].groupby("s"):
@@ -133,7 +135,9 @@ def macros(found: Estimates) -> pd.DataFrame:
     rows = []
     complete = found.macros.set_index(_METHOD)["complete"].to_dict()
     for place, own in found.cells.groupby(_METHOD):
-        mean, lower, upper = inference.mean_interval(*(own[name].to_numpy(float) for name in ("fresh", "variance", "df")))
+        mean, lower, upper = inference.mean_interval(
+            *(own[name].to_numpy(float) for name in ("fresh", "variance", "df"))
+        )
         selected = own["selected"].mean()
         rows.append((*place, len(own), complete[place], selected, mean, lower, upper, selected - mean,
                      selected - upper, selected - lower, int((own["kind"] == "confirmed").sum())))  # fmt: skip
@@ -200,8 +204,8 @@ def _difference(both: list[pd.DataFrame], cells: list[np.ndarray], family: int, 
 
 
 def _grids(found: Estimates) -> dict[tuple[str, str, str], tuple[np.ndarray, float]]:
-    """Per benchmark, backbone and method the fresh scores ``(t, n)`` over all t tasks that any method has there, as many
-    of each task as every task has, and their inflation. A method without one of the tasks is not there."""
+    """Per benchmark, backbone and method the fresh scores ``(t, n)`` on all t tasks that any method has there, as many
+    of each task as every task has, and their inflation. A method without one of the tasks is not among them."""
     result = {}
     wanted = found.cells.groupby(PLACE)["task"].nunique().to_dict()
     for place, own in found.scores.groupby(_METHOD):
@@ -214,7 +218,7 @@ def _grids(found: Estimates) -> dict[tuple[str, str, str], tuple[np.ndarray, flo
 
 
 def interquartile_means(found: Estimates) -> pd.DataFrame:
-    """``iqm``, ``lower``, ``upper`` per method with fresh scores on all tasks of five or more; ``n_tasks``, ``n_seeds``."""
+    """``iqm, lower, upper, n_tasks, n_seeds`` per method with fresh scores on all tasks, five or more."""
     rows = [
         (*place, *grid.shape, *inference.interquartile_mean(grid, inflation))
         for place, (grid, inflation) in _grids(found).items()

@@ -1,9 +1,9 @@
 """How sure is a number? Intervals for what seeds that took no part in the choice say, with the choice repeated inside.
 
 Pure functions of arrays. What is estimated is always of *the assignment that the search chose, on fresh seeds*. Scores
-of fresh seeds come in two ways (:mod:`analysis.estimates`): from seeds trained after the choice, or by leaving each seed
+of fresh seeds come in two ways (:mod:`analysis.estimates`): from seeds trained after the choice, or by leaving each one
 out in turn, choosing by the others, and scoring that choice on the seed left out. Measures are those of rliable
-(Agarwal et al. 2021, https://arxiv.org/abs/2108.13264); their percentile bootstrap is not used, since over five seeds it
+(Agarwal et al. 2021, https://arxiv.org/abs/2108.13264); its percentile bootstrap is not used, since over five seeds it
 does not cover. ``benchmarks/_rates_inference.py`` measures how often each interval here holds the truth.
 """
 

@@ -83,7 +83,9 @@ def write_report(
         images = _pictures(sections, folder / "figures")
         name = title or "Report: " + ", ".join(sorted(frame["study"].unique()))
         care += summary.caveats(frame, planned)
-        document = Document(name, summary.what(frame), tuple(summary.findings(frame)), tuple(care), tuple(sections))
+        document = Document(
+            name, summary.what(frame), tuple(summary.findings(frame, options)), tuple(care), tuple(sections)
+        )
     (folder / "report.md").write_text(markdown(document), encoding="utf-8")
     (folder / "report.html").write_text(page(document, images), encoding="utf-8")
     return folder / "report.html"

@@ -6,13 +6,13 @@ from collections.abc import Iterable
 
 import pandas as pd
 
-from analysis import significance, style
+from analysis import estimates, style
 from analysis.frame import STATUSES
-from analysis.reports._section import groups, heading, plural, span
-from analysis.selection import APART, assignments, best_assignments, macro_scores
-from analysis.tables import p_value, printed, rounded
+from analysis.reports import comparison
+from analysis.reports._section import DEFAULT, Options, groups, heading, plural, span
+from analysis.selection import APART, assignments, best_assignments
+from analysis.tables import printed, rounded
 
-_LEVEL = 0.05
 _FEW_SEEDS = 5  # below the paper's number
 
 
@@ -31,22 +31,28 @@ def what(frame: pd.DataFrame) -> str:
     )
 
 
-def findings(frame: pd.DataFrame) -> list[str]:
-    """The best method of each benchmark and backbone, with what a test says of its lead."""
-    winners = best_assignments(assignments(frame))
-    tests = significance.over_tasks(frame, winners)
+def findings(frame: pd.DataFrame, options: Options = DEFAULT) -> list[str]:
+    """Per benchmark and backbone: the best method, its lead over the second, how sure that is, and on what it rests.
+
+    The lead is that on fresh seeds (:mod:`analysis.estimates`), with a 95 % interval for all comparisons with the best
+    together. With ``options.against`` the method in question is that one, and the other is the best of the rest.
+    """
+    found = estimates.estimates(frame, options.confirmation)
+    gaps = estimates.differences(found, options.against)
+    fresh = estimates.macros(found)
     return [
-        f"{heading(benchmark, backbone)}: {_finding(rows, _of(tests, benchmark, backbone))}"
-        for benchmark, backbone, rows in groups(macro_scores(winners))
+        f"{heading(benchmark, backbone)}: "
+        + _finding(rows, *(_of(table, benchmark, backbone) for table in (gaps, fresh)), options)
+        for benchmark, backbone, rows in groups(found.macros)
     ]
 
 
-def _of(tests: pd.DataFrame, benchmark: str, backbone: str) -> dict[str, dict]:
-    rows = tests[(tests["benchmark"] == benchmark) & (tests["backbone"] == backbone)]
+def _of(table: pd.DataFrame, benchmark: str, backbone: str) -> dict[str, dict]:
+    rows = table[(table["benchmark"] == benchmark) & (table["backbone"] == backbone)]
     return {row["method"]: row for row in rows.to_dict("records")}
 
 
-def _finding(table: pd.DataFrame, tests: dict[str, dict]) -> str:
+def _finding(table: pd.DataFrame, gaps: dict[str, dict], fresh: dict[str, dict], options: Options) -> str:
     order = table[table["complete"]].sort_values(["macro", "method"], ascending=[False, True])
     ranked, tuned = order[order["method"] != APART], order[order["method"] == APART]
     beside = f" Fine-tuning, which trains everything: {printed(tuned['macro'].iloc[0])}." if len(tuned) else ""
@@ -59,25 +65,52 @@ def _finding(table: pd.DataFrame, tests: dict[str, dict]) -> str:
     if len(ranked) == 1:
         return f"{names} scores {scores[0]} on average over {tasks}; no other method has them all.{beside}"
     if len(first) > 1:
-        return f"{names} share the highest macro score, {scores[0]}, over {tasks}.{beside}"
-    second = ranked.iloc[1]
-    return (
-        f"{names} has the highest macro score over {tasks}, {scores[0]}, ahead of {style.method(second['method'])} "
-        f"with {printed(second['macro'])}.{_lead(tests[second['method']])}{beside}"
-    )
+        text = f"{names} share the highest macro score, {scores[0]}, over {tasks}."
+    else:
+        text = (
+            f"{names} has the highest macro score over {tasks}, {scores[0]}, ahead of "
+            f"{style.method(ranked['method'].iloc[1])} with {printed(ranked['macro'].iloc[1])}."
+        )
+    return text + _basis(fresh[first[0]]) + _lead(gaps, ranked["method"].tolist(), options) + beside
 
 
-def _lead(test: dict) -> str:
-    """What the tests of :mod:`analysis.significance` say of the best method's lead over the second."""
-    if pd.isna(test["p_seeds_holm"]):
+def _basis(row: dict) -> str:
+    """What the highest macro is worth on fresh seeds."""
+    if pd.isna(row["fresh"]):
+        return ""
+    how = {row["n_tasks"]: "confirmed", 0: "estimated by holding out seeds, not confirmed"}
+    kind = how.get(row["n_confirmed"], f"confirmed on {row['n_confirmed']} of {row['n_tasks']} tasks, else estimated")
+    interval = "" if pd.isna(row["lower"]) else f" ({printed(row['lower'])} to {printed(row['upper'])})"
+    return f" On fresh seeds it is worth {printed(row['fresh'])}{interval}, {kind}."
+
+
+def _lead(gaps: dict[str, dict], ranked: list[str], options: Options) -> str:
+    """What :mod:`analysis.reports.comparison` says of the reference and the best of the others."""
+    row = next((gaps[method] for method in ranked if method in gaps), None)
+    if row is None:
         return " With one seed each, whether that lead is luck cannot be told."
-    word = "more than" if test["p_seeds_holm"] < _LEVEL else "within what"
-    lead = f" That lead is {word} {'luck with seeds' if word == 'more than' else 'seeds alone can do'}"
-    text = f"{lead} (p = {p_value(test['p_seeds_holm'])})"
-    if test["n_tasks"] > 1:
-        shown = "would carry over" if test["p_holm"] < _LEVEL else "is not shown to carry over"
-        text += f", and {shown} to other tasks (p = {p_value(test['p_holm'])})"
-    return text.replace("= <", "<") + "."
+    reference, other = style.method(row["reference"]), style.method(row["method"])
+    kind = comparison.verdict(row, options.margin)
+    if kind == "no interval":
+        return " With so few seeds, whether that lead is luck cannot be told."
+    lower, upper = comparison.ends(row)
+    size = (
+        f"{printed(-row['difference'], sign=True)} points, {printed(-upper, sign=True)} to {printed(-lower, sign=True)}"
+    )
+    if kind == "better":
+        return f" There {other} is established to be better than {reference} ({reference} less {other}: {size})."
+    if kind == "worse":
+        return f" There its lead over {other} is established: {size}." if row["reference"] == ranked[0] else (
+            f" There {reference} is established to be better than {other}: {size}."
+        )  # fmt: skip
+    if kind == "equal":
+        return f" There {reference} and {other} are equal within {printed(options.margin)} points: {size}."
+    needed = comparison.seeds_needed(row)
+    more = f"about {needed}" if needed else f"more than {comparison.MOST_SEEDS}"
+    return (
+        f" That {reference} is better than {other} is not shown ({size}): with these seeds nothing under "
+        f"{printed(comparison.least(row))} points could be, and a difference like this would need {more} per cell."
+    )
 
 
 def caveats(frame: pd.DataFrame, planned: pd.DataFrame | None = None) -> list[str]:
@@ -89,7 +122,8 @@ def caveats(frame: pd.DataFrame, planned: pd.DataFrame | None = None) -> list[st
         tried = span(scored["n_assignments"], "assignment")
         notes.append(
             "Assignments were chosen by the same dev scores that are reported, so every score is optimistic, the more "
-            f"so the more assignments a method had ({tried} per cell here)."
+            f"so the more assignments a method had ({tried} per cell here); what they are worth on fresh seeds is said "
+            "beside them."
         )
     if len(scored) and scored["n_seeds"].min() < _FEW_SEEDS:
         seeds = span(scored["n_seeds"], "seed")

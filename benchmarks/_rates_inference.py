@@ -38,7 +38,7 @@ class Design:
 
 @dataclass(frozen=True)
 class Simulated:
-    """``scores (r, t, a, s)`` of r searches, ``chosen (r, t)`` medians, and ``fresh (r, t, n)`` scores of the chosen."""
+    """``scores (r, t, a, s)`` of r searches, best medians ``chosen (r, t)``, and the chosen's ``fresh (r, t, n)``."""
 
     scores: np.ndarray
     chosen: np.ndarray
@@ -48,6 +48,10 @@ class Simulated:
         """What the median over so many fresh seeds is on average, over tasks: ``(r,)``."""
         *head, n = self.fresh.shape
         return np.median(self.fresh.reshape(*head, n // seeds, seeds), axis=-1).mean(axis=(1, 2))
+
+    def interquartile_mean(self) -> np.ndarray:
+        """That of all fresh scores: ``(r,)``."""
+        return stats.trim_mean(self.fresh.reshape(len(self.fresh), -1), 0.25, axis=1)
 
     def held_out(self) -> tuple[np.ndarray, np.ndarray]:
         """Scores of each seed left out ``(r, t, s)``, and the spread ``(r, t)``."""
@@ -99,6 +103,27 @@ def macro_confirmed(run: Simulated, seeds: int) -> tuple[np.ndarray, ...]:
     return (*inference.mean_interval(np.median(fresh, axis=-1), variances, df), variances)
 
 
+def macro_selected(run: Simulated) -> tuple[np.ndarray, ...]:
+    """The same from the winners' own search seeds, as if they had not been chosen by them."""
+    best = np.median(run.scores, axis=-1).argmax(axis=-1)[..., None]
+    own = np.take_along_axis(run.scores.var(axis=-1, ddof=1), best, axis=-1)[..., 0]
+    seeds = run.scores.shape[-1]
+    variances = own * inference.median_variance(np.array(seeds))
+    return (*inference.mean_interval(run.chosen, variances, np.full(own.shape, seeds - 1)), variances)
+
+
+def macro_bootstrap(run: Simulated, random: np.random.Generator, draws: int = 200) -> tuple[np.ndarray, np.ndarray]:
+    """The percentile bootstrap over seeds, stratified by assignment, with the choice made anew in every sample."""
+    repeats, seeds = len(run.scores), run.scores.shape[-1]
+    drawn = np.empty((draws, repeats))
+    for i in range(draws):
+        pick = random.integers(seeds, size=run.scores.shape)
+        again = np.take_along_axis(run.scores, pick, axis=-1)
+        drawn[i] = np.median(again, axis=-1).max(axis=-1).mean(axis=-1)
+    lower, upper = np.quantile(drawn, [0.025, 0.975], axis=0)
+    return lower, upper
+
+
 def _missed(truth: np.ndarray, lower: np.ndarray, upper: np.ndarray) -> float:
     return float(np.mean(~((lower - 1e-9 <= truth) & (truth <= upper + 1e-9))))
 
@@ -110,6 +135,8 @@ DESIGNS = [
     *(Design(tasks=t, assignments=12, seeds=s) for t, s in ((1, 5), (3, 5), (3, 3))),
 ]
 
+TRIED = [Design(assignments=a, apart=apart) for a, apart in ((8, 0.0), (40, 0.0), (40, 1.0))]
+
 
 def rates(repeats: int, seed: int) -> list[Rate]:
     """The share of simulated searches whose interval misses the truth; 5 % is what it says of itself."""
@@ -117,27 +144,48 @@ def rates(repeats: int, seed: int) -> list[Rate]:
     found: list[Rate] = []
     for design in DESIGNS:
         run = simulated(design, repeats, random)
-        found += _macros(run, design, repeats)
+        found += _macros(run, design, repeats, random)
         found += _shares(run, simulated(design, repeats, random, lead=0.7), design, repeats)
     for small, large in (((8, 5), (40, 5)), ((8, 3), (40, 3)), ((8, 2), (40, 2))):
         found += _equal_methods(small, large, repeats, random)
     return found
 
 
-def _macros(run: Simulated, design: Design, repeats: int) -> list[Rate]:
+def _macros(run: Simulated, design: Design, repeats: int, random: np.random.Generator) -> list[Rate]:
     _, lower, upper, _ = macro_held_out(run)
-    found = [Rate("macro, held out: misses", str(design), 0.05, _missed(run.truth(design.seeds), lower, upper), repeats)]
+    found = [
+        Rate("macro, held out: misses", str(design), 0.05, _missed(run.truth(design.seeds), lower, upper), repeats)
+    ]
     for seeds in (5, 2) if design.seeds == 5 else (design.seeds,):
         _, lower, upper, _ = macro_confirmed(run, seeds)
         what = f"macro, confirmed on {seeds}: misses"
         found.append(Rate(what, str(design), 0.05, _missed(run.truth(seeds), lower, upper), repeats))
-    own = run.scores.var(axis=-1, ddof=1)
-    best = np.median(run.scores, axis=-1).argmax(axis=-1)[..., None]
-    variances = np.take_along_axis(own, best, axis=-1)[..., 0] * inference.median_variance(np.array(design.seeds))
-    df = np.full(variances.shape, design.seeds - 1)
-    _, lower, upper = inference.mean_interval(run.chosen, variances, df)
+    _, lower, upper, _ = macro_selected(run)
     missed = _missed(run.truth(design.seeds), lower, upper)
-    return [*found, Rate("(not shown) macro as selected: misses", str(design), 0.05, missed, repeats)]
+    found.append(Rate("(not shown) macro as selected: misses", str(design), 0.05, missed, repeats))
+    if design in TRIED:
+        some = min(repeats, 200)
+        part = Simulated(run.scores[:some], run.chosen[:some], run.fresh[:some])
+        missed = _missed(part.truth(design.seeds), *macro_bootstrap(part, random))
+        found.append(Rate("(not shown) macro, bootstrap with selection: misses", str(design), 0.05, missed, some))
+        mean, _, _, variances = macro_held_out(run)
+        plain = variances / inference.median_inflation(np.array(design.seeds))
+        _, lower, upper = inference.mean_interval(np.zeros(plain.shape), plain, np.full(plain.shape, design.seeds - 1))
+        missed = _missed(run.truth(design.seeds), mean + lower, mean + upper)
+        found.append(Rate("(not shown) macro, held out, not inflated: misses", str(design), 0.05, missed, repeats))
+        missed = _missed(*_bootstrapped_iqm(run, design.seeds, random))
+        found.append(Rate("(not shown) IQM, confirmed, bootstrap: misses", str(design), 0.05, missed, repeats))
+    return found
+
+
+def _bootstrapped_iqm(run: Simulated, seeds: int, random: np.random.Generator) -> tuple[np.ndarray, ...]:
+    """rliable's interval, stratified by task: the truth, ``lower`` and ``upper``."""
+    scores = run.fresh[:, :, :seeds]
+    drawn = []
+    for _ in range(500):
+        again = np.take_along_axis(scores, random.integers(seeds, size=scores.shape), axis=-1)
+        drawn.append(stats.trim_mean(again.reshape(len(again), -1), 0.25, axis=1))
+    return run.interquartile_mean(), *np.quantile(drawn, [0.025, 0.975], axis=0)
 
 
 def _shares(run: Simulated, other: Simulated, design: Design, repeats: int) -> list[Rate]:
@@ -146,8 +194,7 @@ def _shares(run: Simulated, other: Simulated, design: Design, repeats: int) -> l
     thresholds = np.linspace(50, 100, 51)
     shares = np.stack([(run.fresh > t).mean(axis=(1, 2)) for t in thresholds], axis=-1)
     inside = (shares > 0.02) & (shares < 0.98)
-    size = run.fresh.shape[-1] * design.tasks
-    middle = np.sort(run.fresh.reshape(repeats, size), axis=-1)[:, size // 4 : size - size // 4].mean(axis=-1)
+    middle = run.interquartile_mean()
     above = np.sign(run.fresh[..., :, None] - other.fresh[..., None, :60]).mean(axis=(1, 2, 3)) / 2 + 0.5
     for kind in ("held out", "confirmed"):
         held = kind == "held out"
@@ -167,38 +214,36 @@ def _shares(run: Simulated, other: Simulated, design: Design, repeats: int) -> l
 def _equal_methods(
     small: tuple[int, int], large: tuple[int, int], repeats: int, random: np.random.Generator
 ) -> list[Rate]:
-    """Eight methods whose assignments are all equal, of which one has many more."""
-    designs = [Design(assignments=a, seeds=s, apart=0.0) for a, s in (small, large, *[small] * 6)]
+    """Eight methods whose assignments are all equal, of which one has many more: nothing is to be found."""
+    designs = [Design(assignments=a, seeds=s, apart=0.0) for a, s in (large, small, *[small] * 6)]
     runs = [simulated(design, repeats, random) for design in designs]
-    seeds, tasks = small[1], designs[0].tasks
-    held = [macro_held_out(run) for run in runs]
-    means, variances = np.stack([h[0] for h in held]), np.stack([h[3] for h in held])  # (m, r), (m, r, t)
-    selected = np.stack([run.chosen.mean(axis=1) for run in runs])
-    truth = np.stack([run.truth(seeds) for run in runs])
-
-    def misses(one: np.ndarray, other: np.ndarray, level: float) -> np.ndarray:
-        joint = np.concatenate([np.take_along_axis(variances, i[None, :, None], axis=0)[0] for i in (one, other)], -1)
-        _, lower, upper = inference.mean_interval(np.zeros(joint.shape), 4 * joint, np.full(joint.shape, seeds - 1), level)
-        pick = lambda table, i: np.take_along_axis(table, i[None], axis=0)[0]  # noqa: E731
-        gap = pick(means, one) - pick(means, other) - (pick(truth, one) - pick(truth, other))
-        return ~((lower <= gap) & (gap <= upper))
-
-    zero, one = np.zeros(repeats, int), np.ones(repeats, int)
+    seeds = small[1]
     name = f"8 tasks, {large[0]} against {small[0]} × {seeds}, equal"
-    pairs = [Rate("difference, held out: misses", name, 0.05, float(misses(one, zero, NOMINAL).mean()), repeats)]
-    reference = selected.argmax(axis=0)
-    family = np.stack([
-        misses(np.full(repeats, k), reference, 1 - 0.05 / 7) & (reference != k) for k in range(len(runs))
-    ])
-    pairs.append(Rate("differences from the best of 8: any established", name, 0.05, float(family.any(0).mean()), repeats))
-    drawn = [run.scores.reshape(repeats, tasks, -1, seeds) for run in runs[:2]]
-    best = [np.take_along_axis(x, np.median(x, -1).argmax(-1)[..., None, None], axis=2)[:, :, 0] for x in drawn]
-    gap = best[1].mean(axis=(1, 2)) - best[0].mean(axis=(1, 2))
-    joint = np.concatenate([x.var(axis=-1, ddof=1) / seeds for x in best], axis=-1)
-    _, lower, upper = inference.mean_interval(np.zeros(joint.shape), 4 * joint, np.full(joint.shape, seeds - 1))
-    naive = float(np.mean((gap < lower) | (gap > upper)))
-    pairs.append(Rate("(not shown) difference as selected: rejects", name, 0.05, naive, repeats))
-    return pairs
+    gap = runs[0].truth(seeds) - runs[1].truth(seeds)
+    found = []
+    for kind, numbers in (
+        ("difference, held out: misses", [macro_held_out(run) for run in runs[:2]]),
+        ("difference, confirmed: misses", [macro_confirmed(run, seeds) for run in runs[:2]]),
+        ("(not shown) difference as selected: misses", [macro_selected(run) for run in runs[:2]]),
+    ):
+        found.append(Rate(kind, name, 0.05, _missed(gap, *_between(*numbers, seeds, NOMINAL)), repeats))
+    every = [macro_held_out(run) for run in runs]
+    reference = np.stack([run.chosen.mean(axis=1) for run in runs]).argmax(axis=0)
+    wrong = np.zeros(repeats, bool)
+    for i, j in product(range(len(runs)), repeat=2):
+        if i != j:
+            lower, upper = _between(every[i], every[j], seeds, 1 - 0.05 / 7)
+            wrong |= (reference == j) & ((lower > 0) | (upper < 0))
+    what = "differences from the best of 8, held out: any established"
+    return [*found, Rate(what, name, 0.05, float(wrong.mean()), repeats)]
 
 
-__all__ = ["DESIGNS", "Design", "macro_confirmed", "macro_held_out", "rates", "simulated", "stats"]
+def _between(
+    one: tuple[np.ndarray, ...], other: tuple[np.ndarray, ...], seeds: int, level: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """The interval of a difference of macros, each ``mean, lower, upper, variance``."""
+    variances = np.concatenate([one[3], other[3]], axis=-1)
+    half = inference.mean_interval(
+        np.zeros(variances.shape), 4 * variances, np.full(variances.shape, seeds - 1), level
+    )[2]
+    return one[0] - other[0] - half, one[0] - other[0] + half
