@@ -107,7 +107,9 @@ REPEATS = 400
 
 @pytest.mark.parametrize("assignments", [8, 40])
 @pytest.mark.parametrize("apart", [0.0, 1.0])
-def test_intervals_of_macros_hold_the_truth_where_those_of_selected_scores_do_not(assignments: int, apart: float) -> None:
+def test_intervals_of_macros_hold_the_truth_where_those_of_selected_scores_do_not(
+    assignments: int, apart: float
+) -> None:
     design = simulation.Design(assignments=assignments, apart=apart)
     run = simulation.simulated(design, REPEATS, np.random.default_rng(0))
     truth = run.truth(5)

@@ -1,0 +1,197 @@
+"""What fresh seeds say of a study: from trials to estimates, by hand, and agreeing with the formulas on arrays."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+
+from analysis import estimates, inference
+from analysis.frame import tidy
+from analysis.reports import Options, comparison
+from analysis.reports import confirmation as report
+from analysis.summary import findings
+from common.selection import Seed, best_assignment, candidates
+
+
+def study(
+    methods: dict[str, tuple[int, float]], tasks: int = 8, seeds: int = 5, random: int = 0, spread: float = 1.0
+) -> pd.DataFrame:
+    """Trials of methods with so many equal assignments, and so many points above 70."""
+    draw = np.random.default_rng(random)
+    rows = [
+        {
+            "study": "s", "benchmark": "glue", "backbone": "b", "task": f"glue/{task}", "method": method,
+            "assignment_id": f"{a:02}", "trial_id": f"{task}-{method}-{a}-{seed}", "seed": seed, "status": "finished",
+            "score": 70 + lead + spread * draw.normal(), "best_epoch": 1, "epochs": 1, "trainable_parameters": 10 + a,
+            "seconds": 1.0,
+        }
+        for task in range(tasks)
+        for method, (count, lead) in methods.items()
+        for a in range(count)
+        for seed in range(seeds)
+    ]  # fmt: skip
+    return tidy(pd.DataFrame(rows))
+
+
+def confirmed(frame: pd.DataFrame, seeds: int = 5, lead: float = 0.0, random: int = 1) -> pd.DataFrame:
+    """Fresh seeds of every assignment: those of winners count."""
+    draw = np.random.default_rng(random)
+    first = frame[frame["seed"] < seeds]
+    return first.assign(
+        seed=first["seed"] + 100, trial_id="c" + first["trial_id"], role="confirmation",
+        score=70 + lead + draw.normal(size=len(first)),
+    )  # fmt: skip
+
+
+def test_a_cell_is_judged_by_every_seed_left_out(make_runs: Callable[..., pd.DataFrame]) -> None:
+    """By brute force with the rule itself, on runs of which some were lost."""
+    frame = make_runs(losses=0.15, seeds=4, tasks=("rte", "cola"))
+    found = estimates.estimates(frame)
+    fresh = found.scores.set_index([*estimates.CELL, "seed"])["score"].to_dict()
+    expected = {}
+    for cell, own in frame[frame["score"].notna()].groupby(estimates.CELL):
+        for seed in own["seed"].unique():
+            others = own[own["seed"] != seed]
+            whole = others.groupby("assignment_id")["seed"].transform("size") == own["seed"].nunique() - 1
+            rows = others.loc[whole, ["assignment_id", "status", "score", "trainable_parameters"]]
+            best = best_assignment(candidates(Seed(*row) for row in rows.itertuples(index=False, name=None)))
+            score = own.loc[(own["assignment_id"] == best) & (own["seed"] == seed), "score"]
+            if len(score):
+                expected[*cell, seed] = score.item()
+    assert fresh == expected
+    cell = found.cells.iloc[0]
+    own = [score for key, score in expected.items() if key[:4] == tuple(cell[estimates.CELL])]
+    assert (cell["kind"], cell["n_fresh"], cell["fresh"]) == ("held out", len(own), np.median(own))
+
+
+def test_confirmation_counts_before_what_is_held_out() -> None:
+    frame = study({"lora": (3, 0.0), "bitfit": (1, 0.0)}, tasks=2)
+    fresh = confirmed(frame, 3)
+    fresh = fresh[(fresh["method"] == "lora") & (fresh["task"] == "glue/0")]
+    found = estimates.estimates(frame, fresh)
+    kinds = found.cells.set_index(["task", "method"])["kind"].to_dict()
+    assert kinds.pop(("glue/0", "lora")) == "confirmed"
+    assert set(kinds.values()) == {"held out"}
+    (row,) = found.cells[found.cells["kind"] == "confirmed"].to_dict("records")
+    own = fresh.loc[fresh["assignment_id"] == row["assignment_id"], "score"]
+    searched = frame.merge(pd.DataFrame([row])[[*estimates.CELL, "assignment_id"]])["score"]
+    assert (row["fresh"], row["n_fresh"], row["df"]) == (own.median(), 3, 6)
+    assert row["variance"] == pytest.approx(0.4487 * (2 * own.var() + 4 * searched.var()) / 6)
+
+
+def test_seeds_that_decided_are_not_held_out() -> None:
+    """The first seed of a promotion chose which assignments got the others; a pruned trial was cut for its score."""
+    frame = study({"lora": (4, 0.0)}, tasks=1, seeds=3)
+    promoted = frame["assignment_id"].isin(["00", "01"])
+    kept = frame[promoted | (frame["seed"] == 0)].reset_index(drop=True)
+    tagged = kept.assign(promotion=["promoted" if seed else "first" for seed in kept["seed"]])
+    assert set(estimates.estimates(tagged).scores["seed"]) == {1, 2}
+    pruned = frame.assign(status=["pruned" if i == 7 else "finished" for i in range(len(frame))])
+    assert set(estimates.estimates(pruned).cells["kind"]) == {""}
+    assert set(estimates.estimates(pruned, confirmed(frame)).cells["kind"]) == {"confirmed"}
+
+
+def test_one_seed_has_no_estimate_and_says_so() -> None:
+    frame = study({"lora": (3, 0.0), "bitfit": (2, 0.0)}, seeds=1)
+    found = estimates.estimates(frame)
+    assert estimates.macros(found)[["fresh", "lower", "curse"]].isna().all(axis=None)
+    assert estimates.differences(found).empty
+    assert "whether that lead is luck cannot be told" in findings(frame)[0]
+    once = estimates.macros(estimates.estimates(frame, confirmed(frame, 1)))
+    assert once["fresh"].notna().all()
+    assert once["lower"].isna().all(), "one seed tells no spread"
+
+
+def test_the_curse_of_many_assignments_is_taken_out() -> None:
+    """40 equal assignments against 8: the selected gap is half a point, the one on fresh seeds about nothing."""
+    gaps = []
+    for random in range(12):
+        frame = study({"lora": (40, 0.0), "bitfit": (8, 0.0)}, random=random)
+        table = estimates.macros(estimates.estimates(frame)).set_index("method")
+        gaps.append([table.loc["lora", name] - table.loc["bitfit", name] for name in ("selected", "fresh", "curse")])
+        assert table["curse"].tolist() == pytest.approx((table["selected"] - table["fresh"]).tolist())
+    selected, fresh, curse = np.mean(gaps, axis=0)
+    assert selected > 0.3
+    assert abs(fresh) < 0.15
+    assert curse > 0.2
+
+
+def test_a_difference_is_that_of_the_formulas() -> None:
+    frame = study({"lora": (3, 2.0), "bitfit": (3, 0.0), "fine_tuning": (2, 3.0)})
+    found = estimates.estimates(frame)
+    table = estimates.differences(found).set_index("method")
+    assert set(table["reference"]) == {"lora"}
+    assert table["comparisons"].tolist() == [1, 1]
+    assert table.loc["fine_tuning", ["lower_all", "upper_all"]].isna().all(), "apart from the family"
+    own = {m: rows.sort_values("task") for m, rows in found.cells.groupby("method")}
+    gap = (own["bitfit"]["fresh"].to_numpy() - own["lora"]["fresh"].to_numpy()).mean()
+    error = math.sqrt(sum(own[m]["variance"].sum() for m in ("bitfit", "lora"))) / 8
+    row = table.loc["bitfit"]
+    assert row["difference"] == pytest.approx(gap)
+    variances = np.concatenate([own[m]["variance"] for m in ("bitfit", "lora")])
+    df = variances.sum() ** 2 / (variances**2 / 4).sum()
+    assert (row["upper"] - row["lower"]) / 2 == pytest.approx(stats.t.ppf(0.975, df) * error)
+    assert estimates.differences(found, "bitfit").set_index("method").loc["lora", "difference"] == pytest.approx(-gap)
+    assert estimates.differences(found, "adapters").empty
+
+
+def test_what_is_said_is_what_the_interval_says() -> None:
+    frame = study({"aot_fc": (6, 2.0), "lora": (6, 1.95), "bitfit": (6, 0.0)})
+    data = comparison.compute(frame)
+    verdicts = {row["method"]: comparison.verdict(row, 1.0) for row in data.differences.to_dict("records")}
+    assert verdicts["bitfit"] == "worse"
+    rows = {row["method"]: row for row in data.differences.to_dict("records")}
+    text = comparison.words(rows, 0.01)
+    assert "Established to be worse" in text
+    assert "could not have been established; that is no sign of equality" in text
+    assert "Equal to it in practice, within 5.0 points" in comparison.words(rows, 5.0)
+    (finding,) = findings(frame, Options(margin=0.01))
+    assert "is not shown" in finding
+    assert "estimated by holding out seeds, not confirmed" in finding
+    (finding,) = findings(frame, Options(confirmation=confirmed(frame, lead=2.0)))
+    assert ", confirmed." in finding
+
+
+def test_the_seeds_that_are_needed_shrink_the_interval_to_the_difference() -> None:
+    row = {
+        "method": "lora",
+        "difference": 0.5,
+        "lower_all": -0.5,
+        "upper_all": 1.5,
+        "n_seeds": 5,
+        "lower": 0,
+        "upper": 1,
+    }
+    assert comparison.least(row) == 1.0
+    assert comparison.seeds_needed(row) == 20
+    assert comparison.seeds_needed(row | {"difference": 0.0}) is None
+
+
+def test_the_report_says_what_a_confirmation_would_cost() -> None:
+    frame = study({"lora": (3, 0.0), "bitfit": (2, 0.0)}, tasks=2)
+    section = report.render(report.compute(frame))
+    assert section is not None
+    assert "aot run STUDY --confirm 5, which is 20 trials (5 seeds of 4 best assignments)" in section.blocks[0]
+    done = report.render(report.compute(frame, Options(confirmation=confirmed(frame))))
+    assert done is not None
+    assert done.blocks[0] == "4 of 4 best assignments are confirmed on fresh seeds."
+
+
+def test_interquartile_means_and_profiles_are_of_methods_with_all_tasks() -> None:
+    frame = study({"lora": (2, 0.0), "bitfit": (2, 0.0)})
+    part = frame[(frame["method"] == "lora") | (frame["task"] != "glue/0")]
+    found = estimates.estimates(part)
+    assert estimates.interquartile_means(found)["method"].tolist() == ["lora"]
+    table = estimates.profiles(found)
+    assert set(table["method"]) == {"lora"}
+    assert table["share"].iloc[[0, -1]].tolist() == [1.0, 0.0]
+    grid = np.stack([own["score"] for _, own in found.scores[found.scores["method"] == "lora"].groupby("task")])
+    iqm = inference.interquartile_mean(grid, inference.HELD_OUT)
+    assert estimates.interquartile_means(found)[["iqm", "lower", "upper"]].iloc[0].tolist() == pytest.approx(list(iqm))
+    few = estimates.estimates(study({"lora": (2, 0.0)}, tasks=4))
+    assert estimates.interquartile_means(few).empty
