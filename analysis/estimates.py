@@ -189,9 +189,8 @@ def _difference(both: list[pd.DataFrame], cells: list[np.ndarray], family: int, 
     values = 2 * np.concatenate([both[0]["fresh"], -both[1]["fresh"]])
     variances, df = (np.concatenate([table[name].to_numpy(float) for table in both]) for name in ("variance", "df"))
     mean, lower, upper = inference.mean_interval(values, 4 * variances, df)
-    ends = (np.nan, np.nan)
-    if not apart:
-        ends = inference.mean_interval(values, 4 * variances, df, 1 - (1 - inference.LEVEL) / family)[1:]
+    level = inference.LEVEL if apart else 1 - (1 - inference.LEVEL) / family
+    ends = np.array(inference.mean_interval(values, 4 * variances, df, level)[1:]) * (np.nan if apart else 1)
     kinds = np.array([table["kind"] == "confirmed" for table in both])
     fewest = min(map(len, cells))
     grid = np.stack([own[:fewest] for own in cells])

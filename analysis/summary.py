@@ -40,11 +40,11 @@ def findings(frame: pd.DataFrame, options: Options = DEFAULT) -> list[str]:
     found = estimates.estimates(frame, options.confirmation)
     gaps = estimates.differences(found, options.against)
     fresh = estimates.macros(found)
-    return [
-        f"{heading(benchmark, backbone)}: "
-        + _finding(rows, *(_of(table, benchmark, backbone) for table in (gaps, fresh)), options)
-        for benchmark, backbone, rows in groups(found.macros)
-    ]
+    sentences = []
+    for benchmark, backbone, rows in groups(found.macros):
+        own_gaps, own_fresh = (_of(table, benchmark, backbone) for table in (gaps, fresh))
+        sentences.append(f"{heading(benchmark, backbone)}: {_finding(rows, own_gaps, own_fresh, options)}")
+    return sentences
 
 
 def _of(table: pd.DataFrame, benchmark: str, backbone: str) -> dict[str, dict]:
@@ -88,7 +88,7 @@ def _lead(gaps: dict[str, dict], ranked: list[str], options: Options) -> str:
     """What :mod:`analysis.reports.comparison` says of the reference and the best of the others."""
     row = next((gaps[method] for method in ranked if method in gaps), None)
     if row is None:
-        return " With one seed each, whether that lead is luck cannot be told."
+        return " With no seed that took no part in the choice, whether that lead is luck cannot be told."
     reference, other = style.method(row["reference"]), style.method(row["method"])
     kind = comparison.verdict(row, options.margin)
     if kind == "no interval":
@@ -98,13 +98,13 @@ def _lead(gaps: dict[str, dict], ranked: list[str], options: Options) -> str:
         f"{printed(-row['difference'], sign=True)} points, {printed(-upper, sign=True)} to {printed(-lower, sign=True)}"
     )
     if kind == "better":
-        return f" There {other} is established to be better than {reference} ({reference} less {other}: {size})."
+        return (
+            f" That {other} is better is established for other seeds on these tasks ({reference} less {other}: {size})."
+        )
     if kind == "worse":
-        return f" There its lead over {other} is established: {size}." if row["reference"] == ranked[0] else (
-            f" There {reference} is established to be better than {other}: {size}."
-        )  # fmt: skip
+        return f" That {reference} is better than {other} is established for other seeds on these tasks: {size}."
     if kind == "equal":
-        return f" There {reference} and {other} are equal within {printed(options.margin)} points: {size}."
+        return f" {reference} and {other} are equal within {printed(options.margin)} points: {size}."
     needed = comparison.seeds_needed(row)
     more = f"about {needed}" if needed else f"more than {comparison.MOST_SEEDS}"
     return (
