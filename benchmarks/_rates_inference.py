@@ -238,7 +238,7 @@ def _equal_methods(
         ("difference, confirmed: misses", [macro_confirmed(run, seeds) for run in runs[:2]]),
         ("(not shown) difference as selected: misses", [macro_selected(run) for run in runs[:2]]),
     ):
-        found.append(Rate(kind, name, 0.05, _missed(gap, *_between(*numbers, seeds, NOMINAL)), repeats))
+        found.append(Rate(kind, name, 0.05, _missed(gap, *_between(numbers[0], numbers[1], seeds, NOMINAL)), repeats))
     every = [macro_held_out(run) for run in runs]
     reference = np.stack([run.chosen.mean(axis=1) for run in runs]).argmax(axis=0)
     wrong = np.zeros(repeats, bool)

@@ -176,7 +176,7 @@ def test_the_report_says_what_a_confirmation_would_cost() -> None:
     frame = study({"lora": (3, 0.0), "bitfit": (2, 0.0)}, tasks=2)
     section = report.render(report.compute(frame))
     assert section is not None
-    assert "aot run STUDY --confirm 5, which is 20 trials (5 seeds of 4 best assignments)" in section.blocks[0]
+    assert "aot run STUDY --confirm 5, which is 20 trials (5 seeds of 4 best assignments)" in str(section.blocks[0])
     done = report.render(report.compute(frame, Options(confirmation=confirmed(frame))))
     assert done is not None
     assert done.blocks[0] == "4 of 4 best assignments are confirmed on fresh seeds."
