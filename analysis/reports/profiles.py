@@ -17,8 +17,8 @@ _INTRO = (
     "The share of scores, over tasks and fresh seeds of the best assignments, that lie above each threshold, with a "
     "95 % band at each threshold for itself (rliable). A curve that is above another everywhere is a method that is "
     "better for every demand; where they cross, it depends on what is asked. The interquartile mean is that of the "
-    "middle half of the scores: easy and hard tasks do not decide it, nor does one collapsed run. Scores are in percent "
-    "as they are; tasks are not set to one scale."
+    "middle half of the scores: easy and hard tasks do not decide it, nor does one collapsed run. Scores are "
+    "percentages as they are; tasks are not set to one scale."
 )
 
 
