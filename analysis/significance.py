@@ -1,200 +1,208 @@
-"""Is a difference between methods more than luck? Small samples, so exact tests, and each says how small it could get.
+"""Is a difference between methods more than luck? Planned comparisons on scores that took no part in any choice.
 
-Two questions. *Over tasks*: would one method beat another on other tasks too (Wilcoxon signed-rank on the differences
-of best medians, Demšar 2006)? *Over seeds*: would it with other seeds, on one task or over the tasks of a benchmark
-(permutation of the seeds' scores of the two best assignments, within each task)? Every method is compared with a
-reference, the best one, and p-values are corrected for the number of comparisons (Holm 1979).
+Scores are those of :mod:`analysis.evidence`: seeds that did not choose the assignment they measure, so a method does
+not win by having had more assignments. Two questions. *Over seeds*: would a method beat the reference with other seeds,
+on one task, or on average over the tasks of a benchmark (exchange test)? *Over tasks*: would it on other tasks too
+(Wilcoxon's signed-rank test, Demšar 2006)? Every p stands beside the least that the design allows, both after Holm
+(1979) within the family of comparisons with one reference; fine-tuning stands outside it.
 """
 
 from __future__ import annotations
 
 import math
-from itertools import combinations
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
-from analysis.selection import APART, CELL, is_scored, macro_scores, mean
+from analysis import exact
+from analysis.exact import LEVEL, holm
+from analysis.selection import APART, CELL, is_scored
 from common.seeds import seed_of
 
-RESAMPLES = 10_000
-_EXACT = 200_000  # permutations enumerated; beyond that they are drawn
-_DIGITS = 9  # differences that agree this far are equal
-OVER_TASKS = [
-    *("benchmark", "backbone", "reference", "method", "n_tasks", "wins", "ties", "losses"),
-    *("difference", "lower", "upper", "p", "p_holm", "p_least", "p_least_holm", "p_seeds", "p_seeds_holm"),
-]
-OVER_SEEDS = [
-    *("benchmark", "backbone", "task", "reference", "method", "n_reference", "n_method"),
-    *("difference", "p", "p_holm", "p_least", "p_least_holm"),
-]
-_MIN_TASKS = 5  # a bootstrap over fewer tasks says nothing
+MACRO = "macro"
+Outcome = Literal["shown", "not shown", "could not have been shown"]
+SHOWN: Outcome = "shown"
+NOT_SHOWN: Outcome = "not shown"
+IMPOSSIBLE: Outcome = "could not have been shown"
+_NAMES = ("benchmark", "backbone", "reference", "method", "family")
+_RESULT = ("p", "p_holm", "p_least", "p_least_holm", "needed", "detectable", "p_equal", "equal", "outcome")
+OVER_SEEDS = [*_NAMES, "task", "n_tasks", "n_reference", "n_method", "kind", "difference", *_RESULT]
+OVER_TASKS = [*_NAMES, "n_tasks", "wins", "ties", "losses", "difference", "typical", "lower", "upper", *_RESULT]
+_DIGITS = 9
 
 
-def holm(p_values: list[float]) -> list[float]:
-    """Holm's step-down correction: family-wise error over all comparisons given, in their order; NaN stays NaN."""
-    known = [i for i in np.argsort(p_values, kind="stable") if not math.isnan(p_values[i])]
-    adjusted = [math.nan] * len(p_values)
-    running = 0.0
-    for rank, i in enumerate(known):
-        running = max(running, min(1.0, (len(known) - rank) * p_values[i]))
-        adjusted[i] = running
-    return adjusted
+@dataclass(frozen=True)
+class Plan:
+    """What is compared: ``methods`` (``None``: all others) with the ``reference`` (``None``: the best one)."""
+
+    reference: str | None = None
+    methods: tuple[str, ...] | None = None
 
 
-def signed_rank(differences: np.ndarray, stream: np.random.Generator) -> tuple[float, float]:
-    """Two-sided p of Wilcoxon's signed-rank test, and the least p possible with so many differences.
+EVERYTHING = Plan()
 
-    Zero differences are left out. All ``2^n`` assignments of signs are enumerated where they are few enough, so ties in
-    rank are exact as well; else ``RESAMPLES`` are drawn.
+
+def planned(against: str | None, methods: Iterable[str]) -> Plan:
+    """The comparisons that ``against`` names, of the ``methods`` that there are.
+
+    ``"lora"``: all others with LoRA; ``"p_tuning_v2:aot_fc,aot_kronecker"``: just these two with P-Tuning v2, which
+    makes a family of two; ``None``: all others with the best one. Raises ValueError, with the known methods, for one
+    that is not among them, a list without names, and a method compared with itself.
     """
-    differences = np.round(differences, _DIGITS)
-    differences = differences[differences != 0]
-    n = len(differences)
-    if n == 0:
-        return 1.0, 1.0
-    ranks = stats.rankdata(np.abs(differences))
-    observed = abs(np.sum(np.sign(differences) * ranks))
-    exact = 2**n <= _EXACT
-    signs = (np.arange(2**n)[:, None] >> np.arange(n)) % 2 if exact else stream.integers(2, size=(RESAMPLES, n))
-    extreme = np.abs((2 * signs - 1) @ ranks) >= observed - 1e-9
-    p = float(extreme.mean()) if exact else float((extreme.sum() + 1) / (RESAMPLES + 1))
-    return p, 2.0**-n * 2
+    if against is None:
+        return EVERYTHING
+    reference, colon, rest = against.partition(":")
+    names = tuple(dict.fromkeys(name.strip() for name in rest.split(",") if name.strip()))
+    reference, known = reference.strip(), sorted(set(methods))
+    unknown = [name for name in (reference, *names) if name not in known]
+    if unknown:
+        raise ValueError(f"unknown method {unknown[0]!r} in {against!r}; known: {', '.join(known)}")
+    if colon and not names:
+        raise ValueError(f"{against!r} names no method after the colon; known: {', '.join(known)}")
+    if reference in names:
+        raise ValueError(f"{against!r} compares {reference!r} with itself; name other methods after the colon")
+    return Plan(reference, names or None)
 
 
-def permutation(left: np.ndarray, right: np.ndarray, stream: np.random.Generator) -> tuple[float, float]:
-    """Two-sided p that two groups of seeds' scores differ in mean only by chance, and the least p possible.
+@dataclass(frozen=True)
+class Comparison:
+    """A method and its reference on one benchmark and backbone; ``pairs`` holds both one's scores, per task.
 
-    Groups are not paired: the same seed gives two methods different weights to start from.
+    ``family``: whether it is corrected with the others; ``kinds``: where its scores come from (``evidence.KINDS``).
     """
-    pooled = np.concatenate([left, right])
-    n, total = len(left), len(left) + len(right)
-    splits = math.comb(total, n)
-    if n == 0 or n == total:
-        return 1.0, 1.0
-    if splits <= _EXACT:
-        chosen = np.array(list(combinations(range(total), n)))
-    else:
-        chosen = np.argsort(stream.random((RESAMPLES, total)), axis=1)[:, :n]
-    sums = pooled[chosen].sum(axis=1)
-    # The mean of one side fixes that of the other; its distance from the pooled mean is the statistic.
-    distance = np.abs(sums - n * pooled.mean())
-    extreme = distance >= abs(left.sum() - n * pooled.mean()) - 1e-9
-    least = (2 if 2 * n == total else 1) / splits
-    p = float(extreme.mean()) if splits <= _EXACT else float((extreme.sum() + 1) / (RESAMPLES + 1))
-    return p, least
+
+    benchmark: str
+    backbone: str
+    reference: str
+    method: str
+    family: bool
+    pairs: dict[str, tuple[np.ndarray, np.ndarray]]
+    kinds: tuple[str, ...]
+
+    @property
+    def names(self) -> dict[str, object]:
+        return {name: getattr(self, name) for name in _NAMES}
 
 
-def stratified_permutation(pairs: list[tuple[np.ndarray, np.ndarray]], stream: np.random.Generator) -> float:
-    """Two-sided p that two methods' mean scores over several tasks differ only by seeds.
+def comparisons(frame: pd.DataFrame, scores: pd.DataFrame, plan: Plan = EVERYTHING) -> list[Comparison]:
+    """What ``plan`` compares, wherever both have a score on a common task.
 
-    ``pairs`` holds the seeds' scores of both methods on each task. Scores are exchanged within a task, ``RESAMPLES``
-    times; the statistic is the mean over tasks of the difference of means.
+    ``scores`` is an :func:`analysis.evidence.evidence` table of the ``frame``. Fine-tuning is compared but stands
+    outside the family, unless the plan names it. Of no plan the reference is, per benchmark and backbone, the method
+    (fine-tuning apart) with the highest macro on the seeds that *chose* the assignments, so that its own scores in the
+    tests are as free of selection as all others.
     """
-    observed, drawn = 0.0, np.zeros(RESAMPLES)
-    for left, right in pairs:
-        pooled, n = np.concatenate([left, right]), len(left)
-        shuffled = pooled[np.argsort(stream.random((RESAMPLES, len(pooled))), axis=1)]  # (resamples, seeds of both)
-        drawn += shuffled[:, :n].mean(axis=1) - shuffled[:, n:].mean(axis=1)
-        observed += left.mean() - right.mean()
-    return float((np.sum(np.abs(drawn) >= abs(observed) - 1e-9) + 1) / (RESAMPLES + 1))
-
-
-def over_tasks(frame: pd.DataFrame, winners: pd.DataFrame) -> pd.DataFrame:
-    """Every method against the one with the best complete macro score, per benchmark and backbone.
-
-    ``difference`` is the mean over the ``n_tasks`` tasks both have of (method - reference) in points, ``lower`` and
-    ``upper`` its 95 % bootstrap interval over tasks (NaN under five tasks). ``p`` is over tasks, ``p_seeds`` over seeds
-    (NaN where no task has two seeds of either method).
-    """
-    seeds = _seeds(frame, winners)
-    rows: list[dict] = []
-    for (benchmark, backbone), group in winners.groupby(["benchmark", "backbone"]):
-        scores = group.dropna(subset="median").pivot(index="task", columns="method", values="median")
-        reference = _reference(group)
-        if reference is None:
-            continue
-        family = []
-        for method in [m for m in scores.columns if m != reference]:
-            gaps = (scores[method] - scores[reference]).dropna()
-            if gaps.empty:
+    best = _best(frame, scores) if plan.reference is None else {}
+    found = []
+    for (benchmark, backbone), rows in scores.groupby(["benchmark", "backbone"]):
+        reference = plan.reference or best.get((benchmark, backbone))
+        own: dict[tuple[str, str], pd.DataFrame] = dict(iter(rows.groupby(["method", "task"])))
+        values = {key: np.sort(group["score"].to_numpy()) for key, group in own.items()}
+        for method in plan.methods or sorted(rows["method"].unique()):
+            tasks = sorted({t for m, t in own if m == method} & {t for m, t in own if m == reference})
+            if reference is None or method == reference or not tasks:
                 continue
-            pairs = [
-                (seeds[benchmark, backbone, t, method], seeds[benchmark, backbone, t, reference]) for t in gaps.index
-            ]
-            names = {"benchmark": benchmark, "backbone": backbone, "reference": reference, "method": method}
-            family.append(names | _compare(gaps.to_numpy(), pairs, _stream(*names.values())))
-        seeds_holm = holm([row["p_seeds"] for row in family])
-        rows += [row | {"p_seeds_holm": p} for row, p in zip(_corrected(family), seeds_holm, strict=True)]
-    return pd.DataFrame(rows, columns=OVER_TASKS)
+            family = bool(plan.methods) or APART not in (method, reference) or plan.reference == APART
+            pairs = {task: (values[method, task], values[reference, task]) for task in tasks}
+            kinds = {own[name, task]["kind"].iloc[0] for name in (method, reference) for task in tasks}
+            found.append(
+                Comparison(str(benchmark), str(backbone), reference, method, family, pairs, tuple(sorted(kinds)))
+            )
+    return found
 
 
-def _compare(gaps: np.ndarray, pairs: list[tuple[np.ndarray, np.ndarray]], stream: np.random.Generator) -> dict:
-    """One row of :func:`over_tasks`: ``gaps`` between medians ``(n_tasks,)``, ``pairs`` of seeds' scores per task."""
-    gaps = np.round(gaps, _DIGITS)
-    lower, upper = math.nan, math.nan
-    if len(gaps) >= _MIN_TASKS:
-        drawn = gaps[stream.integers(len(gaps), size=(RESAMPLES, len(gaps)))].mean(axis=1)
-        lower, upper = np.quantile(drawn, [0.025, 0.975])
-    p, least = signed_rank(gaps, stream)
-    replicated = any(len(left) + len(right) > 2 for left, right in pairs)
+def over_seeds(found: Iterable[Comparison], margin: float = 1.0) -> pd.DataFrame:
+    """Exchange tests: a row per comparison over all its tasks (``task`` is ``macro``), and one per task.
+
+    ``difference`` is what is tested: of the means of the seeds, method - reference, in points, averaged over tasks.
+    ``p_holm``: within the family on the same task, empty outside of it; ``p_least`` and ``p_least_holm``: the least
+    that so many seeds allow. ``needed``: seeds of each method that could show something, where these could not.
+    ``detectable``: points found in 80 of 100 cases, from the deviations that were seen. ``p_equal``: of two one-sided
+    tests that the difference lies beyond ``margin`` (1 where it does); ``equal`` after Holm.
+    """
+    rows: list[dict] = []
+    for comparison in found:
+        tasks = list(comparison.pairs)
+        for task in [MACRO, *tasks]:
+            pairs = [comparison.pairs[t] for t in (tasks if task == MACRO else [task])]
+            rows.append(comparison.names | {"task": task} | _seeds(pairs, _stream(comparison, task), margin)
+                        | {"kind": " and ".join(comparison.kinds), "pairs": pairs})  # fmt: skip
+    return _table(rows, OVER_SEEDS, ["benchmark", "backbone", "task"])
+
+
+def over_tasks(found: Iterable[Comparison], margin: float = 1.0) -> pd.DataFrame:
+    """Signed-rank tests on the tasks' differences of means, a row per comparison.
+
+    ``difference`` is the mean over the ``n_tasks`` tasks; ``typical`` is the estimate that belongs to the test
+    (Hodges-Lehmann), with the 95 % interval of what the test does not reject (NaN under six tasks). ``needed``: tasks
+    that could show something, where these could not. The rest as in :func:`over_seeds`.
+    """
+    return _table([_tasks(comparison, margin) for comparison in found], OVER_TASKS, ["benchmark", "backbone"])
+
+
+def outcome(p: float, least: float) -> Outcome:
+    """Three answers: a difference is shown, is not, or could not have been, whatever the scores."""
+    return IMPOSSIBLE if least >= LEVEL else SHOWN if p < LEVEL else NOT_SHOWN
+
+
+def _seeds(pairs: exact.Pairs, stream: np.random.Generator, margin: float) -> dict:
+    difference, sizes = exact.difference(pairs), [(len(a), len(b)) for a, b in pairs]
     return {
-        "n_tasks": len(gaps), "wins": int((gaps > 0).sum()), "ties": int((gaps == 0).sum()),
-        "losses": int((gaps < 0).sum()), "difference": mean(gaps.tolist()), "lower": lower, "upper": upper,
-        "p": p, "p_least": least, "p_seeds": stratified_permutation(pairs, stream) if replicated else math.nan,
+        "n_tasks": len(pairs), "n_method": min(a for a, _ in sizes), "n_reference": min(b for _, b in sizes),
+        "difference": difference, "p": exact.exchange(pairs, stream), "p_least": exact.least_exchange(sizes),
+        "p_equal": exact.equivalence(pairs, margin, stream) if abs(difference) < margin else 1.0,
     }  # fmt: skip
 
 
-def over_seeds(frame: pd.DataFrame, winners: pd.DataFrame) -> pd.DataFrame:
-    """On each task, every method's best assignment against the best method's, on their seeds' scores.
-
-    ``difference`` is that of the medians (method - reference) in points. Corrected within a task.
-    """
-    scores = _seeds(frame, winners)
-    rows: list[dict] = []
-    for (benchmark, backbone, task), group in winners.dropna(subset="median").groupby(CELL[:3]):
-        ranked = group[group["method"] != APART].sort_values(["median", "method"], ascending=[False, True])
-        if ranked.empty:
-            continue
-        reference = ranked["method"].iloc[0]
-        left = scores[benchmark, backbone, task, reference]
-        family = []
-        for method in [m for m in group["method"] if m != reference]:
-            right = scores[benchmark, backbone, task, method]
-            p, least = permutation(left, right, _stream(benchmark, backbone, task, reference, method))
-            family.append({
-                "benchmark": benchmark, "backbone": backbone, "task": task, "reference": reference, "method": method,
-                "n_reference": len(left), "n_method": len(right),
-                "difference": float(np.median(right) - np.median(left)), "p": p, "p_least": least,
-            })  # fmt: skip
-        rows += _corrected(family)
-    return pd.DataFrame(rows, columns=OVER_SEEDS)
+def _tasks(comparison: Comparison, margin: float) -> dict:
+    gaps = np.array([left.mean() - right.mean() for left, right in comparison.pairs.values()]).round(_DIGITS)
+    typical, lower, upper = exact.typical_difference(gaps)
+    return comparison.names | {
+        "n_tasks": len(gaps), "wins": int((gaps > 0).sum()), "ties": int((gaps == 0).sum()),
+        "losses": int((gaps < 0).sum()), "difference": math.fsum(gaps) / len(gaps),
+        "typical": typical, "lower": lower, "upper": upper,
+        "p": exact.signed_rank(gaps), "p_least": exact.least_signed_rank(len(gaps)),
+        "p_equal": exact.signed_rank_equivalence(gaps, margin), "gaps": gaps,
+    }  # fmt: skip
 
 
-def _seeds(frame: pd.DataFrame, winners: pd.DataFrame) -> dict[tuple[str, ...], np.ndarray]:
-    """The seeds' scores of every cell's best assignment, by cell, in ascending order."""
+def _table(rows: list[dict], columns: list[str], family: list[str]) -> pd.DataFrame:
+    """The rows with what depends on the size of their family; one outside of any is corrected for nothing."""
+    members: dict[tuple, list[dict]] = {}
+    for i, row in enumerate(rows):
+        members.setdefault((*(row[name] for name in family), None if row["family"] else i), []).append(row)
+    for group in members.values():
+        corrected = [holm([row[name] for row in group]) for name in ("p", "p_least", "p_equal")]
+        for row, p, least, equal in zip(group, *corrected, strict=True):
+            row |= {"p_holm": p if row["family"] else math.nan, "p_least_holm": least, "equal": equal < LEVEL}
+            row |= {"outcome": outcome(p, least), "needed": pd.NA}
+            if "pairs" in row:
+                row["detectable"] = exact.detectable_exchange(row["pairs"], len(group))
+            else:
+                row["detectable"] = exact.detectable_signed_rank(row["gaps"], len(group))
+            if row["outcome"] == IMPOSSIBLE:
+                n_tasks = row["n_tasks"] if "pairs" in row else None
+                row["needed"] = exact.needed_seeds(n_tasks, len(group)) if n_tasks else exact.needed_tasks(len(group))
+    return pd.DataFrame(rows, columns=columns).astype({"needed": "Int64"})
+
+
+def _best(frame: pd.DataFrame, scores: pd.DataFrame) -> dict[tuple[str, str], str]:
+    """The reference of each benchmark and backbone: the best by the seeds that chose."""
     keys = [*CELL, "assignment_id"]
-    scored = frame[is_scored(frame)].merge(winners.dropna(subset="median")[keys], on=keys)
-    return {cell: group["score"].sort_values().to_numpy() for cell, group in scored.groupby(CELL)}
+    own = frame[is_scored(frame)].merge(scores[keys].drop_duplicates(), on=keys)
+    seen = pd.MultiIndex.from_frame(scores.loc[scores["kind"] == "held out", [*keys, "seed"]])
+    chose = own[~pd.MultiIndex.from_frame(own[[*keys, "seed"]]).isin(seen) & (own["method"] != APART)]
+    medians = chose.groupby(CELL)["score"].median().reset_index()
+    table = medians.groupby(["benchmark", "backbone", "method"])["score"].agg(["size", "mean"]).round(_DIGITS)
+    table = table.reset_index().sort_values(["size", "mean", "method"], ascending=[False, False, True])
+    first = table.drop_duplicates(["benchmark", "backbone"])
+    return dict(zip(zip(first["benchmark"], first["backbone"], strict=True), first["method"], strict=True))
 
 
-def _reference(group: pd.DataFrame) -> str | None:
-    """The method with the highest complete macro score, fine-tuning apart; ``None`` if there is none."""
-    table = macro_scores(group)
-    table = table[table["complete"] & (table["method"] != APART)].sort_values(
-        ["macro", "method"], ascending=[False, True]
-    )
-    return None if table.empty else str(table["method"].iloc[0])
-
-
-def _corrected(family: list[dict]) -> list[dict]:
-    """Rows with ``p_holm``, and ``p_least_holm``: what it would be if this row alone had its least possible p."""
-    p = [row["p"] for row in family]
-    least = [holm([*p[:i], row["p_least"], *p[i + 1 :]])[i] for i, row in enumerate(family)]
-    return [row | {"p_holm": a, "p_least_holm": b} for row, a, b in zip(family, holm(p), least, strict=True)]
-
-
-def _stream(*names: str) -> np.random.Generator:
+def _stream(comparison: Comparison, task: str) -> np.random.Generator:
     """Random numbers that belong to one comparison, whatever else is compared."""
+    names = (comparison.benchmark, comparison.backbone, task, comparison.reference, comparison.method)
     return np.random.default_rng(seed_of("|".join(("significance", *names))))

@@ -1,130 +1,226 @@
-"""The tests against scipy and by hand, and how often they call luck a difference."""
+"""Which methods are compared, on which scores, in which family; and how often equal ones are called different."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from scipy import stats
 
 from analysis import significance
-from analysis.selection import assignments, best_assignments
-from analysis.significance import holm, permutation, signed_rank, stratified_permutation
+from analysis.evidence import evidence
+from analysis.frame import tidy
+from analysis.reports import Options
+from analysis.reports import significance as report
+from analysis.significance import EVERYTHING, IMPOSSIBLE, MACRO, NOT_SHOWN, SHOWN, Plan, over_seeds, over_tasks, planned
+from analysis.tables import Table
 
 
-def stream() -> np.random.Generator:
-    return np.random.default_rng(0)
+def trials(cells: dict[tuple[str, str], Sequence[Sequence[float]]], first_seed: int = 0) -> pd.DataFrame:
+    """Runs from the scores of each seed of each assignment, by (task, method)."""
+    rows = []
+    for (task, method), scores in cells.items():
+        for i, own in enumerate(scores):
+            for seed, score in enumerate(own, first_seed):
+                rows.append({
+                    "study": "s", "benchmark": "glue", "backbone": "b", "task": f"glue/{task}", "method": method,
+                    "assignment_id": str(i), "trial_id": f"{task}-{method}-{i}-{seed}", "seed": seed,
+                    "status": "finished", "score": score, "best_epoch": 1, "epochs": 2, "trainable_parameters": 10,
+                    "seconds": 1.0,
+                })  # fmt: skip
+    return tidy(pd.DataFrame(rows))
 
 
-def test_holm_by_hand() -> None:
-    assert holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
-    assert holm([0.5, 0.9]) == pytest.approx([1.0, 1.0])
-    assert holm([]) == []
-    assert math.isnan(holm([math.nan, 0.02])[0])
-    assert holm([math.nan, 0.02])[1] == 0.02
+def both(
+    frame: pd.DataFrame, plan: Plan = EVERYTHING, confirmation: pd.DataFrame | None = None, margin: float = 1.0
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    found = significance.comparisons(frame, evidence(frame, confirmation), plan)
+    return over_seeds(found, margin), over_tasks(found, margin)
 
 
-@settings(max_examples=30, deadline=None)
-@given(st.lists(st.integers(-50, 50).filter(bool), min_size=1, max_size=9, unique_by=abs))
-def test_signed_rank_is_scipys_exact_test(values: list[int]) -> None:
-    p, least = signed_rank(np.array(values, dtype=float), stream())
-    assert p == pytest.approx(stats.wilcoxon(values, method="exact").pvalue)
-    assert least == 2 / 2 ** len(values)
-    assert p >= least
+# --- plans -----------------------------------------------------------------------------------------------------------
+
+KNOWN = ("lora", "bitfit", "aot_fc", "p_tuning_v2")
 
 
-def test_signed_rank_with_ties_and_zeros_by_hand() -> None:
-    # Ranks 1.5, 1.5, 3 and their signed sum 3: of the 8 sums (6, 3, 3, 0 and their negatives) 6 are as far out.
-    assert signed_rank(np.array([0.0, 1.0, -1.0, 2.0]), stream()) == (6 / 8, 0.25)
-    assert signed_rank(np.zeros(4), stream()) == (1.0, 1.0)
+def test_plans() -> None:
+    assert planned(None, KNOWN) == Plan(None, None)
+    assert planned("lora", KNOWN) == Plan("lora", None)
+    assert planned("p_tuning_v2:aot_fc", KNOWN) == Plan("p_tuning_v2", ("aot_fc",))
+    assert planned(" lora : aot_fc, bitfit ,aot_fc", KNOWN) == Plan("lora", ("aot_fc", "bitfit"))
 
 
-def test_many_tasks_are_sampled() -> None:
-    values = np.random.default_rng(3).normal(0.4, 1, size=30)
-    assert signed_rank(values, stream())[0] == pytest.approx(stats.wilcoxon(values).pvalue, abs=0.02)
+@pytest.mark.parametrize(
+    ("against", "message"),
+    [
+        ("lorra", "unknown method 'lorra' in 'lorra'; known: aot_fc, bitfit, lora, p_tuning_v2"),
+        ("lora:aot", "unknown method 'aot' in 'lora:aot'; known: aot_fc"),
+        ("lora:", "names no method after the colon; known: aot_fc"),
+        ("lora:lora", "compares 'lora' with itself"),
+        ("", "unknown method ''"),
+    ],
+)
+def test_a_plan_of_no_such_method_names_the_known_ones(against: str, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        planned(against, KNOWN)
 
 
-@settings(max_examples=20, deadline=None)
-@given(st.lists(st.integers(0, 20), min_size=2, max_size=5), st.lists(st.integers(0, 20), min_size=2, max_size=5))
-def test_permutation_is_scipys(left: list[int], right: list[int]) -> None:
-    def distance(a: np.ndarray, b: np.ndarray) -> float:
-        return abs(np.mean(a) - np.mean(b))
-
-    p, least = permutation(np.array(left, float), np.array(right, float), stream())
-    exact = stats.permutation_test((left, right), distance, n_resamples=np.inf, alternative="greater")
-    assert p == pytest.approx(exact.pvalue)
-    assert p >= least - 1e-12
-
-
-def test_permutation_least_p() -> None:
-    assert permutation(np.arange(5.0), np.arange(5.0) + 10, stream()) == pytest.approx((2 / 252, 2 / 252))
-    assert permutation(np.arange(2.0), np.arange(3.0) + 10, stream()) == pytest.approx((1 / 10, 1 / 10))
-    assert permutation(np.array([1.0]), np.array([2.0]), stream()) == (1.0, 1.0)
+def test_a_planned_comparison_is_a_family_of_one(make_runs: Callable) -> None:
+    frame = make_runs(methods=("fine_tuning", "lora", "p_tuning_v2", "aot_fc"), seeds=5)
+    seeds, tasks = both(frame, planned("p_tuning_v2:aot_fc", frame["method"]))
+    assert set(seeds["method"]) == set(tasks["method"]) == {"aot_fc"}
+    assert set(seeds["reference"]) == {"p_tuning_v2"}
+    assert (seeds["p_holm"] == seeds["p"]).all()
+    everything, _ = both(frame, planned("p_tuning_v2", frame["method"]))
+    row, own = (table.set_index(["method", "task"]).loc["aot_fc", MACRO] for table in (everything, seeds))
+    assert row["p"] == own["p"]
+    assert everything["family"].groupby(everything["method"]).all().to_dict() == {
+        "fine_tuning": False, "lora": True, "aot_fc": True,
+    }  # fmt: skip
 
 
-def test_stratified_with_one_task_is_the_permutation_test() -> None:
-    left, right = np.array([1.0, 2.0, 3.0, 4.5]), np.array([2.5, 4.0, 5.0, 6.0])
-    exact, _ = permutation(left, right, stream())
-    assert stratified_permutation([(left, right)], stream()) == pytest.approx(exact, abs=0.02)
+def test_fine_tuning_stands_outside_the_family_unless_it_is_planned(make_runs: Callable) -> None:
+    frame = make_runs(methods=("fine_tuning", "lora", "bitfit", "aot_fc"), seeds=4)
+    _, tasks = both(frame)
+    tasks = tasks.set_index("method")
+    assert math.isnan(tasks.loc["fine_tuning", "p_holm"])
+    assert tasks.loc["fine_tuning", "p_least_holm"] == 0.25
+    assert set(tasks.drop("fine_tuning")["p_least_holm"]) == {0.5}
+    for against in ("lora:fine_tuning", "fine_tuning"):
+        seeds, _ = both(frame, planned(against, frame["method"]))
+        assert seeds["family"].all()
+        assert seeds["p_holm"].notna().all()
 
 
-def test_stratified_sees_what_no_single_task_can() -> None:
-    draw = np.random.default_rng(5)
-    pairs = [(draw.normal(size=3), draw.normal(size=3) + 1.5) for _ in range(8)]
-    assert min(permutation(a, b, stream())[0] for a, b in pairs) >= 0.1
-    assert stratified_permutation(pairs, stream()) < 0.01
+# --- scores ----------------------------------------------------------------------------------------------------------
 
 
-def test_stratified_calls_luck_a_difference_about_as_often_as_it_says() -> None:
-    draw = np.random.default_rng(6)
-    p = [
-        stratified_permutation([(draw.normal(size=3), draw.normal(size=3)) for _ in range(3)], np.random.default_rng(i))
-        for i in range(200)
-    ]
-    assert 0.01 < np.mean(np.array(p) < 0.05) < 0.1
+def test_the_test_is_of_the_difference_that_is_shown_on_seeds_that_chose_nothing() -> None:
+    """Assignment 0 wins by the first two seeds; seeds 2 and 3 alone are compared."""
+    frame = trials({
+        ("rte", "lora"): [[80, 80, 61, 63], [70, 70, 99, 99]],
+        ("rte", "bitfit"): [[60, 60, 64, 66]],
+        ("cola", "lora"): [[50, 50, 50, 52]],
+        ("cola", "bitfit"): [[40, 40, 40, 42]],
+    })  # fmt: skip
+    seeds, tasks = both(frame)
+    assert set(seeds["reference"]) == {"lora"}, "the best by the seeds that chose, although it loses on the others"
+    found = seeds.set_index("task")
+    assert found["difference"].to_dict() == pytest.approx({MACRO: -3.5, "glue/rte": 3.0, "glue/cola": -10.0})
+    assert found.loc["glue/rte", ["n_method", "n_reference", "kind"]].tolist() == [2, 2, "held out"]
+    assert found.loc["glue/rte", "p"] == pytest.approx(2 / 6)
+    assert found.loc[MACRO, "p_least"] == pytest.approx(2 / 36)
+    assert tasks["difference"].tolist() == pytest.approx([-3.5])
+    assert tasks["typical"].tolist() == pytest.approx([-3.5])
+    assert tasks[["wins", "ties", "losses"]].values.tolist() == [[1, 0, 1]]
 
 
-def test_over_tasks_compares_every_method_with_the_best(frame: pd.DataFrame) -> None:
-    winners = best_assignments(assignments(frame))
-    table = significance.over_tasks(frame, winners)
-    assert list(table.columns) == significance.OVER_TASKS
-    assert len(table) == 7
-    assert table["reference"].nunique() == 1
-    assert table["reference"].iloc[0] not in {"fine_tuning", *table["method"]}
-    medians = winners.pivot(index="task", columns="method", values="median")
-    row = table.set_index("method").loc["p_tuning_v1"]
-    assert row["difference"] == pytest.approx((medians["p_tuning_v1"] - medians[row["reference"]]).mean())
-    assert (row["wins"], row["ties"], row["losses"], row["n_tasks"]) == (0, 0, 3, 3)
-    assert math.isnan(row["lower"])  # three tasks are too few for an interval
-    assert row["p"] == row["p_least"] == 0.25
-    assert (table["p_least_holm"] <= table["p_holm"] + 1e-12).all()
-    assert row["p_seeds"] < 0.001
+def test_confirmed_winners_are_compared_on_their_fresh_seeds() -> None:
+    frame = trials({("rte", "lora"): [[80, 81, 82], [70, 70, 70]], ("rte", "bitfit"): [[60, 60, 60]]})
+    fresh = trials({("rte", "lora"): [[75, 76, 77, 78, 79]], ("rte", "bitfit"): [[64, 65, 66, 67, 68]]}, 100)
+    seeds, _ = both(frame, confirmation=fresh)
+    row = seeds[seeds["task"] == "glue/rte"].iloc[0]
+    assert (row["difference"], row["kind"], row["n_method"]) == (-11.0, "confirmed", 5)
+    assert (row["p"], row["outcome"]) == (pytest.approx(2 / 252), SHOWN)
 
 
-def test_over_seeds_names_the_tasks_best_and_its_own_limit(make_runs: Callable) -> None:
-    frame = make_runs(methods=("fine_tuning", "lora", "p_tuning_v1"), tasks=("rte",), seeds=5)
-    table = significance.over_seeds(frame, best_assignments(assignments(frame)))
-    assert list(table.columns) == significance.OVER_SEEDS
-    assert table["method"].tolist() == ["fine_tuning", "p_tuning_v1"]
-    assert table["p_least"].unique() == pytest.approx([2 / 252])
-    row = table.iloc[1]
-    assert (row["p"], row["p_holm"]) == pytest.approx((2 / 252, 4 / 252))
-    assert row["difference"] < -3
+def test_three_answers() -> None:
+    steps = np.arange(10.0) / 10
+    frame = trials({
+        ("rte", "lora"): [90 + steps], ("rte", "bitfit"): [50 + steps], ("rte", "adapters"): [90.4 + steps % 0.5],
+    })  # fmt: skip
+    seeds, tasks = both(frame, Plan("lora"), margin=0.2)
+    rows = seeds[seeds["task"] != MACRO].set_index("method")
+    assert rows["outcome"].to_dict() == {"bitfit": SHOWN, "adapters": NOT_SHOWN}
+    assert rows["p_least_holm"].tolist() == pytest.approx([4 / 252] * 2)
+    assert rows["detectable"].between(0.2, 0.8).all(), "the deviation is 0.16"
+    assert rows["needed"].isna().all()
+    assert set(tasks["outcome"]) == {IMPOSSIBLE}
+    assert tasks["needed"].tolist() == [7, 7]
+    few = frame[frame["seed"] < 8]
+    seeds, _ = both(few, Plan("lora"))
+    assert set(seeds["outcome"]) == {IMPOSSIBLE}, "at 40 points as well: four seeds are left, and 4/70 is above 0.05"
+    assert seeds["detectable"].isna().all()
+    assert set(seeds["needed"]) == {5}
 
 
-def test_one_seed_has_no_test_over_seeds(make_runs: Callable) -> None:
+def test_practically_equal_is_shown_and_not_supposed() -> None:
+    steps = np.arange(12.0) / 10
+    frame = trials({("rte", "lora"): [90 + steps], ("rte", "bitfit"): [90.1 + steps], ("rte", "x"): [70 + 9 * steps]})
+    seeds, _ = both(frame, Plan("lora"), margin=2.0)
+    rows = seeds[seeds["task"] != MACRO].set_index("method")
+    assert rows["equal"].to_dict() == {"bitfit": True, "x": False}
+    assert rows.loc["x", "p_equal"] == 1.0
+    seeds, _ = both(frame, Plan("lora", ("bitfit",)), margin=0.2)
+    assert not seeds["equal"].any(), "the deviation is too large to say"
+
+
+def test_one_seed_has_no_test(make_runs: Callable) -> None:
     frame = make_runs(methods=("lora", "bitfit"), tasks=("rte", "cola"), seeds=1)
-    winners = best_assignments(assignments(frame))
-    assert significance.over_tasks(frame, winners)["p_seeds"].isna().all()
-    assert (significance.over_seeds(frame, winners)["p"] == 1).all()
+    seeds, tasks = both(frame)
+    assert seeds.empty
+    assert tasks.empty
+    assert list(seeds.columns) == significance.OVER_SEEDS
+    assert list(tasks.columns) == significance.OVER_TASKS
+    section = report.render(report.compute(frame))
+    assert section is not None
+    assert "Nothing can be tested" in section.blocks[0]
+    assert report.render(report.compute(make_runs(methods=("lora",), seeds=1))) is None
 
 
-def test_nothing_to_compare(make_runs: Callable) -> None:
-    for methods in (("fine_tuning",), ("lora",)):
-        frame = make_runs(methods=methods, tasks=("rte",), seeds=2)
-        winners = best_assignments(assignments(frame))
-        assert significance.over_tasks(frame, winners).empty
-        assert significance.over_seeds(frame, winners).empty
+def test_the_papers_design(make_runs: Callable) -> None:
+    """Eight tasks, five seeds, eight methods. Over seeds on all tasks together and over tasks all comparisons can be
+    shown; task by task only with fresh seeds: five are enough for six comparisons, 12/252."""
+    tasks = ("sts-b", "sst-2", "rte", "qqp", "qnli", "mrpc", "mnli", "cola")
+    frame = make_runs(tasks=tasks, seeds=5)
+    seeds, over = both(frame)
+    macro = seeds[seeds["task"] == MACRO]
+    assert (macro["outcome"] != IMPOSSIBLE).all()
+    assert (over["outcome"] != IMPOSSIBLE).all()
+    assert set(over.loc[over["family"], "p_least_holm"]) == {6 * 2 / 256}
+    assert (seeds.loc[seeds["task"] != MACRO, "outcome"] == IMPOSSIBLE).all()
+    confirmed, _ = both(frame, confirmation=frame.assign(seed=frame["seed"] + 100))
+    single = confirmed[confirmed["task"] != MACRO]
+    assert (single["outcome"] != IMPOSSIBLE).all()
+    assert set(single.loc[single["family"], "p_least_holm"].round(6)) == {round(12 / 252, 6)}
+
+
+@pytest.mark.parametrize("seeds", [4, 6])
+def test_more_assignments_of_equal_quality_win_no_test(seeds: int) -> None:
+    """40 assignments against 8, all of one quality: on the seeds that chose them the test rejects in 24 of 100 cases,
+    on others in 5."""
+    draw, studies = np.random.default_rng(4), 400
+    names = [("rte", "lora", 40), ("rte", "bitfit", 8), ("cola", "lora", 40), ("cola", "bitfit", 8)]
+    rows = [(t, m, str(a), s) for t, m, count in names for a in range(count) for s in range(seeds)]
+    one = pd.DataFrame(rows, columns=["task", "method", "assignment_id", "seed"])
+    frame = pd.concat([one.assign(backbone=f"{i:03}") for i in range(studies)], ignore_index=True)
+    frame = frame.assign(benchmark="glue", status="finished", trainable_parameters=1)
+    frame["score"] = draw.normal(80, 1, size=len(frame))
+    found, _ = both(frame, Plan("bitfit"))
+    macro = found[found["task"] == MACRO]
+    assert len(macro) == studies
+    assert (macro["p"] < 0.06).mean() == pytest.approx(0.055, abs=0.025), "two tasks, two seeds: the least is 2/36"
+    assert macro["difference"].mean() == pytest.approx(0, abs=0.1)
+
+
+# --- the section -----------------------------------------------------------------------------------------------------
+
+
+def test_the_words_say_what_could_not_have_been_shown(make_runs: Callable) -> None:
+    frame = make_runs(methods=("fine_tuning", "lora", "bitfit", "aot_fc"), tasks=("rte", "cola"), seeds=4)
+    section = report.render(report.compute(frame, Options(against="lora")))
+    assert section is not None
+    count, macro, tasks, single = section.blocks
+    assert isinstance(count, str)
+    assert "task by task, 0 of 6 comparisons could be shown and 0 were" in count
+    assert "over tasks, 0 of 3 comparisons could be shown" in count
+    assert isinstance(macro, Table)
+    assert isinstance(tasks, Table)
+    assert isinstance(single, Table)
+    assert macro.rows[1][-1].text == "could not have been shown with 2 and 2 seeds; 3 of each would be needed"
+    assert tasks.rows[1][-1].text == "could not have been shown with 2 tasks; 7 would be needed"
+    assert macro.rows[0][4].signs == "‡"
+    assert "against LoRA, with other seeds" in macro.title
+    assert single.rows[1][1].signs == "†"
+    assert any("† could not have been shown with 2 seeds; 4 to 5 of each would be needed" in n for n in single.notes)
+    assert not any("not shown" in cell.text for table in (macro, tasks) for row in table.rows for cell in row)
