@@ -18,12 +18,12 @@ TITLE = "Is the difference real?"
 POSITION = 120
 _INTRO = (
     "Methods are compared on scores that took no part in any choice: fresh seeds of the best assignments where they "
-    "were confirmed, else seeds held out of a choice made with the first half. So a method with more assignments gains "
-    "nothing by them, and the differences may be smaller than those of the published medians. Three answers: shown "
-    "(p below 0.05 after Holm's correction in its family), not shown (beside the difference that would have been found "
-    "in 80 of 100 cases), and could not have been shown, where no scores at all would have got there. A difference that "
-    "is not shown is not therefore absent; that two methods are practically equal is a test of its own. Fine-tuning, "
-    "which trains everything, stands outside the family and is not corrected."
+    "were confirmed, else seeds held out of a choice made with the first half. So a method with more assignments "
+    "gains nothing by them, and the differences may be smaller than those of the published medians. Three answers: "
+    "shown (p below 0.05 after Holm's correction in its family), not shown (beside the difference that would have "
+    "been found in 80 of 100 cases), and could not have been shown, where no scores at all would have got there. A "
+    "difference that is not shown is not therefore absent; that two methods are practically equal is a test of its "
+    "own. Fine-tuning, which trains everything, stands outside the family and is not corrected."
 )
 _UNTESTED = (
     "Nothing can be tested: every assignment has one seed at most, and that seed chose it. Train two seeds or more, or "
