@@ -95,7 +95,7 @@ def comparisons(frame: pd.DataFrame, scores: pd.DataFrame, plan: Plan = EVERYTHI
     (fine-tuning apart) with the highest macro on the seeds that *chose* the assignments, so that its own scores in the
     tests are as free of selection as all others.
     """
-    best = _best(frame, scores) if plan.reference is None else {}
+    best = references(frame, scores) if plan.reference is None else {}
     found = []
     for (benchmark, backbone), rows in scores.groupby(["benchmark", "backbone"]):
         reference = plan.reference or best.get((benchmark, backbone))
@@ -105,13 +105,34 @@ def comparisons(frame: pd.DataFrame, scores: pd.DataFrame, plan: Plan = EVERYTHI
             tasks = sorted({t for m, t in own if m == method} & {t for m, t in own if m == reference})
             if reference is None or method == reference or not tasks:
                 continue
-            family = bool(plan.methods) or APART not in (method, reference) or plan.reference == APART
+            family = in_family(plan, reference, method)
             pairs = {task: (values[method, task], values[reference, task]) for task in tasks}
             kinds = {own[name, task]["kind"].iloc[0] for name in (method, reference) for task in tasks}
             found.append(
                 Comparison(str(benchmark), str(backbone), reference, method, family, pairs, tuple(sorted(kinds)))
             )
     return found
+
+
+def references(frame: pd.DataFrame, scores: pd.DataFrame) -> dict[tuple[str, str], str]:
+    """By benchmark and backbone, what methods are compared with where nobody says: the best by the seeds that chose.
+
+    Of those that have scores on the most tasks, the highest macro of medians; fine-tuning is none.
+    """
+    keys = [*CELL, "assignment_id"]
+    own = frame[is_scored(frame)].merge(scores[keys].drop_duplicates(), on=keys)
+    seen = pd.MultiIndex.from_frame(scores.loc[scores["kind"] == "held out", [*keys, "seed"]])
+    chose = own[~pd.MultiIndex.from_frame(own[[*keys, "seed"]]).isin(seen) & (own["method"] != APART)]
+    medians = chose.groupby(CELL)["score"].median().reset_index()
+    table = medians.groupby(["benchmark", "backbone", "method"])["score"].agg(["size", "mean"]).round(_DIGITS)
+    table = table.reset_index().sort_values(["size", "mean", "method"], ascending=[False, False, True])
+    first = table.drop_duplicates(["benchmark", "backbone"])
+    return dict(zip(zip(first["benchmark"], first["backbone"], strict=True), first["method"], strict=True))
+
+
+def in_family(plan: Plan, reference: str, method: str) -> bool:
+    """Whether a comparison is corrected with the others: not one with fine-tuning, unless the plan names it."""
+    return bool(plan.methods) or APART not in (method, reference) or plan.reference == APART
 
 
 def over_seeds(found: Iterable[Comparison], margin: float = 1.0) -> pd.DataFrame:
@@ -187,19 +208,6 @@ def _table(rows: list[dict], columns: list[str], family: list[str]) -> pd.DataFr
                 n_tasks = row["n_tasks"] if "pairs" in row else None
                 row["needed"] = exact.needed_seeds(n_tasks, len(group)) if n_tasks else exact.needed_tasks(len(group))
     return pd.DataFrame(rows, columns=columns).astype({"needed": "Int64"})
-
-
-def _best(frame: pd.DataFrame, scores: pd.DataFrame) -> dict[tuple[str, str], str]:
-    """The reference of each benchmark and backbone: the best by the seeds that chose."""
-    keys = [*CELL, "assignment_id"]
-    own = frame[is_scored(frame)].merge(scores[keys].drop_duplicates(), on=keys)
-    seen = pd.MultiIndex.from_frame(scores.loc[scores["kind"] == "held out", [*keys, "seed"]])
-    chose = own[~pd.MultiIndex.from_frame(own[[*keys, "seed"]]).isin(seen) & (own["method"] != APART)]
-    medians = chose.groupby(CELL)["score"].median().reset_index()
-    table = medians.groupby(["benchmark", "backbone", "method"])["score"].agg(["size", "mean"]).round(_DIGITS)
-    table = table.reset_index().sort_values(["size", "mean", "method"], ascending=[False, False, True])
-    first = table.drop_duplicates(["benchmark", "backbone"])
-    return dict(zip(zip(first["benchmark"], first["backbone"], strict=True), first["method"], strict=True))
 
 
 def _stream(comparison: Comparison, task: str) -> np.random.Generator:
