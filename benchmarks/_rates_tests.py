@@ -1,0 +1,215 @@
+"""How often the tests of a report reject: equal methods, the margin of equivalence, and differences that are there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+
+from analysis import exact, examples, ranking
+from analysis.exact import LEVEL
+from analysis.predictions import Predictions
+from benchmarks._rates import Rate
+
+Noise = Callable[[np.random.Generator, tuple[int, ...]], np.ndarray]
+
+
+def _skewed(draw: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+    """Of deviation 1: close together above, and a long tail of seeds that did badly."""
+    return 1 - draw.exponential(size=shape)
+
+
+def _grid(draw: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+    """Of deviation about 1.5 on a dev set of 100 examples: whole points, many ties."""
+    return np.round(draw.normal(0, 1.5, size=shape))
+
+
+NOISES: dict[str, Noise] = {
+    "normal": lambda draw, shape: draw.normal(size=shape),
+    "skewed": _skewed,
+    "whole points": _grid,
+}
+
+
+def rates(repeats: int, seed: int) -> list[Rate]:
+    """Of every test in the reports on significance, ranking and examples."""
+    draw = np.random.default_rng(seed)
+    parts = (_over_seeds, _families, _equal, _over_tasks, _ranks, _signs, _bootstrap, _detectable)
+    return [rate for part in parts for rate in part(repeats, draw)]
+
+
+def _share(what: str, design: str, nominal: float | None, happened: list[bool]) -> Rate:
+    return Rate(what, design, nominal, float(np.mean(happened)), len(happened))
+
+
+# --- seeds -----------------------------------------------------------------------------------------------------------
+
+
+def _chosen(scores: np.ndarray, choosing: int) -> np.ndarray:
+    """The held-out seeds of the best of ``(n_assignments, n_seeds)`` by the median of the first ``choosing``."""
+    return np.asarray(scores[np.median(scores[:, :choosing], axis=1).argmax(), choosing:])
+
+
+def _studies(
+    draw: np.random.Generator, noise: Noise, tasks: int, counts: tuple[int, int], seeds: int, held_out: int
+) -> exact.Pairs:
+    """Scores of two methods of one quality on every task; of ``counts`` assignments each. Without held-out seeds the
+    scores are those that chose."""
+    pairs = []
+    for _ in range(tasks):
+        sides = [noise(draw, (count, seeds)) for count in counts]
+        if held_out:
+            left, right = (_chosen(side, seeds - held_out) for side in sides)
+        else:
+            left, right = (side[np.median(side, axis=1).argmax()] for side in sides)
+        pairs.append((left, right))
+    return pairs
+
+
+def _over_seeds(repeats: int, draw: np.random.Generator) -> Iterator[Rate]:
+    """p < 0.05 of equal methods. Designs whose floor is above never reject: 2 tasks of 2 seeds have 2/36."""
+    designs = [(8, 5, 2), (8, 10, 5), (3, 6, 3), (2, 10, 5), (1, 10, 5), (2, 4, 2)]
+    for name, noise in NOISES.items():
+        for tasks, seeds, held_out in designs:
+            p = [exact.exchange(_studies(draw, noise, tasks, (40, 8), seeds, held_out), draw) for _ in range(repeats)]
+            design = f"40 against 8 equal, {tasks} × {held_out} held out, {name}"
+            yield _share("exchange test rejects", design, LEVEL, [x < LEVEL for x in p])
+    p = [exact.exchange(_studies(draw, NOISES["normal"], 3, (40, 8), 5, 0), draw) for _ in range(repeats)]
+    yield _share(
+        "(not shown) on the seeds that chose", "40 against 8 equal, 3 × 5, normal", LEVEL, [x < LEVEL for x in p]
+    )
+    for tasks in (1, 8):
+        p = [
+            exact.exchange([(draw.normal(size=5), 3 * draw.normal(size=5)) for _ in range(tasks)], draw)
+            for _ in range(repeats)
+        ]
+        yield _share("exchange test rejects", f"{tasks} × 5, deviations 1 and 3", LEVEL, [x < LEVEL for x in p])
+
+
+def _families(repeats: int, draw: np.random.Generator) -> Iterator[Rate]:
+    """Any of six equal methods against a seventh, after Holm."""
+    for tasks, seeds in ((8, 2), (1, 5)):
+        hits = []
+        for _ in range(repeats):
+            scores = draw.normal(size=(7, tasks, seeds))
+            p = [exact.exchange(list(zip(own, scores[0], strict=True)), draw) for own in scores[1:]]
+            hits.append(min(exact.holm(p)) < LEVEL)
+        yield _share("any of 6 is shown after Holm", f"7 equal methods, {tasks} × {seeds}", LEVEL, hits)
+
+
+def _equal(repeats: int, draw: np.random.Generator) -> Iterator[Rate]:
+    """Practically equal, where the methods differ by the margin itself, and where by nothing."""
+    for tasks, seeds in ((8, 2), (8, 5), (1, 5)):
+        for truth in (1.0, 0.0):
+            claims = []
+            for _ in range(repeats):
+                pairs = [(draw.normal(truth, 0.7, seeds), draw.normal(0, 0.7, seeds)) for _ in range(tasks)]
+                near = abs(exact.difference(pairs)) < 1
+                claims.append(near and exact.equivalence(pairs, 1.0, draw) < LEVEL)
+            design = f"{tasks} × {seeds}, deviation 0.7, margin 1, true {truth:.0f}"
+            yield _share("practically equal, over seeds", design, LEVEL if truth else None, claims)
+    for truth in (1.0, 0.0):
+        gaps = draw.normal(truth, 0.7, size=(repeats, 8))
+        claims = [exact.signed_rank_equivalence(own, 1.0) < LEVEL for own in gaps]
+        design = f"8 tasks, deviation 0.7, margin 1, true {truth:.0f}"
+        yield _share("practically equal, over tasks", design, LEVEL if truth else None, claims)
+
+
+# --- tasks -----------------------------------------------------------------------------------------------------------
+
+
+def _over_tasks(repeats: int, draw: np.random.Generator) -> Iterator[Rate]:
+    for tasks in (6, 7, 8, 15):
+        for name, noise in NOISES.items():
+            gaps = noise(draw, (repeats, tasks)) - noise(draw, (repeats, tasks))
+            yield _share("signed-rank test rejects", f"{tasks} tasks, equal, {name}", LEVEL,
+                         [exact.signed_rank(own) < LEVEL for own in gaps])  # fmt: skip
+        inside = [
+            lower <= 0 <= upper for _, lower, upper in map(exact.typical_difference, draw.normal(size=(repeats, tasks)))
+        ]
+        yield _share("interval holds the typical difference", f"{tasks} tasks, normal", 0.95, inside)
+
+
+def _ranks(repeats: int, draw: np.random.Generator) -> Iterator[Rate]:
+    """Any pair told apart among equal methods, and a pair of equals among others that are steadier than they."""
+    for tasks, methods in ((8, 7), (7, 7), (6, 3)):
+        critical = ranking.critical_difference(tasks, methods)
+        ranks = draw.random((repeats, tasks, methods)).argsort(axis=2).argsort(axis=2).mean(axis=1)
+        yield _share("any pair told apart by mean ranks", f"{methods} equal methods, {tasks} tasks", LEVEL,
+                     (np.ptp(ranks, axis=1) >= critical - 1e-9).tolist())  # fmt: skip
+    scores = draw.normal(size=(repeats, 8, 7)) * np.array([10, 10, 1, 1, 1, 1, 1])
+    ranks = scores.argsort(axis=2).argsort(axis=2).mean(axis=1)
+    apart = np.abs(ranks[:, 0] - ranks[:, 1]) >= ranking.critical_difference(8, 7) - 1e-9
+    yield _share("two equals told apart by mean ranks", "2 wild among 5 steady, 8 tasks", LEVEL, apart.tolist())
+
+
+# --- examples --------------------------------------------------------------------------------------------------------
+
+
+def _signs(repeats: int, draw: np.random.Generator) -> Iterator[Rate]:
+    for n, count in ((277, 1), (277, 5), (56, 5), (9_815, 5)):
+        hits = []
+        for _ in range(repeats):
+            hard = draw.beta(2, 0.6, size=n)  # of each example, shared by the methods, and by a method's models
+            own = [np.clip(hard + draw.normal(0, 0.2, size=n), 0, 1) for _ in range(2)]
+            left, right = ((draw.random((count, n)) < chance).sum(axis=0) for chance in own)
+            hits.append(exact.signs(left - right) < LEVEL)
+        yield _share("signs of examples reject (accuracy)", f"{n} examples, {count} models each, equal", LEVEL, hits)
+
+
+def _answers(draw: np.random.Generator, metric: str, n: int, count: int) -> list[np.ndarray]:
+    """Gold, and the answers of two methods of one quality, ``(count, n)`` each."""
+    if metric == "pearson_spearman":
+        gold = draw.normal(size=n)
+        return [gold, *(gold + draw.normal(0, 0.4, size=n) + draw.normal(0, 0.3, size=(count, n)) for _ in range(2))]
+    labels = 3 if metric == "accuracy_macro_f1" else 2
+    gold = draw.choice(labels, size=n, p=(0.5, 0.41, 0.09) if labels == 3 else (0.32, 0.68))
+    sides = []
+    for _ in range(2):
+        hard = draw.beta(0.6, 2.4, size=n)
+        wrong = draw.random((count, n)) < hard
+        sides.append(np.where(wrong, (gold + draw.integers(1, labels, size=n)) % labels, gold))
+    return [gold, *sides]
+
+
+def _bootstrap(repeats: int, draw: np.random.Generator) -> Iterator[Rate]:
+    for metric, n in (
+        ("accuracy_f1", 408),
+        ("matthews", 1_043),
+        ("accuracy_macro_f1", 56),
+        ("pearson_spearman", 1_500),
+    ):
+        hits, inside = [], []
+        for number in range(min(repeats, 400)):
+            gold, *sides = _answers(draw, metric, n, 3)
+            kept = [
+                (name, Predictions(metric, own, gold)) for name, side in zip("ab", sides, strict=True) for own in side
+            ]
+            found = dict(examples._resampled(kept, str(number)))
+            pair = examples._pair(found["a"], found["b"])
+            hits.append(pair["p"] < LEVEL)
+            inside.append(pair["lower"] <= 0 <= pair["upper"])
+        yield _share(f"paired bootstrap rejects ({metric})", f"{n} examples, 3 models each, equal", LEVEL, hits)
+        yield _share(f"its interval holds the truth ({metric})", f"{n} examples, 3 models each, equal", 0.95, inside)
+
+
+# --- power -----------------------------------------------------------------------------------------------------------
+
+
+def _detectable(repeats: int, draw: np.random.Generator) -> Iterator[Rate]:
+    """At the detectable difference that known deviations give, of the first of six comparisons: 80 of 100."""
+    for tasks, seeds in ((8, 2), (8, 5), (2, 5), (1, 5)):
+        base = np.linspace(-1, 1, seeds) / np.std(np.linspace(-1, 1, seeds), ddof=1)
+        effect = exact.detectable_exchange([(base, base)] * tasks, 6)
+        found = [
+            6 * exact.exchange([(draw.normal(effect, 1, seeds), draw.normal(0, 1, seeds)) for _ in range(tasks)], draw)
+            < LEVEL
+            for _ in range(repeats)
+        ]
+        yield _share("power at the detectable difference, over seeds", f"{tasks} × {seeds}: {effect:.1f} deviations",
+                     exact.POWER, found)  # fmt: skip
+    base = np.linspace(-1, 1, 8) / np.std(np.linspace(-1, 1, 8), ddof=1)
+    effect = exact.detectable_signed_rank(base, 6)
+    found = [6 * exact.signed_rank(own) < LEVEL for own in draw.normal(effect, 1, size=(repeats, 8))]
+    design = f"8 tasks: {effect:.1f} deviations"
+    yield _share("power at the detectable difference, over tasks", design, exact.POWER, found)
