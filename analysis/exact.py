@@ -19,7 +19,7 @@ from scipy import optimize, signal, stats
 
 LEVEL = 0.05
 POWER = 0.8
-DRAWS = 50_000  # where the ways are too many to count
+DRAWS = 20_000  # where the ways are too many to count
 _COUNTED = 400_000  # ways counted in each of two halves of the tasks, which meet in the middle
 _SIMULATED = 2_000  # samples behind a detectable difference, of up to so many exchanges
 _DIGITS = 9  # differences that agree this far are equal
@@ -122,7 +122,7 @@ def _exchanged(left: np.ndarray, right: np.ndarray) -> np.ndarray:
 
 def _drawn(left: np.ndarray, right: np.ndarray, stream: np.random.Generator) -> np.ndarray:
     """The same in ``DRAWS`` exchanges, drawn."""
-    if math.comb(len(left) + len(right), len(left)) <= DRAWS:
+    if math.comb(len(left) + len(right), len(left)) <= _COUNTED:
         return stream.choice(_exchanged(left, right), size=DRAWS)
     pooled, n = np.concatenate([left, right]), len(left)
     shuffled = pooled[np.argsort(stream.random((DRAWS, len(pooled))), axis=1)]

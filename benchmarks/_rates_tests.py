@@ -74,9 +74,9 @@ def _over_seeds(repeats: int, draw: np.random.Generator) -> Iterator[Rate]:
             p = [exact.exchange(_studies(draw, noise, tasks, (40, 8), seeds, held_out), draw) for _ in range(repeats)]
             design = f"40 against 8 equal, {tasks} × {held_out} held out, {name}"
             yield _share("exchange test rejects", design, LEVEL, [x < LEVEL for x in p])
-    p = [exact.exchange(_studies(draw, NOISES["normal"], 3, (40, 8), 5, 0), draw) for _ in range(repeats)]
+    p = [exact.exchange(_studies(draw, NOISES["normal"], 8, (40, 8), 5, 0), draw) for _ in range(repeats)]
     yield _share(
-        "(not shown) on the seeds that chose", "40 against 8 equal, 3 × 5, normal", LEVEL, [x < LEVEL for x in p]
+        "(not shown) on the seeds that chose", "40 against 8 equal, 8 × 5, normal", LEVEL, [x < LEVEL for x in p]
     )
     for tasks in (1, 8):
         p = [

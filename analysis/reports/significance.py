@@ -108,7 +108,7 @@ def _macro(benchmark: str, backbone: str, table: pd.DataFrame, data: Significanc
     notes = (
         "Difference of the means over seeds, averaged over tasks, in points, method minus reference: what is tested. p "
         "is for other seeds on these tasks: scores change places between the two methods within each task, in every "
-        f"way. {_kinds(table)} {_shared(data)}",
+        f"way. Seeds counted are those that chose nothing. {_kinds(table)} {_shared(data)}",
     )
     columns = ("Method", "Difference", "Tasks", "Seeds at least, of method and reference", *_COLUMNS)
     title = f"{heading(benchmark, backbone)}: each method against {_reference(table, data)}, with other seeds"
