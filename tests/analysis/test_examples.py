@@ -15,6 +15,7 @@ from analysis.reports import examples as report
 from analysis.reports._section import Section
 from analysis.selection import assignments, best_assignments
 from analysis.significance import IMPOSSIBLE, NOT_SHOWN, SHOWN, planned
+from analysis.tables import Table
 from common.metrics import score
 
 Kept = dict[str, Predictions]
@@ -223,3 +224,16 @@ def test_the_section(make_runs: Callable[..., pd.DataFrame]) -> None:
     assert errors.columns == ("Method", "RTE (120)", "CoLA (120)")
     assert errors.folded
     assert [row[2].text for row in luck.rows] == ["2", "2", "1"]
+
+
+@pytest.mark.parametrize(("n", "said"), [(56, True), (160, False)])
+def test_a_bootstrap_of_few_examples_is_said_to_be_too_sure(n: int, said: bool) -> None:
+    draw = np.random.default_rng(4)
+    gold = draw.integers(0, 3, n)
+    answers = {m: np.where(draw.random(n) < 0.2, (gold + 1) % 3, gold) for m in ("lora", "bitfit")}
+    frame, kept = study({(m, "0", 0): ("accuracy_macro_f1", own, gold) for m, own in answers.items()})
+    section = report.render(report.compute(frame, Options(predictions=kept.get)))
+    assert isinstance(section, Section)
+    tests = section.blocks[0]
+    assert isinstance(tests, Table)
+    assert any("too sure" in note for note in tests.notes) == said
