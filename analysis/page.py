@@ -2,33 +2,47 @@
 
 from __future__ import annotations
 
-import base64
 import html
-import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from itertools import groupby
+from pathlib import Path
 
-from analysis.reports._section import Picture, Section, slug
-from analysis.tables import Table, escape_markdown, to_html, to_markdown
+from analysis import names, svg
+from analysis.reports._section import QUESTIONS, Answer, Picture, Section, heading, slug
+from analysis.standings import Standing
+from analysis.tables import Table, escape_markdown, place_key, printed, to_html, to_markdown
+
+_ASSETS = Path(__file__).parent / "assets"
+_CARE = "Before you quote a number"
+_POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:"
 
 
 @dataclass(frozen=True)
 class Document:
-    """What the report says, whatever its form."""
+    """What the report says, whatever its form.
+
+    ``findings`` answer the first of ``QUESTIONS``; ``answers`` the others, those that nobody answers are not shown.
+    ``standings``: macro scores by benchmark and backbone, for the bars of the first screen.
+    """
 
     title: str
     what: str
     findings: tuple[str, ...]
     caveats: tuple[str, ...]
     sections: tuple[Section, ...]
+    answers: tuple[Answer, ...] = ()
+    standings: Mapping[tuple[str, str], tuple[Standing, ...]] = field(default_factory=dict)
 
 
 def markdown(document: Document, folder: str = "figures") -> str:
     """The report in Markdown; figures are linked as ``FOLDER/NAME.png``."""
     parts = [f"# {escape_markdown(document.title)}", escape_markdown(document.what)]
-    for heading, lines in (("What came out", document.findings), ("Before you quote a number", document.caveats)):
+    asked = [(question, [text for text, _ in texts]) for question, texts in _answered(document)]
+    named = [("What came out", list(document.findings)), *asked, (_CARE, list(document.caveats))]
+    for title, lines in named:
         if lines:
-            parts += [f"## {heading}", "\n".join(f"- {escape_markdown(line)}" for line in lines)]
+            parts += [f"## {title}", "\n".join(f"- {escape_markdown(line)}" for line in lines)]
     for section in document.sections:
         parts += [f"## {escape_markdown(section.title)}", escape_markdown(section.intro)]
         for block in section.blocks:
@@ -43,106 +57,143 @@ def markdown(document: Document, folder: str = "figures") -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def page(document: Document, images: Mapping[str, bytes]) -> str:
-    """The report as HTML. ``images`` holds each picture's PNG by its name; nothing is loaded from elsewhere."""
-    body = [f'<header><h1>{html.escape(document.title)}</h1><p class="lead">{html.escape(document.what)}</p>']
-    for heading, kind, lines in (
-        ("What came out", "out", document.findings),
-        ("Before you quote a number", "care", document.caveats),
-    ):
-        if lines:
-            items = "".join(f"<li>{html.escape(line)}</li>" for line in lines)
-            body.append(f'<div class="{kind}"><h2>{heading}</h2><ul>{items}</ul></div>')
-    body.append("</header>")
-    links = []
-    for section in document.sections:
-        anchor = slug(section.title)
-        links.append(f'<li><a href="#{anchor}">{html.escape(section.title)}</a></li>')
-        body.append(f'<section id="{anchor}"><h2>{html.escape(section.title)}</h2><p>{html.escape(section.intro)}</p>')
-        body += [_block(block, images) for block in section.blocks]
-        body.append("</section>")
-    nav = f'<nav aria-label="Contents"><p>{html.escape(document.title)}</p><ol>{"".join(links)}</ol></nav>'
+def page(document: Document, images: Mapping[str, str]) -> str:
+    """The report as HTML. ``images`` holds each picture's SVG by its name; nothing is loaded from elsewhere."""
+    title = html.escape(document.title)
     head = (
         '<meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">'
-        '<meta name="color-scheme" content="light dark">'
-        f"<title>{html.escape(document.title)}</title><style>{_CSS}</style>"
+        f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">'
+        f'<meta name="color-scheme" content="light dark"><title>{title}</title><style>{_style()}</style>'
     )
-    text = "\n".join(body)
-    return f'<!doctype html>\n<html lang="en"><head>{head}</head>\n<body>{nav}<main>\n{text}\n</main></body></html>\n'
+    body = "\n".join([*_first_screen(document), *_parts(document, images)])
+    script = (_ASSETS / "page.js").read_text(encoding="utf-8")
+    return (
+        f'<!doctype html>\n<html lang="en"><head>{head}</head>\n<body>{_bar(document)}{_contents(document)}'
+        f'<main>\n{body}\n</main><div id="tip" role="status" hidden></div>'
+        f"<script>{script}</script></body></html>\n"
+    )
 
 
-def _block(block: Table | Picture | str, images: Mapping[str, bytes]) -> str:
+def _style() -> str:
+    light, dark = svg.style_sheet()
+    return (
+        f":root{{{light}}}@media screen and (prefers-color-scheme:dark){{:root{{{dark}}}}}"
+        + (_ASSETS / "page.css").read_text(encoding="utf-8")
+        + svg.rules()
+    )
+
+
+# --- above the report ------------------------------------------------------------------------------------------------
+
+
+def _bar(document: Document) -> str:
+    """What stays in view: the title, and where there are several places, the choice of one."""
+    found: dict[tuple[str, str], None] = dict.fromkeys(document.standings)
+    for section in document.sections:
+        found.update((block.place, None) for block in section.blocks if not isinstance(block, str) and block.place)  # type: ignore[misc]
+    order = [
+        (b, k) for b in names.benchmarks(b for b, _ in found) for k in names.backbones(k for c, k in found if c == b)
+    ]
+    options = "".join(
+        f'<option value="{html.escape(place_key(place))}">{html.escape(heading(*place))}</option>' for place in order
+    )
+    choice = (
+        f'<label>Show <select id="place"><option value="">everything</option>{options}</select></label>'
+        if len(order) > 1
+        else ""
+    )
+    return (
+        f'<div class="bar"><a href="#top">{html.escape(document.title)}</a>{choice}'
+        '<button id="all" type="button" hidden>Show all methods</button></div>'
+    )
+
+
+def _contents(document: Document) -> str:
+    """Links to the sections, by the parts of the report."""
+    parts = []
+    for part, sections in groupby(document.sections, key=lambda section: section.part):
+        links = "".join(f'<li><a href="#{slug(s.title)}">{html.escape(s.title)}</a></li>' for s in sections)
+        parts.append((f"<p>{html.escape(part)}</p>" if part else "") + f"<ol>{links}</ol>")
+    return f'<nav aria-label="Contents"><details open><summary>Contents</summary>{"".join(parts)}</details></nav>'
+
+
+def _answered(document: Document) -> Iterator[tuple[str, list[tuple[str, str]]]]:
+    """Questions that are answered, in the order of ``QUESTIONS``, with the texts and the places that they are of."""
+    asked = dict.fromkeys([*QUESTIONS, *(answer.question for answer in document.answers)])
+    for question in asked:
+        texts = [(a.text, place_key(a.place)) for a in document.answers if a.question == question]
+        if texts:
+            yield question, texts
+
+
+def _first_screen(document: Document) -> Iterator[str]:
+    """What was compared, what came out of it, and what to beware of."""
+    yield f'<header id="top"><h1>{html.escape(document.title)}</h1><p class="lead">{html.escape(document.what)}</p>'
+    asked = [(QUESTIONS[0], [(text, "") for text in document.findings])] if document.findings else []
+    for question, texts in _answered(document):
+        if asked and question == QUESTIONS[0]:
+            asked[0][1].extend(texts)
+        else:
+            asked.append((question, texts))
+    answers = "".join(
+        f"<div><h2>{html.escape(question)}</h2>{''.join(_sentence(*text) for text in texts)}</div>"
+        for question, texts in asked
+    )
+    if answers:
+        yield f'<div class="answers">{answers}</div>'
+    if any(document.standings.values()):
+        cards = "".join(_card(place, lines) for place, lines in document.standings.items() if lines)
+        yield f'<div class="cards" aria-label="Macro scores">{cards}</div>'
+    if document.caveats:
+        items = "".join(f"<li>{html.escape(line)}</li>" for line in document.caveats)
+        yield f'<div class="care"><h2>{_CARE}</h2><ul>{items}</ul></div>'
+    yield "</header>"
+
+
+def _sentence(text: str, place: str) -> str:
+    where = f' data-place="{html.escape(place)}"' if place else ""
+    return f"<p{where}>{html.escape(text)}</p>"
+
+
+def _card(place: tuple[str, str], lines: tuple[Standing, ...]) -> str:
+    """Macro scores as dots between the least and the highest, which the lines' ends name: bars would begin at zero."""
+    low, high = min(line.macro for line in lines), max(line.macro for line in lines)
+    rows = []
+    for line in lines:
+        at = 100.0 if high == low else 100 * (line.macro - low) / (high - low)
+        dot = f'<i style="left:{at:.1f}%;background:{svg.color(line.method)}"></i>'
+        kind = ' class="apart"' if line.apart else ""
+        rows.append(
+            f'<tr{kind}><th scope="row">{html.escape(names.method(line.method))}</th>'
+            f'<td class="dots"><span>{dot}</span></td><td>{printed(line.macro)}</td></tr>'
+        )
+    return (
+        f'<table class="card" data-place="{html.escape(place_key(place))}"><caption>{html.escape(heading(*place))}: '
+        f"macro score</caption><tbody>{''.join(rows)}</tbody></table>"
+    )
+
+
+# --- the report ------------------------------------------------------------------------------------------------------
+
+
+def _parts(document: Document, images: Mapping[str, str]) -> Iterator[str]:
+    for part, sections in groupby(document.sections, key=lambda section: section.part):
+        if part:
+            yield f'<p class="part">{html.escape(part)}</p>'
+        for section in sections:
+            yield f'<section id="{slug(section.title)}"><h2>{html.escape(section.title)}</h2>'
+            yield f"<p>{html.escape(section.intro)}</p>"
+            yield from (_block(block, images) for block in section.blocks)
+            yield "</section>"
+
+
+def _block(block: Table | Picture | str, images: Mapping[str, str]) -> str:
     if isinstance(block, Table):
         return to_html(block)
     if isinstance(block, Picture):
-        data = base64.b64encode(images[block.name]).decode()
-        width = int.from_bytes(images[block.name][16:20])  # a PNG says its size in its first chunk
-        caption = html.escape(block.title)
-        style = f"max-width:min(100%,{round(width / 1.5)}px)"
-        image = f'<img alt="{caption}" style="{style}" src="data:image/png;base64,{data}">'
-        return f'<figure class="picture"><figcaption>{caption}</figcaption><div class="paper">{image}</div></figure>'
+        where = f' data-place="{html.escape(place_key(block.place))}"' if block.place else ""
+        return (
+            f'<figure class="picture"{where}><figcaption>{html.escape(block.title)}</figcaption>'
+            f'<div class="scroll">{images[block.name]}</div></figure>'
+        )
     return f"<p>{html.escape(block)}</p>"
-
-
-_CSS = re.sub(
-    r"\s*\n\s*",
-    "",
-    """
-:root{--bg:#fbfbfa;--card:#fff;--ink:#1d2329;--soft:#5b6670;--line:#e3e5e8;--hover:#f3f6f8;--accent:#0b7a4b;--care:#fff8e6;--careline:#e5b84b}
-@media (prefers-color-scheme:dark){
-:root{--bg:#14181c;--card:#1b2026;--ink:#e4e8ec;--soft:#9aa6b1;--line:#303841;--hover:#232a31;--accent:#5fc4a0;--care:#2a2517;--careline:#a8832a}
-.paper{background:#fff;border-radius:6px;padding:8px}
-}
-*{box-sizing:border-box}
-html{scroll-behavior:smooth}
-body{margin:0;background:var(--bg);color:var(--ink);
-font:16px/1.55 system-ui,-apple-system,"Segoe UI",Roboto,"Helvetica Neue",sans-serif}
-nav{position:fixed;inset:0 auto 0 0;width:216px;padding:28px 20px;
-border-right:1px solid var(--line);overflow:auto;font-size:14px}
-nav p{font-weight:650;margin:0 0 12px}
-nav ol{list-style:none;margin:0;padding:0}
-nav a{display:block;padding:4px 0;color:var(--soft);text-decoration:none}
-nav a:hover,nav a:focus{color:var(--accent)}
-main{margin-left:216px;padding:36px 36px 80px;max-width:1320px}
-h1{font-size:30px;line-height:1.2;margin:0 0 10px;letter-spacing:-.01em}
-h2{font-size:21px;margin:0 0 8px;letter-spacing:-.005em}
-header h2{font-size:16px;margin:0 0 4px}
-header ul{margin:0;padding-left:20px}
-header li{margin:3px 0}
-.lead{font-size:17px;color:var(--soft);max-width:80ch;margin:0 0 18px}
-.out,.care{border:1px solid var(--line);
-border-left:4px solid var(--accent);background:var(--card);border-radius:6px;padding:14px 18px;margin:0 0 14px}
-.care{border-left-color:var(--careline);background:var(--care)}
-section{margin-top:44px;scroll-margin-top:16px}
-section>p{color:var(--soft);max-width:86ch;margin:0 0 16px}
-figure,details{margin:0 0 22px;background:var(--card);border:1px solid var(--line);border-radius:8px;padding:14px 16px}
-figcaption,summary{font-weight:600;font-size:15px}
-figcaption{margin-bottom:10px}
-summary{cursor:pointer}
-details[open] summary{margin-bottom:10px}
-.scroll{overflow-x:auto}
-table{border-collapse:collapse;font-size:13.5px;font-variant-numeric:tabular-nums;min-width:60%}
-th,td{padding:6px 9px;text-align:right;white-space:nowrap;border-bottom:1px solid var(--line)}
-th{color:var(--soft);font-weight:600;white-space:normal;vertical-align:bottom;border-bottom:2px solid var(--line)}
-.word{text-align:left}
-th:first-child,td:first-child{position:sticky;left:0;background:var(--card)}
-tbody tr:hover td{background:var(--hover)}
-tr.rule td{border-bottom:1px solid var(--soft)}
-tbody tr:last-child td{border-bottom:0}
-td u{text-underline-offset:3px}
-sup{line-height:0;margin-left:1px}
-.notes p{font-size:13px;color:var(--soft);margin:8px 0 0;max-width:110ch}
-.picture .paper{text-align:center}
-img{height:auto;width:100%}
-@media (max-width:900px){
-nav{position:static;width:auto;border-right:0;border-bottom:1px solid var(--line);padding:16px}
-nav ol{columns:2}
-main{margin:0;padding:20px 16px 60px}
-}
-@media print{
-nav{display:none}
-main{margin:0;max-width:none;padding:0}
-figure{break-inside:avoid}
-}
-""",
-).strip()

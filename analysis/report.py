@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import io
-from collections.abc import Callable, Mapping, Sequence
+import tempfile
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import count
 from pathlib import Path
@@ -13,14 +13,19 @@ import pandas as pd
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.backends.backend_pdf import FigureCanvasPdf
 
-from analysis import coverage, reports, style, summary
+from analysis import coverage, reports, style, summary, svg
 from analysis.evp import Estimator, Failures
 from analysis.frame import FrameError, tidy
+from analysis.latex import to_latex
 from analysis.page import Document, markdown, page
 from analysis.predictions import Predictions
-from analysis.reports._section import DEFAULT, MethodInfo, Options, Picture, Section
-from analysis.selection import kept, split_roles
-from analysis.tables import Table, to_latex
+from analysis.reports._section import DEFAULT, Answer, MethodInfo, Options, Picture, Section
+from analysis.selection import APART, kept, split_roles
+from analysis.standings import standings
+from analysis.tables import Table
+
+#: What a report has written into its folder, one path a line: the next one removes what it does not write itself.
+MANIFEST = ".report-files"
 
 
 def write_report(
@@ -63,9 +68,6 @@ def write_report(
     keys = ["benchmark", "backbone", "task", "method", "assignment_id", "seed", "trial_id"]
     frame = frame.sort_values(keys, ignore_index=True)
     frame, confirmation = split_roles(frame)
-    folder = Path(out)
-    (folder / "figures").mkdir(parents=True, exist_ok=True)
-    (folder / "tables").mkdir(parents=True, exist_ok=True)
     options = Options(
         paper=paper,
         estimator=estimator,
@@ -78,34 +80,61 @@ def write_report(
     cells, elsewhere = (planned, 0) if planned is not None else coverage.of_frame(frame)
     care = coverage.sentences(cells, elsewhere, [*notes, *coverage.caveats(frame, others)])
     labels = {name: method.label for name, method in methods.items()}
-    with style.context(labels, frame["method"]), kept(frame):
-        sections = _sections(frame, options, folder / "tables")
-        images = _pictures(sections, folder / "figures")
-        name = title or "Report: " + ", ".join(sorted(frame["study"].unique()))
-        care += summary.caveats(frame, planned)
-        document = Document(
-            name, summary.what(frame), tuple(summary.findings(frame, options)), tuple(care), tuple(sections)
-        )
-    (folder / "report.md").write_text(markdown(document), encoding="utf-8")
-    (folder / "report.html").write_text(page(document, images), encoding="utf-8")
+    sizes = frame[frame["method"] == APART].groupby("backbone")["trainable_parameters"].max().dropna().to_dict()
+    folder = Path(out)
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".report-", dir=folder) as fresh:
+        with style.context(labels, frame["method"], sizes), kept(frame):
+            sections, answers = _sections(frame, options, Path(fresh))
+            images = _pictures(sections, Path(fresh, "figures"))
+            care += summary.caveats(frame, planned)
+            document = Document(
+                title or "Report: " + ", ".join(sorted(frame["study"].unique())),
+                summary.what(frame),
+                tuple(summary.findings(frame, options)),
+                tuple(care),
+                tuple(sections),
+                tuple(answers),
+                standings(frame),
+            )
+            Path(fresh, "report.md").write_text(markdown(document), encoding="utf-8")
+            Path(fresh, "report.html").write_text(page(document, images), encoding="utf-8")
+        _move(Path(fresh), folder)
     return folder / "report.html"
 
 
-def _sections(frame: pd.DataFrame, options: Options, tables: Path) -> list[Section]:
-    """Compute, export and render every report that has something to show."""
-    sections = []
+def _move(fresh: Path, folder: Path) -> None:
+    """Put the new report's files in the place of the earlier one's, whose others go; nobody else's are touched."""
+    manifest = folder / MANIFEST
+    before = set(manifest.read_text(encoding="utf-8").splitlines()) if manifest.is_file() else set()
+    files = sorted(path.relative_to(fresh).as_posix() for path in fresh.rglob("*") if path.is_file())
+    manifest.write_text("".join(f"{name}\n" for name in sorted(before.union(files))), encoding="utf-8")
+    for name in files:
+        (folder / name).parent.mkdir(exist_ok=True)
+        (fresh / name).replace(folder / name)
+    for name in before.difference(files):
+        (folder / name).unlink(missing_ok=True)
+    manifest.write_text("".join(f"{name}\n" for name in files), encoding="utf-8")
+
+
+def _sections(frame: pd.DataFrame, options: Options, out: Path) -> tuple[list[Section], list[Answer]]:
+    """Compute, export and render every report that has something to show, and what each answers."""
+    sections, answers = [], []
+    tables = out / "tables"
+    tables.mkdir()
     for name in reports.names():
         report = reports.get(name)
         data = report.compute(frame, options)
         for stem, table in reports.exports(report, data).items():
             table.to_csv(tables / f"{stem}.csv", index=False)
+        answers += reports.answers(report, data)
         section = report.render(data)
         if section is not None:
-            sections.append(section)
+            sections.append(replace(section, part=section.part or reports.part(report)))
     sections = _with_names_apart(sections)
     for block in (block for section in sections for block in section.blocks if isinstance(block, Table)):
         (tables / f"{block.name}.tex").write_text(to_latex(block), encoding="utf-8")
-    return sections
+    return sections, answers
 
 
 def _with_names_apart(sections: list[Section]) -> list[Section]:
@@ -124,17 +153,18 @@ def _with_names_apart(sections: list[Section]) -> list[Section]:
     return [replace(section, blocks=tuple(map(apart, section.blocks))) for section in sections]
 
 
-def _pictures(sections: list[Section], figures: Path) -> dict[str, bytes]:
-    """Save every picture as PNG and PDF, without a date, so that files compare. The PNGs come back by name."""
+def _pictures(sections: Iterable[Section], figures: Path) -> dict[str, str]:
+    """Save every picture as PNG and PDF, without a date, so that files compare. Their SVG comes back by name."""
+    figures.mkdir()
     images = {}
-    for picture in (block for section in sections for block in section.blocks if isinstance(block, Picture)):
-        figure, image = picture.figure, io.BytesIO()
-        # Canvases are called directly: savefig draws a figure twice for each file, only to lay it out again.
-        canvas = FigureCanvasAgg(figure)
-        figure.draw_without_rendering()
-        figure.set_layout_engine("none")
-        canvas.print_png(image, metadata={"Software": None})
+    for number, picture in enumerate(
+        block for section in sections for block in section.blocks if isinstance(block, Picture)
+    ):
+        figure = picture.figure
+        # First, as it arranges the figure. Canvases are called directly: savefig draws a figure twice for each file.
+        images[picture.name] = svg.to_svg(figure, f"f{number}", picture.title)
+        FigureCanvasAgg(figure).print_png(
+            figures / f"{picture.name}.png", metadata={"Software": None}, pil_kwargs={"compress_level": 3}
+        )
         FigureCanvasPdf(figure).print_pdf(figures / f"{picture.name}.pdf", metadata={"CreationDate": None})
-        images[picture.name] = image.getvalue()
-        (figures / f"{picture.name}.png").write_bytes(image.getvalue())
     return images

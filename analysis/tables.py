@@ -1,4 +1,4 @@
-"""One table value, four forms: Markdown, HTML, LaTeX, CSV. Also how numbers are printed and how the best are marked.
+"""One table value, its forms Markdown, HTML and CSV. Also how numbers are printed and how the best are marked.
 
 Numbers are rounded once, half away from zero, in decimal: 84.75 prints 84.8 on every machine, whatever its binary
 digits. Marks compare what is printed, so two results that look equal are marked equal, as in the paper's Tables 2, 3.
@@ -18,15 +18,20 @@ from typing import Literal
 
 Mark = Literal["", "best", "second"]
 EMPTY = "—"
+_LONG = 300  # signs of the notes that are shown at once
 
 
 @dataclass(frozen=True)
 class Cell:
-    """A cell: its text, its mark (best: bold, second: underlined), and signs that point to notes under the table."""
+    """A cell: its text, its mark (best: bold, second: underlined), and signs that point to notes under the table.
+
+    ``link``: the address of the runs behind it, which the page and Markdown lead to.
+    """
 
     text: str
     mark: Mark = ""
     signs: str = ""
+    link: str = ""
 
 
 @dataclass(frozen=True)
@@ -34,7 +39,8 @@ class Table:
     """A table of any kind. ``name`` is the stem of its files; the first ``left`` columns hold words, the rest numbers.
 
     A rule is drawn under each row whose index is in ``rules``. ``folded`` tables start closed in HTML. ``place``: the
-    benchmark and backbone that it is of; empty where it is of several.
+    benchmark and backbone that it is of; empty where it is of several. The last ``totals`` rows stay below when a
+    reader sorts. ``counts``: cells are counts, of which a nought is of no interest and stands back.
     """
 
     name: str
@@ -46,6 +52,8 @@ class Table:
     left: int = 1
     folded: bool = False
     place: tuple[str, str] | tuple[()] = ()
+    totals: int = 0
+    counts: bool = False
 
     def __post_init__(self) -> None:
         wrong = [i for i, row in enumerate(self.rows) if len(row) != len(self.columns)]
@@ -53,6 +61,11 @@ class Table:
             raise ValueError(
                 f"table {self.name!r} has {len(self.columns)} columns, but rows {wrong} have another number"
             )
+
+
+def place_key(place: tuple[str, str] | tuple[()]) -> str:
+    """A place in one word, as the page compares it; empty for that of several."""
+    return "|".join(place)
 
 
 # --- numbers ---------------------------------------------------------------------------------------------------------
@@ -115,7 +128,7 @@ def to_markdown(table: Table) -> str:
     def cell(value: Cell) -> str:
         text = escape_markdown(value.text)
         text = {"best": f"**{text}**", "second": f"<u>{text}</u>", "": text}[value.mark]
-        return text + value.signs
+        return (f"[{text}]({value.link})" if value.link else text) + value.signs
 
     rules = [":--" if i < table.left else "--:" for i in range(len(table.columns))]
     body = [[cell(value) for value in row] for row in table.rows]
@@ -129,75 +142,46 @@ def to_markdown(table: Table) -> str:
 
 def to_html(table: Table) -> str:
     """A ``figure`` with the caption above the table; a closed ``details`` where the table is folded."""
-
-    def cell(value: Cell, tag: str, column: int) -> str:
-        kind = ' class="word"' if column < table.left else ""
-        text = html.escape(value.text)
-        text = {"best": f"<strong>{text}</strong>", "second": f"<u>{text}</u>", "": text}[value.mark]
-        return f"<{tag}{kind}>{text}{f'<sup>{html.escape(value.signs)}</sup>' if value.signs else ''}</{tag}>"
-
-    head = "".join(cell(Cell(name), "th", i) for i, name in enumerate(table.columns))
+    head = "".join(_cell(table, Cell(name), "th", i) for i, name in enumerate(table.columns))
     rows = []
     for i, row in enumerate(table.rows):
-        kind = ' class="rule"' if i in table.rules else ""
-        rows.append(f"<tr{kind}>{''.join(cell(value, 'td', j) for j, value in enumerate(row))}</tr>")
-    notes = "".join(f"<p>{html.escape(note)}</p>" for note in table.notes)
+        kinds = ["rule"] * (i in table.rules) + ["total"] * (i >= len(table.rows) - table.totals)
+        kind = f' class="{" ".join(kinds)}"' if kinds else ""
+        rows.append(f"<tr{kind}>{''.join(_cell(table, value, 'td', j) for j, value in enumerate(row))}</tr>")
     grid = (
         f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>\n'
         + "\n".join(rows)
         + "\n</tbody></table></div>"
     )
-    notes = f'<div class="notes">{notes}</div>' if notes else ""
+    where = f' data-place="{html.escape(place_key(table.place))}"' if table.place else ""
+    kind = ' class="table counts"' if table.counts else ' class="table"'
     title = html.escape(table.title)
     if table.folded:
-        return f"<details><summary>{title}</summary>{grid}{notes}</details>\n"
-    return f"<figure><figcaption>{title}</figcaption>{grid}{notes}</figure>\n"
+        return f"<details{kind}{where}><summary>{title}</summary>{grid}{_notes(table)}</details>\n"
+    return f"<figure{kind}{where}><figcaption>{title}</figcaption>{grid}{_notes(table)}</figure>\n"
 
 
-def to_latex(table: Table) -> str:
-    """A ``table`` environment with booktabs rules; needs the packages booktabs and graphicx."""
+def _cell(table: Table, value: Cell, tag: str, column: int) -> str:
+    """A deviation has a line of its own where the page is narrow."""
+    kinds = ["word"] * (column < table.left) + ["nought"] * (table.counts and value.text in ("0", EMPTY))
+    kind = f' class="{" ".join(kinds)}"' if kinds else ""
+    median, sign, deviation = value.text.partition(" ± ")
+    text = html.escape(median) + (f'<span class="std"> ± {html.escape(deviation)}</span>' if sign else "")
+    text = {"best": f"<strong>{text}</strong>", "second": f"<u>{text}</u>", "": text}[value.mark]
+    if value.link:
+        text = f'<a href="{html.escape(value.link)}">{text}</a>'
+    return f"<{tag}{kind}>{text}{f'<sup>{html.escape(value.signs)}</sup>' if value.signs else ''}</{tag}>"
 
-    def cell(value: Cell) -> str:
-        text = escape_latex(value.text)
-        text = {"best": rf"\textbf{{{text}}}", "second": rf"\underline{{{text}}}", "": text}[value.mark]
-        return text + (rf"\textsuperscript{{{escape_latex(value.signs)}}}" if value.signs else "")
 
-    layout = "l" * table.left + "r" * (len(table.columns) - table.left)
-    lines = [
-        *(r"\begin{table}[t]", r"\centering", r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%"),
-        rf"\begin{{tabular}}{{{layout}}}",
-        r"\toprule",
-        " & ".join(escape_latex(name) for name in table.columns) + r" \\",
-        r"\midrule",
-    ]
-    for i, row in enumerate(table.rows):
-        lines.append(" & ".join(cell(value) for value in row) + r" \\")
-        if i in table.rules and i + 1 < len(table.rows):
-            lines.append(r"\midrule")
-    notes = "".join(f" {escape_latex(note)}" for note in table.notes)
-    ends = "" if table.title.endswith((".", "?")) or not notes else "."
-    lines += [r"\bottomrule", r"\end{tabular}}", rf"\caption{{{escape_latex(table.title)}{ends}{notes}}}",
-              rf"\label{{tab:{table.name}}}", r"\end{table}"]  # fmt: skip
-    return "\n".join(lines) + "\n"
+def _notes(table: Table) -> str:
+    """The notes below; long ones are folded."""
+    text = "".join(f"<p>{html.escape(note)}</p>" for note in table.notes)
+    if sum(map(len, table.notes)) > _LONG:
+        return f'<details class="notes"><summary>Notes</summary>{text}</details>'
+    return f'<div class="notes">{text}</div>' if text else ""
 
 
 def escape_markdown(text: str) -> str:
     """Text that Markdown shows as it is, in a table cell as well."""
     text = re.sub(r"([\\`*_\[\]<|])", r"\\\1", text)
     return text.replace("\n", " ")
-
-
-_LATEX = {
-    "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
-    "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}",
-    ">": r"\textgreater{}", "|": r"\textbar{}",
-    "±": r"$\pm$", "†": r"\textdagger{}", "‡": r"\textdaggerdbl{}",
-    "·": r"$\cdot$", "×": r"$\times$", "≈": r"$\approx$",
-    "≥": r"$\geq$", "≤": r"$\leq$", "−": r"$-$", "—": "---", "–": "--", "…": r"\ldots{}", "Δ": r"$\Delta$",
-    "→": r"$\rightarrow$", "✓": r"\checkmark{}",
-}  # fmt: skip
-
-
-def escape_latex(text: str) -> str:
-    """Text that LaTeX sets as it is: its special characters, and the few other signs that the tables use."""
-    return "".join(_LATEX.get(character, character) for character in text.replace("\n", " "))

@@ -7,6 +7,7 @@ A report is a module with four names, and may have more:
 * ``compute(frame, options) -> data``: the numbers, with no drawing;
 * ``render(data) -> Section``: the words, tables and figures; ``None`` where there is nothing to show;
 * ``exports(data) -> {stem: DataFrame}`` (optional): files for machines, written as ``tables/STEM.csv``;
+* ``answers(data) -> [Answer]`` (optional): what it says to the ``QUESTIONS`` of the report's first screen;
 * ``PAPER`` (optional): names of the paper's tables and figures that it is, such as ``("table-2", "table-3")``.
 """
 
@@ -14,14 +15,17 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol, cast
 
 import pandas as pd
 
-from analysis.reports._section import DEFAULT, MethodInfo, Options, Picture, Section
+from analysis.reports._section import DEFAULT, QUESTIONS, Answer, MethodInfo, Options, Picture, Section
 
-__all__ = ["DEFAULT", "PARTS", "MethodInfo", "Options", "Picture", "Report", "Section", "exports", "get", "names"]
+__all__ = [
+    "DEFAULT", "PARTS", "QUESTIONS", "Answer", "MethodInfo", "Options", "Picture", "Report", "Section", "answers",
+    "exports", "get", "names", "part",
+]  # fmt: skip
 
 
 #: The parts of the whole report, each with the first ``POSITION`` that belongs to it.
@@ -57,6 +61,17 @@ def exports(report: Report, data: Any) -> Mapping[str, pd.DataFrame]:
     """The tables for machines that a report offers, none for one that offers none."""
     offered = getattr(report, "exports", None)
     return offered(data) if offered else {}
+
+
+def answers(report: Report, data: Any) -> Sequence[Answer]:
+    """What a report says to the questions of the first screen, nothing for one that does not say."""
+    offered = getattr(report, "answers", None)
+    return offered(data) if offered else ()
+
+
+def part(report: Report) -> str:
+    """The part of the whole report that a report belongs to."""
+    return PARTS[max(first for first in PARTS if first <= report.POSITION)]
 
 
 def paper_names(report: Report) -> tuple[str, ...]:

@@ -71,11 +71,28 @@ class Picture:
 
 @dataclass(frozen=True)
 class Section:
-    """``intro`` says in a few sentences what is shown and how to read it; ``blocks`` follow it in order."""
+    """``intro`` says in a few sentences what is shown and how to read it; ``blocks`` follow it in order.
+
+    ``part``: the part of the whole report that it stands in; empty for that of its report's ``POSITION``.
+    """
 
     title: str
     intro: str
     blocks: tuple[Table | Picture | str, ...]
+    part: str = ""
+
+
+#: What the first screen answers, in its order, after the findings.
+QUESTIONS = ("Which method, and by how much?", "How sure is that?", "At what cost?", "Did the paper hold?")
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One sentence or two to one of ``QUESTIONS``. ``place`` as of a table."""
+
+    question: str
+    text: str
+    place: tuple[str, str] | tuple[()] = ()
 
 
 #: Signs of a name in the name of a file, which may have 255 in all.
@@ -88,9 +105,11 @@ def slug(*names: str) -> str:
 
 
 def groups(table: pd.DataFrame) -> Iterator[tuple[str, str, pd.DataFrame]]:
-    """``benchmark, backbone, rows`` for each pair that occurs."""
-    for (benchmark, backbone), rows in table.groupby(["benchmark", "backbone"]):
-        yield str(benchmark), str(backbone), rows
+    """``benchmark, backbone, rows`` for each pair that occurs, small backbones first."""
+    found = dict(iter(table.groupby(["benchmark", "backbone"])))
+    for benchmark in style.benchmarks(benchmark for benchmark, _ in found):
+        for backbone in style.backbones(backbone for name, backbone in found if name == benchmark):
+            yield benchmark, backbone, found[benchmark, backbone]
 
 
 def heading(benchmark: str, backbone: str) -> str:

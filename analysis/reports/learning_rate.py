@@ -42,7 +42,10 @@ def _picture(benchmark: str, backbone: str, rows: pd.DataFrame) -> Picture:
         here = rows[rows["task"] == task]
         for method in style.methods(here["method"]):
             own, look = here[here["method"] == method].sort_values("learning_rate"), style.look(method)
-            axis.plot(own["learning_rate"], own["median"], color=look.color, ls=look.line, marker=look.marker, zorder=3)
+            (line,) = axis.plot(
+                own["learning_rate"], own["median"], color=look.color, ls=look.line, marker=look.marker, zorder=3
+            )
+            style.mark(line, method)
         axis.set_xscale("log")
         rates = sorted(here["learning_rate"].unique())
         if len(rates) <= 5:  # a grid: say its values
@@ -51,4 +54,4 @@ def _picture(benchmark: str, backbone: str, rows: pd.DataFrame) -> Picture:
         axis.set_title(style.task(task))
     style.legend(figure, rows["method"])
     title = f"{heading(benchmark, backbone)}: best median score at each learning rate"
-    return Picture(slug("learning-rate", benchmark, backbone), title, figure)
+    return Picture(slug("learning-rate", benchmark, backbone), title, figure, (benchmark, backbone))

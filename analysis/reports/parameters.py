@@ -92,6 +92,7 @@ def _picture(benchmark: str, backbone: str, rows: pd.DataFrame) -> Picture:
         slug("parameters", benchmark, backbone),
         f"{heading(benchmark, backbone)}: score against trainable parameters",
         figure,
+        (benchmark, backbone),
     )
 
 
@@ -99,9 +100,12 @@ def _panel(axis: Axes, rows: pd.DataFrame) -> None:
     for method in style.methods(rows["method"]):
         own, look = rows[rows["method"] == method].sort_values("parameters"), style.look(method)
         if method == APART:
-            axis.axhline(own["median"].max(), color=look.color, ls=look.line, lw=1.3, zorder=2)
+            line = axis.axhline(own["median"].max(), color=look.color, ls=look.line, lw=1.3, zorder=2)
         else:
-            axis.plot(own["parameters"], own["median"], color=look.color, ls=look.line, marker=look.marker, zorder=3)
+            (line,) = axis.plot(
+                own["parameters"], own["median"], color=look.color, ls=look.line, marker=look.marker, zorder=3
+            )
+        style.mark(line, method)
     axis.set_xscale("log")
     axis.xaxis.set_major_locator(LogLocator(numticks=6))
     axis.xaxis.set_major_formatter(FuncFormatter(_short))

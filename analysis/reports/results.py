@@ -109,6 +109,7 @@ def _table(benchmark: str, backbone: str, winners: pd.DataFrame, macros: pd.Data
         tuple(rows),
         tuple(_notes(winners, macros)),
         frozenset({0} if methods[0] == APART and len(methods) > 1 else ()),
+        place=(benchmark, backbone),
     )
 
 

@@ -39,9 +39,10 @@ def render(data: pd.DataFrame) -> Section | None:
         places = {name: i for i, name in enumerate(rows["backbone"].unique())}
         for method in style.methods(rows["method"]):
             own, look = rows[rows["method"] == method], style.look(method)
-            axis.plot(
+            (line,) = axis.plot(
                 own["backbone"].map(places), own["macro"], color=look.color, ls=look.line, marker=look.marker, zorder=3
             )
+            style.mark(line, method)
         axis.set_xticks(range(len(places)), [style.backbone(name) for name in places])
         axis.set_xlim(-0.25, len(places) - 0.75)
         axis.set_title(style.benchmark(benchmark))

@@ -1,0 +1,316 @@
+"""A figure as inline SVG for the page: small, coloured by the page's style sheet, its points with their values.
+
+matplotlib's own SVG carries fixed colours, a style sheet that leaks into the page around it, glyphs as paths and six
+decimals. A renderer of our own is shorter than what would turn that into this: colours of methods and the greys of
+:mod:`analysis.figures` become classes, so that a page can be dark; text stays text; what ``style.mark`` marked becomes
+a group with ``data-method``, its points (``data-at``) and what they say (``data-tips``).
+"""
+
+from __future__ import annotations
+
+import base64
+import html
+import io
+import math
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.artist import Artist
+from matplotlib.backend_bases import GraphicsContextBase, RendererBase
+from matplotlib.collections import PathCollection
+from matplotlib.colors import to_hex
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Rectangle
+from matplotlib.path import Path
+from matplotlib.ticker import FixedFormatter
+from matplotlib.transforms import Affine2D
+from PIL import Image
+
+from analysis import figures, names
+from analysis.looks import DARK
+
+_SLOTS = {color: f"m{i}" for i, color in enumerate(DARK)} | {color: name for name, color in figures.GREYS.items()}
+_LETTERS = {Path.MOVETO: "M", Path.LINETO: "l", Path.CURVE3: "q", Path.CURVE4: "c", Path.CLOSEPOLY: "z"}
+_POINTS = {"l": 1, "q": 2, "c": 3}
+_SIMPLIFIED = 128  # points from which matplotlib thins out a line
+_POWER = re.compile(r"\$\\mathdefault\{10\^\{([-\d]+)\}\}\$")  # how matplotlib names the ticks of log axes
+_ANCHORS = {"left": "", "center": ' text-anchor="middle"', "right": ' text-anchor="end"'}
+
+
+def style_sheet() -> tuple[str, str]:
+    """The colours of figures as CSS declarations for light and for dark pages, as ``--m0`` and so on for methods."""
+    light = "".join(f"--{_SLOTS[color]}:{color};" for color in DARK)
+    return light, "".join(f"--{_SLOTS[color]}:{dark};" for color, dark in DARK.items())
+
+
+def rules() -> str:
+    """What gives each class of a figure its colour: ``s-…`` for strokes, ``f-…`` for what is filled."""
+    return "".join(
+        f".fig .s-{slot}{{stroke:var(--{slot})}}.fig .f-{slot}{{fill:var(--{slot})}}" for slot in _SLOTS.values()
+    )
+
+
+def color(method: str) -> str:
+    """The CSS value of a method's colour, for whatever else the page draws."""
+    return f"var(--{_SLOTS[names.look(method).color]})"
+
+
+def to_svg(figure: Figure, name: str, title: str) -> str:
+    """The figure as one ``svg`` element. ``name`` begins its ids and differs among the figures of a page."""
+    dpi, figure.dpi = figure.dpi, 72  # so that a unit is a point
+    marked = figures.marked(figure)
+    try:
+        renderer = _Renderer(figure, name)
+        figures.arrange(figure, renderer)
+        for i, (artist, (method, hover)) in enumerate(marked.items()):
+            artist.set_gid(str(i))
+            renderer.groups[str(i)] = _group(artist, method, hover, renderer.height)
+        figure.draw(renderer)
+    finally:
+        figure.dpi = dpi
+        for artist, (method, _) in marked.items():
+            artist.set_gid(f"method:{method}")
+    wide, high = (_number(side) for side in (renderer.width, renderer.height))
+    size = f'viewBox="0 0 {wide} {high}" style="{_widths(renderer.width)}"'
+    return (
+        f'<svg class="fig" {size} role="group" tabindex="0" aria-label="{html.escape(title)}">'
+        + "".join(renderer.out)
+        + "</svg>"
+    )
+
+
+# --- points and what they say ----------------------------------------------------------------------------------------
+
+
+def _group(artist: Artist, method: str, hover: tuple[str, ...], height: float) -> str:
+    """The tag that opens a method's group, with its points in the figure and their texts."""
+    label = html.escape(names.method(method))
+    tag = f'<g data-method="{html.escape(method)}" data-label="{label}"'
+    at, said = _points(artist)
+    texts = list(hover) * (len(at) if len(hover) == 1 else 1) or said
+    if len(texts) != len(at):
+        return tag + ">"
+    seen = [i for i in range(len(at)) if np.isfinite(at[i]).all()]
+    if not seen:
+        return tag + ">"
+    words = "|".join(texts[i].replace("|", "/") for i in seen)
+    tag += f' data-tips="{html.escape(words)}"'
+    if isinstance(artist, Line2D) and artist.get_linestyle() not in ("None", "none", "", " ") and len(at) < _SIMPLIFIED:
+        return tag + ">"  # its points are those of its path
+    return f'{tag} data-at="{";".join(f"{_number(at[i][0])},{_number(height - at[i][1])}" for i in seen)}">'
+
+
+def _points(artist: Artist) -> tuple[np.ndarray, list[str]]:
+    """Where the artist's points are on the canvas (points x 2), and what they say for want of better."""
+    if isinstance(artist, Line2D):
+        data, transform = np.asarray(artist.get_xydata(), float), artist.get_transform()
+    elif isinstance(artist, PathCollection):
+        data, transform = np.ma.filled(artist.get_offsets(), np.nan), artist.get_offset_transform()
+    elif isinstance(artist, Rectangle):
+        box = artist.get_bbox()
+        data, transform = np.array([[(box.x0 + box.x1) / 2, (box.y0 + box.y1) / 2]]), artist.axes.transData  # type: ignore[union-attr]
+    else:
+        return np.empty((0, 2)), []
+    said = [f"{_value(artist.axes.xaxis, x)}: {_value(artist.axes.yaxis, y)}" for x, y in data]  # type: ignore[union-attr]
+    return transform.transform(data), said
+
+
+def _value(axis: Any, value: float) -> str:
+    """A coordinate in short: 12, 84.31, 1.2e-05, 20M; the name that the axis has for it where it has names."""
+    formatter = axis.get_major_formatter()
+    if isinstance(formatter, FixedFormatter) and value in (places := list(axis.get_majorticklocs())):
+        return formatter.seq[places.index(value)]
+    for limit, unit in ((1e9, "B"), (1e6, "M"), (1e4, "k")):
+        if math.isfinite(value) and abs(value) >= limit:
+            return f"{value / (1e3 if unit == 'k' else limit):.3g}{unit}"
+    return f"{value:.4g}"
+
+
+def _widths(points: float) -> str:
+    """As large as in print where there is room, and never so small that its words cannot be read."""
+    return f"max-width:{points * 4 / 3:.0f}px;min-width:{min(points, 900.0):.0f}px"
+
+
+def _number(value: float) -> str:
+    return f"{value:.1f}".removesuffix(".0")
+
+
+# --- drawing ---------------------------------------------------------------------------------------------------------
+
+
+class _Renderer(RendererBase):
+    """What matplotlib draws, as strings in ``out``. Its units are points, its origin is above left."""
+
+    def __init__(self, figure: Figure, name: str) -> None:
+        super().__init__()
+        self.width, self.height = (float(side) * 72 for side in figure.get_size_inches())
+        self.name, self.out = name, list[str]()
+        self.groups: dict[str, str] = {}  # the tags of artists by their ids
+        self._open: list[bool] = []
+        self._ids: dict[str, str] = {}
+        self._flip = Affine2D().scale(1, -1).translate(0, self.height)
+
+    def get_canvas_width_height(self) -> tuple[float, float]:
+        return self.width, self.height
+
+    def points_to_pixels(self, points: Any) -> Any:
+        return points
+
+    def open_group(self, s: str, gid: str | None = None) -> None:
+        tag = ""
+        if gid in self.groups:
+            tag = self.groups[gid]
+        elif gid and gid.startswith("legend:"):
+            tag = f'<g data-legend="{html.escape(gid.removeprefix("legend:"))}">'
+        self.out.append(tag)
+        self._open.append(bool(tag))
+
+    def close_group(self, s: str) -> None:
+        self.out.append("</g>" if self._open.pop() else "")
+
+    def draw_path(self, gc: GraphicsContextBase, path: Path, transform: Any, rgbFace: Any = None) -> None:  # noqa: N803
+        filled = rgbFace is not None and (len(rgbFace) < 4 or rgbFace[3] > 0)
+        stroked = gc.get_linewidth() > 0 and gc.get_rgb()[3] > 0
+        if filled or stroked:
+            shape = _shape(path.cleaned(transform + self._flip, remove_nans=True, simplify=not filled))
+            if shape:
+                self.out.append(f'<path d="{shape}"{self._clip(gc, path, transform)}{self._paint(gc, rgbFace)}/>')
+
+    def draw_markers(
+        self,
+        gc: GraphicsContextBase,
+        marker_path: Path,
+        marker_trans: Any,
+        path: Path,
+        trans: Any,
+        rgbFace: Any = None,  # noqa: N803
+    ) -> None:
+        shape = _shape(marker_path.cleaned(marker_trans + Affine2D().scale(1, -1)), digits=2)
+        if shape not in self._ids:
+            self._ids[shape] = f"{self.name}-{len(self._ids)}"
+            self.out.append(f'<defs><path id="{self._ids[shape]}" d="{shape}"/></defs>')
+        at = (trans + self._flip).transform(path.vertices)
+        box = gc.get_clip_rectangle()
+        if box is not None:
+            low, high = self.height - box.y1, self.height - box.y0
+            at = at[(at[:, 0] > box.x0 - 1) & (at[:, 0] < box.x1 + 1) & (at[:, 1] > low - 1) & (at[:, 1] < high + 1)]
+        uses = (f'<use href="#{self._ids[shape]}" x="{_number(x)}" y="{_number(y)}"/>' for x, y in at)
+        self.out.append(f"<g{self._paint(gc, rgbFace)}>{''.join(uses)}</g>")
+
+    def draw_image(self, gc: GraphicsContextBase, x: float, y: float, im: Any, transform: Any = None) -> None:
+        file = io.BytesIO()
+        Image.fromarray(im[::-1]).save(file, "png")
+        data = base64.b64encode(file.getvalue()).decode()
+        height, width = im.shape[:2]
+        place = f'x="{_number(x)}" y="{_number(self.height - y - height)}" width="{width}" height="{height}"'
+        self.out.append(f'<image {place} href="data:image/png;base64,{data}"/>')
+
+    def draw_text(
+        self,
+        gc: GraphicsContextBase,
+        x: float,
+        y: float,
+        s: str,
+        prop: Any,
+        angle: float,
+        ismath: Any = False,
+        mtext: Any = None,
+    ) -> None:
+        power = _POWER.fullmatch(s) if ismath else None
+        if ismath and not power:
+            super().draw_text(gc, x, y, s, prop, angle, ismath, mtext)  # as paths
+            return
+        text = f'10<tspan dy="-0.4em" font-size="70%">{power[1].replace("-", "−")}</tspan>' if power else html.escape(s)
+        anchor, turn = "", ""
+        if angle:  # about the middle of the text, as its width on the page is another
+            width = self.get_text_width_height_descent(s, prop, False)[0]
+            x += width / 2 * math.cos(math.radians(angle))
+            y -= width / 2 * math.sin(math.radians(angle))
+            anchor = _ANCHORS["center"]
+            turn = f' transform="rotate({_number(-angle)} {_number(x)} {_number(y)})"'
+        elif mtext is not None:
+            x = mtext.get_transform().transform(mtext.get_unitless_position())[0]
+            anchor = _ANCHORS[mtext.get_horizontalalignment()]
+        weight = ' font-weight="bold"' if str(prop.get_weight()) in ("bold", "700", "800", "900") else ""
+        paint = self._color(gc.get_rgb(), "f", gc.get_alpha(), text=True)
+        place = f'x="{_number(x)}" y="{_number(y)}" font-size="{_number(prop.get_size_in_points())}"'
+        self.out.append(f"<text {place}{anchor}{turn}{weight}{paint}>{text}</text>")
+
+    def _paint(self, gc: GraphicsContextBase, face: Any) -> str:
+        """Attributes for stroke and fill."""
+        rgb, width = gc.get_rgb(), gc.get_linewidth()
+        stroked, filled = bool(width > 0 and rgb[3] > 0), bool(face is not None and (len(face) < 4 or face[3] > 0))
+        kinds = [(rgb, "s")] * stroked + [(face, "f")] * filled
+        slots = [f"{kind}-{_SLOTS[to_hex(shade)]}" for shade, kind in kinds if to_hex(shade) in _SLOTS]
+        text = f' class="{" ".join(slots)}"' if slots else ""
+        text += "".join(
+            f' {"stroke" if kind == "s" else "fill"}="{to_hex(shade)}"'
+            for shade, kind in kinds
+            if to_hex(shade) not in _SLOTS
+        )
+        if stroked:
+            text += f' stroke-width="{_number(width)}"' + (f' stroke-opacity="{rgb[3]:.2g}"' if rgb[3] < 1 else "")
+            _, dashes = gc.get_dashes()
+            if dashes is not None:
+                text += f' stroke-dasharray="{" ".join(_number(dash) for dash in dashes)}"'
+        if filled and len(face) > 3 and face[3] < 1:
+            text += f' fill-opacity="{face[3]:.2g}"'
+        return text
+
+    def _color(self, rgb: Any, kind: str, alpha: float | None, text: bool = False) -> str:
+        """The colour of a text; white on a dark patch stays white."""
+        shade = to_hex(rgb)
+        known = shade in _SLOTS and not (text and shade == figures.GREYS["card"])
+        faded = f' fill-opacity="{rgb[3]:.2g}"' if rgb[3] < 1 else ""
+        return (f' class="{kind}-{_SLOTS[shade]}"' if known else f' fill="{shade}"') + faded
+
+    def _clip(self, gc: GraphicsContextBase, path: Path, transform: Any) -> str:
+        """The attribute that cuts what is drawn to its panel; empty where all of it is inside."""
+        box = gc.get_clip_rectangle()
+        if box is None:
+            return ""
+        at = transform.transform(path.vertices)
+        (left, low), (right, high) = np.nanmin(at, axis=0), np.nanmax(at, axis=0)
+        if left >= box.x0 - 1 and right <= box.x1 + 1 and low >= box.y0 - 1 and high <= box.y1 + 1:
+            return ""
+        place = f'x="{_number(box.x0)}" y="{_number(self.height - box.y1)}"'
+        shape = f'<rect {place} width="{_number(box.width)}" height="{_number(box.height)}"/>'
+        if shape not in self._ids:
+            self._ids[shape] = f"{self.name}-{len(self._ids)}"
+            self.out.append(f'<clipPath id="{self._ids[shape]}">{shape}</clipPath>')
+        return f' clip-path="url(#{self._ids[shape]})"'
+
+
+def _shape(path: Path, digits: int = 1) -> str:
+    """A path's ``d``, to a tenth of a point; none for one without vertices. Points after the first of a line are
+    relative to the one before, in whole tenths, so that nothing adds up."""
+    unit = 10**digits
+    at = np.round(np.asarray(path.vertices) * unit).astype(int).tolist()
+    parts: list[str] = []
+    last, here, start = "", [0, 0], [0, 0]  # of a curve, its points are relative to where it begins
+    codes: list[int] = path.codes.tolist()  # type: ignore[union-attr]
+    left = 0
+    for point, code in zip(at, codes, strict=True):
+        if code == Path.STOP:
+            break
+        letter = _LETTERS[code]
+        if letter in "Mz":
+            parts.append("z" if letter == "z" else f"M{_pair(point, unit)}")
+            here = start if letter == "z" else point
+            start = here
+        else:
+            left = (left or _POINTS[letter]) - 1
+            pair = _pair([point[0] - here[0], point[1] - here[1]], unit)
+            parts.append(letter + pair if letter != last else pair if pair[0] == "-" else f" {pair}")
+            here = here if left else point
+        last = letter
+    return "".join(parts)
+
+
+def _pair(point: Sequence[int], unit: int) -> str:
+    """Two coordinates: ``3.4-.5``."""
+    x, y = (f"{value / unit:g}".replace("0.", ".", 1) if abs(value) < unit else f"{value / unit:g}" for value in point)
+    return f"{x}{y}" if y[0] == "-" else f"{x} {y}"
