@@ -35,6 +35,7 @@ from analysis.looks import DARK
 _SLOTS = {color: f"m{i}" for i, color in enumerate(DARK)} | {color: name for name, color in figures.GREYS.items()}
 _LETTERS = {Path.MOVETO: "M", Path.LINETO: "l", Path.CURVE3: "q", Path.CURVE4: "c", Path.CLOSEPOLY: "z"}
 _POINTS = {"l": 1, "q": 2, "c": 3}
+_LARGE = 30  # points across, of no marker
 _SIMPLIFIED = 128  # points from which matplotlib thins out a line
 _POWER = re.compile(r"\$\\mathdefault\{10\^\{([-\d]+)\}\}\$")  # how matplotlib names the ticks of log axes
 _ANCHORS = {"left": "", "center": ' text-anchor="middle"', "right": ' text-anchor="end"'}
@@ -175,7 +176,7 @@ class _Renderer(RendererBase):
         filled = rgbFace is not None and (len(rgbFace) < 4 or rgbFace[3] > 0)
         stroked = gc.get_linewidth() > 0 and gc.get_rgb()[3] > 0
         if filled or stroked:
-            shape = _shape(path.cleaned(transform + self._flip, remove_nans=True, simplify=not filled))
+            shape = _shape(path.cleaned(transform + self._flip, remove_nans=True))
             if shape:
                 self.out.append(f'<path d="{shape}"{self._clip(gc, path, transform)}{self._paint(gc, rgbFace)}/>')
 
@@ -188,6 +189,10 @@ class _Renderer(RendererBase):
         trans: Any,
         rgbFace: Any = None,  # noqa: N803
     ) -> None:
+        if np.ptp(marker_trans.transform(marker_path.vertices), axis=0).max() > _LARGE:  # no marker: a collection of one, such as a band
+            for x, y in trans.transform(path.vertices):
+                self.draw_path(gc, marker_path, marker_trans + Affine2D().translate(x, y), rgbFace)
+            return
         shape = _shape(marker_path.cleaned(marker_trans + Affine2D().scale(1, -1)), digits=2)
         if shape not in self._ids:
             self._ids[shape] = f"{self.name}-{len(self._ids)}"

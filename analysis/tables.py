@@ -18,7 +18,7 @@ from typing import Literal
 
 Mark = Literal["", "best", "second"]
 EMPTY = "—"
-_LONG = 300  # signs of the notes that are shown at once
+_LONG, _SHORT = 300, 10  # signs: of the notes that are shown at once; of a heading that is not broken into lines
 
 
 @dataclass(frozen=True)
@@ -164,6 +164,7 @@ def to_html(table: Table) -> str:
 def _cell(table: Table, value: Cell, tag: str, column: int) -> str:
     """A deviation has a line of its own where the page is narrow."""
     kinds = ["word"] * (column < table.left) + ["nought"] * (table.counts and value.text in ("0", EMPTY))
+    kinds += ["short"] * (tag == "th" and len(value.text) < _SHORT)
     kind = f' class="{" ".join(kinds)}"' if kinds else ""
     median, sign, deviation = value.text.partition(" ± ")
     text = html.escape(median) + (f'<span class="std"> ± {html.escape(deviation)}</span>' if sign else "")
