@@ -189,7 +189,9 @@ class _Renderer(RendererBase):
         trans: Any,
         rgbFace: Any = None,  # noqa: N803
     ) -> None:
-        if np.ptp(marker_trans.transform(marker_path.vertices), axis=0).max() > _LARGE:  # no marker: a collection of one, such as a band
+        if (
+            np.ptp(marker_trans.transform(marker_path.vertices), axis=0).max() > _LARGE
+        ):  # no marker: a collection of one, such as a band
             for x, y in trans.transform(path.vertices):
                 self.draw_path(gc, marker_path, marker_trans + Affine2D().translate(x, y), rgbFace)
             return

@@ -1,6 +1,8 @@
 """Names, orders, and colours that stay apart for everybody."""
 
+import re
 from itertools import combinations
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,6 +17,8 @@ BLINDNESS = {
     "none": np.eye(3),
     "protanopia": np.array([[0.11238, 0.88762, 0.0], [0.11238, 0.88762, 0.0], [0.00401, -0.00401, 1.0]]),
     "deuteranopia": np.array([[0.29275, 0.70725, 0.0], [0.29275, 0.70725, 0.0], [-0.02234, 0.02234, 1.0]]),
+    # without blue ones (Machado, Oliveira & Fernandes 2009, severity 1)
+    "tritanopia": np.array([[1.25553, -0.07675, -0.17878], [-0.07841, 0.93081, 0.14760], [0.00473, 0.69137, 0.30390]]),
 }
 
 
@@ -31,18 +35,31 @@ def lab(color: str, seen: np.ndarray) -> np.ndarray:
 OTHERS = [f"method_{i}" for i in range(8)]
 
 
-def white_contrast(color: str) -> float:
-    """Contrast with white as WCAG has it, from 1 to 21."""
+def luminance(color: str) -> float:
     lightness = lab(color, BLINDNESS["none"])[0]
-    luminance = ((lightness + 16) / 116) ** 3 if lightness > 8 else lightness / 903.3
-    return 1.05 / (luminance + 0.05)
+    return ((lightness + 16) / 116) ** 3 if lightness > 8 else lightness / 903.3
 
 
+def contrast(color: str, ground: str) -> float:
+    """Contrast of two colours as WCAG has it, from 1 to 21."""
+    low, high = sorted((luminance(color), luminance(ground)))
+    return (high + 0.05) / (low + 0.05)
+
+
+def cards() -> dict[str, str]:
+    """What figures stand on, on a light page and on a dark one."""
+    css = (Path(style.__file__).parent / "assets" / "page.css").read_text()
+    light, dark = re.findall(r"--card:(#[0-9a-f]{6})", css)
+    return {"light": light, "dark": dark}
+
+
+@pytest.mark.parametrize("page", ["light", "dark"])
 @pytest.mark.parametrize("kind", BLINDNESS)
-def test_sixteen_methods_differ_in_colour_for_every_reader(kind: str) -> None:
+def test_sixteen_methods_differ_in_colour_for_every_reader(kind: str, page: str) -> None:
     """ΔE of CIELAB; 2 is just noticeable, and none of the sixteen are nearer than five times that."""
     looks = style.looks([*style.METHODS, *OTHERS])
-    seen = {name: lab(look.color, BLINDNESS[kind]) for name, look in looks.items()}
+    shown = {name: look.color if page == "light" else look.dark for name, look in looks.items()}
+    seen = {name: lab(color, BLINDNESS[kind]) for name, color in shown.items()}
     close = {(a, b): np.linalg.norm(seen[a] - seen[b]) for a, b in combinations(seen, 2)}
     assert len(seen) == 16
     assert min(close.values()) > 10, sorted((round(d, 1), pair) for pair, d in close.items())[:4]
@@ -52,18 +69,24 @@ def test_sixteen_methods_differ_in_marker() -> None:
     assert len({look.marker for look in style.looks([*style.METHODS, *OTHERS]).values()}) == 16
 
 
-def test_other_methods_stand_out_from_the_page_and_are_drawn_with_another_line() -> None:
+def test_every_method_stands_out_from_a_light_and_from_a_dark_page() -> None:
     looks = style.looks([*style.METHODS, *OTHERS])
-    assert min(white_contrast(looks[name].color) for name in OTHERS) >= 3
+    assert cards()["light"] == "#ffffff"
+    assert {name: c for name, look in looks.items() if (c := contrast(look.color, "#ffffff")) < 3} == {}
+    assert {name: c for name, look in looks.items() if (c := contrast(look.dark, cards()["dark"])) < 3} == {}
+
+
+def test_other_methods_are_drawn_with_another_line() -> None:
+    looks = style.looks([*style.METHODS, *OTHERS])
     assert not {looks[name].line for name in OTHERS} & {look.line for look in style.METHODS.values()}
 
 
 def test_the_papers_methods_look_as_they_always_did() -> None:
-    """Readers know them by now; a published figure is compared with a new one."""
+    """Readers know them by now; a published figure is compared with a new one. Two are darker than they were."""
     assert {name: (look.color, look.marker) for name, look in style.METHODS.items()} == {
         "fine_tuning": ("#4d4d4d", "X"), "adapters": ("#332288", "s"), "lora": ("#3d8fd1", "D"),
-        "bitfit": ("#aa3377", "p"), "p_tuning_v1": ("#d9a514", "v"), "p_tuning_v2": ("#d1602b", "^"),
-        "aot_kronecker": ("#5fc4b0", "h"), "aot_fc": ("#0b7a4b", "o"),
+        "bitfit": ("#aa3377", "p"), "p_tuning_v1": ("#c38700", "v"), "p_tuning_v2": ("#d1602b", "^"),
+        "aot_kronecker": ("#5a9678", "h"), "aot_fc": ("#0b7a4b", "o"),
     }  # fmt: skip
     assert style.looks([*OTHERS, *style.METHODS]).items() >= style.METHODS.items()
 
@@ -113,6 +136,15 @@ def test_methods_stand_in_the_papers_order_then_by_name() -> None:
         "my_method",
         "zeta",
     ]
+
+
+def test_backbones_stand_by_size_whatever_their_spelling() -> None:
+    names = ["deberta-xl", "FacebookAI/roberta-large", "minilm", "mine", "roberta-base", "other", "a/tiny"]
+    assert style.backbones(names, {"mine": 2e8, "roberta-base": 9e9}) == [
+        *("minilm", "roberta-base", "mine", "FacebookAI/roberta-large", "deberta-xl", "a/tiny", "other"),
+    ]
+    with style.context(sizes={"z": 1e6, "a": 2e6}):
+        assert style.backbones(["a", "z"]) == ["z", "a"]
 
 
 def test_tasks_are_named_and_ordered_as_in_the_paper_whatever_their_spelling() -> None:

@@ -3,17 +3,20 @@
 import csv
 import io
 import math
+import shutil
+import subprocess
 import xml.etree.ElementTree as ElementTree
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from analysis.latex import escape_latex, to_latex
 from analysis.tables import (
     Cell,
     Table,
-    escape_latex,
     escape_markdown,
     marks,
     median_std,
@@ -22,7 +25,6 @@ from analysis.tables import (
     rounded,
     to_csv,
     to_html,
-    to_latex,
     to_markdown,
 )
 
@@ -106,7 +108,7 @@ def test_markdown() -> None:
 
 def test_html_is_well_formed_and_escaped() -> None:
     root = ElementTree.fromstring(to_html(TABLE))
-    assert root.find(".//td/strong").text == "90.7 ± 0.2"
+    assert "".join(root.find(".//td/strong").itertext()) == "90.7 ± 0.2"
     assert root.find(".//td/u").text == "1.0"
     assert root.find(".//td/sup").text == "†"
     assert root.findall(".//tr")[1].get("class") == "rule"
@@ -119,10 +121,69 @@ def test_latex() -> None:
         r"\textless{}LoRA\textgreater{} & \textbf{90.7 $\pm$ 0.2} & \underline{1.0}\textsuperscript{\textdagger{}} \\"
         in text
     )
-    assert r"\caption{A \& B: 50 \%. \textdagger{} one failed}" in text
+    assert r"\caption{A \& B: 50 \%}" in text, "notes are below, not in the caption"
+    assert r"{\footnotesize \textdagger{} one failed}" in text
     assert text.index(r"\midrule") < text.index("Fine-Tuning") < text.rindex(r"\midrule") < text.index("LoRA")
     assert r"\begin{tabular}{lrr}" in text
     assert text.count("{") - text.count(r"\{") == text.count("}") - text.count(r"\}")
+
+
+WIDE = Table(
+    "wide",
+    "A wide one",
+    ("Method", *(f"t{i}" for i in range(9))),
+    tuple((Cell(f"m{row}"), *(Cell(f"{row}{i}") for i in range(9))) for row in range(2)),
+    ("short.", "† Trials failed. " + "LoRA: RTE 1 failed, CoLA 2 failed. " * 12),
+)
+
+
+def test_a_wide_table_is_set_in_halves_with_its_words_before_each() -> None:
+    text = to_latex(WIDE)
+    rows = [line for line in text.splitlines() if line.endswith(r" \\")]
+    assert rows == [
+        r"Method & t0 & t1 & t2 & t3 & t4 \\", r"m0 & 00 & 01 & 02 & 03 & 04 \\", r"m1 & 10 & 11 & 12 & 13 & 14 \\",
+        r"Method & t5 & t6 & t7 & t8 \\", r"m0 & 05 & 06 & 07 & 08 \\", r"m1 & 15 & 16 & 17 & 18 \\",
+    ]  # fmt: skip
+    assert text.count(r"\begin{tabular}{lrrrrr}") == 2, "both halves are of one width"
+
+
+def test_long_notes_are_shortened_in_latex_and_folded_on_the_page() -> None:
+    assert r"{\footnotesize short. \textdagger{} Trials failed.}" in to_latex(WIDE)
+    assert '<details class="notes">' in to_html(WIDE)
+    assert to_markdown(WIDE).count("CoLA 2 failed") == to_html(WIDE).count("CoLA 2 failed") == 12
+
+
+@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="needs pdflatex")
+def test_every_table_compiles_where_it_is_put_in_and_fits_the_line(tmp_path: Path) -> None:
+    """With the two packages that the docs name, and no other."""
+    strange = Table("strange", "Signs ± † ‡ § · × ≈ ≥ ≤ − — … Δ → ✓ [x] {y} ~ ^ # $ % & _", ("a", "b"),
+                    ((Cell("[x]"), Cell("1 ± 2", "best", "†‡§")),), ("[a] note − 5 %",))  # fmt: skip
+    for table in (TABLE, WIDE, strange):
+        (tmp_path / f"{table.name}.tex").write_text(to_latex(table), encoding="utf-8")
+    inputs = "".join(rf"\input{{{table.name}}}" for table in (TABLE, WIDE, strange))
+    (tmp_path / "main.tex").write_text(
+        r"\documentclass{article}\usepackage{booktabs,graphicx}\begin{document}" + inputs + r"\end{document}"
+    )
+    done = subprocess.run(
+        ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "main"], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stdout[-2000:]
+    assert "Overfull" not in done.stdout
+
+
+def test_a_number_leads_to_its_runs_and_latex_is_plain() -> None:
+    table = Table("t", "t", ("x", "y"), ((Cell("m"), Cell("84.3 ± 0.4", "best", "†", "http://h/#/e?a=1&b=2")),))
+    (link,) = ElementTree.fromstring(to_html(table)).iter("a")
+    assert link.get("href") == "http://h/#/e?a=1&b=2"
+    assert "[**84.3 ± 0.4**](http://h/#/e?a=1&b=2)†" in to_markdown(table)
+    assert "http" not in to_latex(table)
+
+
+def test_totals_and_noughts_are_told_to_the_page() -> None:
+    rows = ((Cell("m"), Cell("0")), (Cell("All"), Cell("3")))
+    root = ElementTree.fromstring(to_html(Table("t", "t", ("x", "y"), rows, totals=1, counts=True)))
+    assert [row.get("class") for row in root.iter("tr")] == [None, None, "total"]
+    assert [cell.get("class") for cell in root.iter("td")] == ["word", "nought", "word", None]
 
 
 def test_latex_escapes_every_special_character() -> None:

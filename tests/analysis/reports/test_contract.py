@@ -10,10 +10,12 @@ import pandas as pd
 import pytest
 
 from analysis import reports, style
+from analysis.latex import to_latex
 from analysis.predictions import Predictions
 from analysis.reports import MethodInfo, Options
 from analysis.reports._section import Picture
-from analysis.tables import Table, to_html, to_latex, to_markdown
+from analysis.svg import to_svg
+from analysis.tables import Table, to_html, to_markdown
 from common.seeds import seed_of
 
 
@@ -75,9 +77,10 @@ def check_table(table: Table) -> None:
     assert len(lines) == 2 + len(table.rows)
     assert {len(re.split(r"(?<!\\)\|", line)) for line in lines} == {2 + len(table.columns)}
     latex = to_latex(table)
-    rows = [line for line in latex.splitlines() if line.endswith(r" \\")]
-    assert len(rows) == 1 + len(table.rows)
-    assert {len(re.split(r"(?<!\\)&", row)) for row in rows} == {len(table.columns)}
+    rows = [re.split(r"(?<!\\)&", line) for line in latex.splitlines() if line.endswith(r" \\")]
+    halves = [rows[i : i + 1 + len(table.rows)] for i in range(0, len(rows), 1 + len(table.rows))]
+    assert sum(len(half[0]) - table.left for half in halves) == len(table.columns) - table.left
+    assert all(len(row) == len(half[0]) for half in halves for row in half)
     assert latex.count("{") - latex.count(r"\{") == latex.count("}") - latex.count(r"\}")
 
 
@@ -89,7 +92,13 @@ def check_picture(picture: Picture) -> None:
     assert all(axis.get_title() for axis in panels)
     drawn = {line.get_color() for axis in panels for line in axis.lines}
     assert {line.get_color() for legend in picture.figure.legends for line in legend.get_lines()} <= drawn
-    picture.figure.draw_without_rendering()
+    root = ElementTree.fromstring(to_svg(picture.figure, "f", picture.title))
+    marked = {name for name in root.iter("g") if name.get("data-method")}
+    inside = {part for group in marked for part in group.iter()}
+    colors = {f"{kind}-m{i}" for kind in "sf" for i in range(16)}
+    loose = [part for part in root.iter() if part not in inside and colors & set(part.get("class", "").split())]
+    entries = {part for group in root.iter("g") if group.get("data-legend") for part in group.iter()}
+    assert not set(loose) - entries, "everything that is drawn of a method is marked (style.mark)"
     assert picture.title
 
 
