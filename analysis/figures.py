@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, WeakSet
 
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
@@ -34,6 +34,7 @@ RC: dict[Any, Any] = {
 }  # fmt: skip
 _PAD, _ROW = 0.08, 0.22  # inches: between neighbours, and of a row of the legend
 _HOVER: WeakKeyDictionary[Artist, tuple[str, ...]] = WeakKeyDictionary()
+_ARRANGED: WeakSet[Figure] = WeakSet()
 _LEGEND: WeakKeyDictionary[Figure, int] = WeakKeyDictionary()  # rows
 
 
@@ -100,10 +101,13 @@ def marked(figure: Figure) -> Mapping[Artist, tuple[str, tuple[str, ...]]]:
 
 
 def arrange(figure: Figure, renderer: RendererBase) -> None:
-    """Give panels, their names and the legend the room that they take, in one measurement.
+    """Give panels, their names and the legend the room that they take, by measure; once, whoever asks again.
 
     A figure with a layout engine of its own keeps that.
     """
+    if figure in _ARRANGED:
+        return
+    _ARRANGED.add(figure)
     if figure.get_layout_engine() is not None:
         figure.get_layout_engine().execute(figure)  # type: ignore[union-attr]
         figure.set_layout_engine("none")
@@ -114,10 +118,26 @@ def arrange(figure: Figure, renderer: RendererBase) -> None:
     grid = [axis for axis in figure.axes if axis.get_visible() and axis.get_subplotspec() is not None]
     if not grid:
         return
+    guessed = grid[0].bbox.width
+    far = _make_room(figure, grid, renderer)
+    if abs(grid[0].bbox.width / guessed - 1) > 0.15:  # far from the guess: names below may now reach over the panels
+        far = _make_room(figure, grid, renderer)
+    for axis, (x, y) in far.items():  # fixed, as matplotlib measures all ticks again for each of them in every drawing
+        box = axis.bbox
+        if axis.xaxis.get_label_position() == "bottom":
+            axis.xaxis.set_label_coords(0.5, -x / box.height)
+        if axis.yaxis.get_label_position() == "left":
+            axis.yaxis.set_label_coords(-y / box.width, 0.5)
+
+
+def _make_room(figure: Figure, grid: Sequence[Axes], renderer: RendererBase) -> dict[Axes, tuple[float, float]]:
+    """Set margins and gaps by what panels take now; returns how far their labels are from them, in pixels."""
+    width, height = figure.get_size_inches()
     rows, columns = grid[0].get_subplotspec().get_topmost_subplotspec().get_gridspec().get_geometry()  # type: ignore[union-attr]
     sides = _overhang(grid, renderer)
     far = {axis: _label_distances(axis) for axis in grid}
     left, right = sides["left", 0] + _PAD, sides["right", columns] + _PAD
+    below = _ROW * _LEGEND.get(figure, 0)
     top, bottom = sides["top", 0] + _PAD, max(sides["bottom", i] for i in range(1, rows + 1)) + below + _PAD
     between = max((sides["left", i] + sides["right", i] for i in range(1, columns)), default=0) + _PAD
     above = max((sides["top", i] + sides["bottom", i] for i in range(1, rows)), default=0) + _PAD
@@ -126,12 +146,7 @@ def arrange(figure: Figure, renderer: RendererBase) -> None:
     figure.subplots_adjust(
         left / width, bottom / height, 1 - right / width, 1 - top / height, between / wide, above / high
     )
-    for axis, (x, y) in far.items():  # fixed, as matplotlib measures all ticks again for each of them in every drawing
-        box = axis.bbox
-        if axis.xaxis.get_label_position() == "bottom":
-            axis.xaxis.set_label_coords(0.5, -x / box.height)
-        if axis.yaxis.get_label_position() == "left":
-            axis.yaxis.set_label_coords(-y / box.width, 0.5)
+    return far
 
 
 def _overhang(grid: Sequence[Axes], renderer: RendererBase) -> Mapping[tuple[str, int], float]:
