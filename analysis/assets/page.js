@@ -64,16 +64,21 @@ function vertices(d) {
   return found;
 }
 const known = new WeakMap();
-function points(svg) {
+function everyPoint(svg) {
   if (!known.has(svg)) known.set(svg, all("[data-tips]", svg).flatMap((group) => {
     const tips = group.dataset.tips.split("|");
     const line = group.querySelector("path");
     const at = group.dataset.at ? group.dataset.at.split(";").map((pair) => pair.split(",").map(Number))
       : line ? vertices(line.getAttribute("d")) : [];
-    return at.length === tips.length ? at.map(([x, y], i) => ({ group, x, y, text: tips[i] })) : [];
+    const cut = line && line.getAttribute("clip-path"); // of the panel: what is beyond is not seen
+    const panel = cut && document.getElementById(cut.slice(5, -1)).firstElementChild.getBBox();
+    const inside = (x, y) => !panel || (x > panel.x - 2 && x < panel.x + panel.width + 2
+      && y > panel.y - 2 && y < panel.y + panel.height + 2);
+    return at.length === tips.length ? at.map(([x, y], i) => ({ group, x, y, text: tips[i], inside: inside(x, y) })) : [];
   }));
-  return known.get(svg).filter((point) => !point.group.classList.contains("off"));
+  return known.get(svg);
 }
+function points(svg) { return everyPoint(svg).filter((point) => point.inside && !point.group.classList.contains("off")); }
 function say(svg, point) {
   let ring = svg.querySelector(".ring");
   if (!ring) {

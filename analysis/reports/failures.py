@@ -62,7 +62,7 @@ def _table(backbone: str, rows: pd.DataFrame) -> Table:
         "Hours in all",
     )
     name, title = slug("trials", backbone), f"{style.backbone(backbone)}: trials by status, and time"
-    return Table(name, title, columns, tuple(body), (), frozenset({len(body) - 2}))
+    return Table(name, title, columns, tuple(body), (), frozenset({len(body) - 2}), totals=1)
 
 
 def _number(value: object, digits: int) -> str:

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterator
-from pathlib import Path
+from urllib.parse import parse_qs
 
 import pandas as pd
 import pytest
 
+from analysis import style
+from analysis.links import runs_of
+from analysis.page import Document
+from analysis.page import page as document_page
 from analysis.report import write_report
-from analysis.reports import MethodInfo
+from analysis.reports import MethodInfo, Section
+from analysis.tables import Cell, Table
 
 sync_api = pytest.importorskip("playwright.sync_api")
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
@@ -24,7 +29,7 @@ def address(make_runs: Callable, methods: dict[str, MethodInfo], tmp_path_factor
     """A report of all of GLUE on one backbone and two tasks on a larger one, with lost trials, beside the paper."""
     tasks = ("sts-b", "sst-2", "rte", "qqp", "qnli", "mrpc", "mnli", "cola")
     small = make_runs(tasks=tasks, seeds=2, losses=0.1)
-    large = make_runs(backbone="deberta-xl", benchmark="superglue", tasks=("rte", "cb"), seeds=2)
+    large = make_runs("superglue", "deberta-xl", ("lora", "aot_fc"), ("rte", "cb"), 2)
     out = tmp_path_factory.mktemp("page")
     return write_report(pd.concat([small, large]), out, paper=True, methods=methods).as_uri()
 
@@ -49,6 +54,13 @@ def page(browser: sync_api.Browser, address: str) -> Iterator[sync_api.Page]:
     yield page
     page.close()
     assert not faults
+
+
+def shown(browser: sync_api.Browser, block: Table) -> sync_api.Page:
+    """A page of that table alone."""
+    page = browser.new_page()
+    page.set_content(document_page(Document("t", "w", (), (), (Section("s", "i.", (block,)),)), {}))
+    return page
 
 
 def table(page: sync_api.Page, words: str) -> sync_api.Locator:
@@ -95,21 +107,190 @@ def test_tables_sort_by_number_and_come_back(page: sync_api.Page) -> None:
         (["beta", "alpha", "—"], ["alpha", "beta", "—"]),
     ],
 )
-def test_what_a_column_is_sorted_by(page: sync_api.Page, values: list[str], ordered: list[str]) -> None:
-    """The largest number first, words by letter, what has none last."""
-    rows = "".join(f"<tr><td>m{i}</td><td>{value.replace('<', '&lt;')}</td></tr>" for i, value in enumerate(values))
-    made = page.evaluate(
-        """async (rows) => {
-            const script = document.querySelector("script").textContent;
-            const frame = document.body.appendChild(document.createElement("iframe"));
-            const doc = frame.contentDocument;
-            doc.body.innerHTML = `<button id="all"></button><div id="tip"></div><figure class="table"><div class="scroll">
-                <table><thead><tr><th>a</th><th>b</th></tr></thead><tbody>${rows}</tbody></table></div></figure>`;
-            const run = new frame.contentWindow.Function(script);
-            run();
-            doc.querySelectorAll("th")[1].click();
-            return [...doc.querySelectorAll("td:nth-child(2)")].map((cell) => cell.textContent);
-        }""".replace("new frame.contentWindow.Function(script)", "(() => frame.contentWindow.eval(script))"),
-        rows,
+def test_what_a_column_is_sorted_by(browser: sync_api.Browser, values: list[str], ordered: list[str]) -> None:
+    """The largest number first, words by letter, what has none last, totals below all."""
+    rows = tuple((Cell(f"m{i}"), Cell(value)) for i, value in enumerate(values))
+    block = Table("t", "t", ("a", "b"), (*rows, (Cell("All"), Cell("5"))), totals=1)
+    page = shown(browser, block)
+    page.get_by_role("columnheader", name="b").click()
+    assert column(page.locator("figure.table"), 2) == [*ordered, "5"]
+    page.close()
+
+
+def test_rows_that_belong_together_say_so_when_they_are_apart(page: sync_api.Page) -> None:
+    grid = table(page, "beside the paper")
+    assert column(grid, 1)[:4] == ["Fine-Tuning", "", "", "Adapters"]
+    grid.get_by_role("columnheader", name="Source").click()
+    assert "" not in column(grid, 1)
+
+
+def test_a_filter_keeps_the_rows_that_hold_its_words(page: sync_api.Page) -> None:
+    grid = table(page, "beside the paper")
+    before = len(column(grid, 1))
+    grid.get_by_role("searchbox").fill("lora")
+    assert len(column(grid, 1)) == 3 < before, "also those whose method is said above them"
+    grid.get_by_role("searchbox").fill("LoRA paper")
+    assert column(grid, 2) == ["paper"]
+    grid.get_by_role("searchbox").fill("")
+    assert len(column(grid, 1)) == before
+
+
+def test_a_place_shows_what_is_of_it_and_what_is_of_none(page: sync_api.Page) -> None:
+    page.select_option("#place", label="SuperGLUE · DeBERTa-XL")
+    captions = page.locator("#results figcaption:visible, .card caption:visible").all_inner_texts()
+    assert len(captions) == 2
+    assert all(caption.startswith("SuperGLUE · DeBERTa-XL") for caption in captions)
+    assert page.locator("#trials-and-cost .table:visible").count() == 2, "of no one place"
+    page.select_option("#place", label="everything")
+    assert page.locator("#results figcaption:visible").count() == 2
+
+
+def test_legends_hide_and_show_a_method_in_every_figure(page: sync_api.Page) -> None:
+    drawn, others = page.locator(".fig [data-method=lora]:visible"), page.locator(".fig [data-method=bitfit]:visible")
+    count, rest = drawn.count(), others.count()
+    assert page.locator(".fig").count() > 4
+    assert count > 30
+    figure = page.locator(".fig:has([data-legend])").first
+    figure.get_by_role("button", name="LoRA").click()
+    assert (drawn.count(), others.count()) == (0, rest)
+    assert figure.get_by_role("button", name="LoRA").get_attribute("aria-pressed") == "false"
+    figure.get_by_role("button", name="LoRA").press("Enter")
+    assert drawn.count() == count
+    figure.get_by_role("button", name="BitFit").click()
+    page.get_by_role("button", name="Show all methods").click()
+    assert others.count() == rest
+
+
+def test_points_say_their_values_under_the_pointer_and_by_keys(page: sync_api.Page) -> None:
+    figure = page.locator("#expected-validation-performance .fig").first
+    figure.scroll_into_view_if_needed()
+    spot = figure.evaluate(
+        """svg => {
+            const point = points(svg).find((point) => point.group.dataset.method === "aot_fc");
+            const at = new DOMPoint(point.x, point.y).matrixTransform(svg.getScreenCTM());
+            return { x: at.x, y: at.y, text: point.text };
+        }"""
     )
-    assert made == ordered
+    tip = page.locator("#tip")
+    page.mouse.move(spot["x"] + 2, spot["y"] - 2)
+    assert tip.inner_text().split("\n")[1]
+    assert tip.is_visible()
+    page.mouse.move(5, 5)
+    assert tip.is_hidden()
+    figure.focus()
+    figure.press("ArrowRight")
+    first = tip.inner_text()
+    figure.press("ArrowRight")
+    second = tip.inner_text()
+    assert first.split("\n")[0] == second.split("\n")[0]
+    assert first != second
+    figure.press("ArrowDown")
+    assert tip.inner_text().split("\n")[0] != first.split("\n")[0]
+    figure.press("Escape")
+    assert tip.is_hidden()
+
+
+def test_every_point_has_its_value(page: sync_api.Page) -> None:
+    """The number of texts is that of the vertices that the page reads from the path, in every figure."""
+    lost = page.evaluate(
+        """() => all(".fig").map((svg) => all("[data-tips]", svg)
+            .reduce((sum, group) => sum + group.dataset.tips.split("|").length, 0) - everyPoint(svg).length)"""
+    )
+    assert set(lost) == {0}
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_nothing_is_hidden_without_a_cue(page: sync_api.Page, width: int) -> None:
+    """The page is no wider than the screen; a table or figure that is says so, and can be moved to its last column."""
+    page.set_viewport_size({"width": width, "height": 1000})
+    page.evaluate("all('main details').forEach((fold) => { fold.open = true; })")
+    page.wait_for_function("() => all('main details').every((fold) => fold.open)")
+    page.evaluate("fit()")
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    found = page.evaluate(
+        """() => all(".scroll").map((frame) => {
+            const cued = getComputedStyle(frame.nextElementSibling).display !== "none";
+            const wide = frame.scrollWidth > frame.clientWidth + 2;
+            const last = frame.querySelector("thead th:last-child, svg");
+            frame.scrollLeft = 1e6;
+            const reached = last.getBoundingClientRect().right <= frame.getBoundingClientRect().right + 1;
+            frame.scrollLeft = 0;
+            return { wide, cued, reached };
+        })"""
+    )
+    assert found
+    assert all(frame["wide"] == frame["cued"] and frame["reached"] for frame in found)
+    clipped = page.evaluate(
+        """() => all("p, h1, h2, li, figcaption, summary, .card").filter((text) => text.offsetParent
+            && text.getBoundingClientRect().right > innerWidth + 1).map((text) => text.textContent.slice(0, 40))"""
+    )
+    assert clipped == []
+    if width >= 1024:
+        macro = table(page, "GLUE · RoBERTa-Base: median").get_by_role("columnheader", name="Macro").bounding_box()
+        assert macro is not None
+        assert macro["x"] + macro["width"] <= width
+
+
+def test_words_in_figures_can_be_read_on_a_phone(page: sync_api.Page) -> None:
+    page.set_viewport_size({"width": 390, "height": 800})
+    heights = page.locator(".fig text").evaluate_all(
+        "texts => texts.map((text) => parseFloat(text.getAttribute('font-size')) * text.getScreenCTM().d)"
+    )
+    assert min(size for size in heights if size > 0) > 7
+
+
+def test_figures_are_dark_in_the_dark(browser: sync_api.Browser, address: str) -> None:
+    """Their ground is the card's, their words are the page's, their lines the dark palette: nothing stays light."""
+    shown = {}
+    for scheme in ("light", "dark"):
+        page = browser.new_page(color_scheme=scheme)
+        page.goto(address)
+        shown[scheme] = page.evaluate(
+            """() => {
+                const value = (node, name) => getComputedStyle(node)[name];
+                const figure = document.querySelector(".picture");
+                return { card: value(figure, "backgroundColor"), ground: value(figure.querySelector(".f-card"), "fill"),
+                    words: value(figure.querySelector("text"), "fill"), ink: value(document.body, "color"),
+                    lora: value(figure.querySelector("[data-method=lora] path"), "stroke") };
+            }"""
+        )
+        page.close()
+    for scheme in shown.values():
+        assert scheme["ground"] == scheme["card"]
+        assert scheme["words"] == scheme["ink"]
+    assert all(shown["light"][name] != shown["dark"][name] for name in shown["light"])
+    assert shown["dark"]["lora"] == "rgb" + str(tuple(bytes.fromhex(style.METHODS["lora"].dark[1:])))
+
+
+def test_print_has_every_column_and_row_on_white(page: sync_api.Page) -> None:
+    page.set_viewport_size({"width": A4, "height": 700})
+    page.emulate_media(media="print", color_scheme="dark")
+    page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    assert page.evaluate("document.documentElement.scrollWidth") <= A4
+    beyond = page.evaluate(
+        f"() => all('main table, .fig').filter((part) => part.getBoundingClientRect().right > {A4}).length"
+    )
+    assert beyond == 0
+    hidden = page.evaluate(
+        "() => all('main td').filter((cell) => !cell.closest('.elsewhere') && !cell.getClientRects().length).length"
+    )
+    assert hidden == 0, "also in folded tables"
+    assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+    page.evaluate("dispatchEvent(new Event('afterprint'))")
+    assert page.pdf(prefer_css_page_size=True)[:5] == b"%PDF-"
+
+
+def test_a_number_leads_to_its_runs(browser: sync_api.Browser) -> None:
+    link = runs_of("http://host:5000/#/experiments/3", "base", "glue/rte", "lora", "a's")
+    block = Table("t", "t", ("a", "b"), ((Cell("m"), Cell("84.3 ± 0.4", link=link)),))
+    page = shown(browser, block)
+    address = page.get_by_role("link", name="84.3 ± 0.4").get_attribute("href")
+    page.close()
+    assert address is not None
+    query = parse_qs(address.partition("?")[2])
+    assert address.startswith("http://host:5000/#/experiments/3/runs?")
+    assert query["searchFilter"] == [
+        "tags.`aot.kind` = 'trial' and tags.`aot.backbone` = 'base' and tags.`aot.task` = 'glue/rte' "
+        "and tags.`aot.method` = 'lora' and tags.`aot.assignment_id` = \"a's\""
+    ]
+    assert runs_of(None, "base", "glue/rte", "lora") == ""
