@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -26,6 +27,7 @@ from analysis.tables import Table
 
 #: What a report has written into its folder, one path a line: the next one removes what it does not write itself.
 MANIFEST = ".report-files"
+_OWN = re.compile(r"report\.(md|html)|(figures|tables)/[^/]+")  # what it may remove, whatever stands in that file
 
 
 def write_report(
@@ -106,7 +108,8 @@ def write_report(
 def _move(fresh: Path, folder: Path) -> None:
     """Put the new report's files in the place of the earlier one's, whose others go; nobody else's are touched."""
     manifest = folder / MANIFEST
-    before = set(manifest.read_text(encoding="utf-8").splitlines()) if manifest.is_file() else set()
+    told = manifest.read_text(encoding="utf-8").splitlines() if manifest.is_file() else []
+    before = {name for name in told if _OWN.fullmatch(name)}
     files = sorted(path.relative_to(fresh).as_posix() for path in fresh.rglob("*") if path.is_file())
     manifest.write_text("".join(f"{name}\n" for name in sorted(before.union(files))), encoding="utf-8")
     for name in files:

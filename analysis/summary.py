@@ -18,8 +18,8 @@ _FEW_SEEDS = 5  # below the paper's number
 
 def what(frame: pd.DataFrame) -> str:
     """What was compared, in one paragraph."""
-    benchmarks = _list(style.benchmark(name) for name in sorted(frame["benchmark"].unique()))
-    backbones = _list(style.backbone(name) for name in sorted(frame["backbone"].unique()))
+    benchmarks = _list(style.benchmark(name) for name in style.benchmarks(frame["benchmark"]))
+    backbones = _list(style.backbone(name) for name in style.backbones(frame["backbone"]))
     methods = style.methods(frame["method"])
     tried = frame.drop_duplicates(["benchmark", "backbone", "task", "method", "assignment_id"])
     ended = [f"{count:,} {status}" for status in STATUSES if (count := int((frame["status"] == status).sum()))]

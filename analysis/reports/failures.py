@@ -6,7 +6,7 @@ import pandas as pd
 
 from analysis import style
 from analysis.frame import STATUSES
-from analysis.reports._section import DEFAULT, Options, Section, slug
+from analysis.reports._section import DEFAULT, QUESTIONS, Answer, Options, Section, slug
 from analysis.tables import Cell, Table, printed
 
 TITLE = "Trials and cost"
@@ -38,7 +38,18 @@ def exports(data: pd.DataFrame) -> dict[str, pd.DataFrame]:
 
 def render(data: pd.DataFrame) -> Section:
     """One table per backbone with a row of totals."""
-    return Section(TITLE, _INTRO, tuple(_table(str(backbone), rows) for backbone, rows in data.groupby("backbone")))
+    found = dict(iter(data.groupby("backbone")))
+    return Section(TITLE, _INTRO, tuple(_table(backbone, found[backbone]) for backbone in style.backbones(found)))
+
+
+def answers(data: pd.DataFrame) -> list[Answer]:
+    """What training took, in all and by method."""
+    hours = data.groupby("method")["hours"].sum(min_count=1).dropna()
+    total = hours.sum()
+    if not total:
+        return []
+    parts = [f"{style.method(method)} {printed(hours[method], 1)}" for method in style.methods(hours.index)]
+    return [Answer(QUESTIONS[2], f"{printed(total, 1)} hours of training in all: {', '.join(parts)}.")]
 
 
 def _table(backbone: str, rows: pd.DataFrame) -> Table:

@@ -73,7 +73,12 @@ def column(grid: sync_api.Locator, number: int) -> list[str]:
 
 def test_the_first_screen_answers(page: sync_api.Page) -> None:
     """What came out, the macro of every method and what to beware of, without scrolling."""
-    for words in ("Which method, and by how much?", "GLUE · RoBERTa-Base: macro score", "Before you quote a number"):
+    for words in (
+        "Which method, and by how much?",
+        "At what cost?",
+        "GLUE · RoBERTa-Base: macro score",
+        "Before you quote a number",
+    ):
         box = page.get_by_text(words, exact=True).first.bounding_box()
         assert box is not None
         assert box["y"] + box["height"] < 1000, words

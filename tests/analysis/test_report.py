@@ -126,6 +126,31 @@ def test_the_same_frame_gives_the_same_files(make_runs: Callable, tmp_path: Path
     assert first == second
 
 
+def test_what_a_report_answers_stands_on_the_first_screen_and_no_question_stands_there_unanswered(
+    written: Path, make_runs: Callable
+) -> None:
+    frame = make_runs(
+        methods=("fine_tuning", "lora", "p_tuning_v1", "aot_fc"), tasks=("rte", "cola"), seeds=2, losses=0.1
+    )
+    hours = frame["seconds"].sum() / 3600
+    for name in ("report.md", "report.html"):
+        text = (written / name).read_text()
+        assert f"{hours:.1f} hours of training in all: Fine-Tuning " in text
+        assert "At what cost?" in text
+        assert "Did the paper hold?" not in text
+    assert (written / "report.html").read_text().count('class="card"') == 1
+
+
+def test_a_manifest_that_names_what_is_not_a_reports_removes_nothing(make_runs: Callable, tmp_path: Path) -> None:
+    (tmp_path / "mine.txt").write_text("mine")
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out/notes.txt").write_text("mine")
+    (tmp_path / "out/.report-files").write_text("../mine.txt\nnotes.txt\nfigures/../../mine.txt\n")
+    write_report(one_cell(make_runs()), tmp_path / "out")
+    assert (tmp_path / "mine.txt").is_file()
+    assert (tmp_path / "out/notes.txt").is_file()
+
+
 def test_a_report_in_an_old_folder_leaves_nothing_of_the_earlier_one(make_runs: Callable, tmp_path: Path) -> None:
     """Not a figure, not a table, and not one file fewer of whoever keeps notes there."""
     both = pd.concat([make_runs(backbone=name, methods=("lora", "bitfit"), tasks=("rte",), seeds=2) for name in "ab"])
