@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 from weakref import WeakKeyDictionary, WeakSet
 
 from matplotlib.artist import Artist
@@ -75,6 +75,7 @@ def legend(figure: Figure, methods: Iterable[str], unmarked: Collection[str] = (
         handles.append(Line2D([], [], color=look.color, marker=marker, ls=look.line, label=names.method(name)))
     wide = max(2, int(figure.get_size_inches()[0] / 1.6))
     rows = _LEGEND[figure] = -(-len(handles) // wide)
+    place: Literal["lower center", "outside lower center"]
     place = "lower center" if figure.get_layout_engine() is None else "outside lower center"
     made = figure.legend(
         handles=handles, loc=place, ncols=-(-len(handles) // rows), columnspacing=1.4, handlelength=2.2, borderpad=0.1

@@ -90,7 +90,7 @@ def _bar(document: Document) -> str:
     """What stays in view: the title, and where there are several places, the choice of one."""
     found: dict[tuple[str, str], None] = dict.fromkeys(document.standings)
     for section in document.sections:
-        found.update((block.place, None) for block in section.blocks if not isinstance(block, str) and block.place)  # type: ignore[misc]
+        found.update((block.place, None) for block in section.blocks if not isinstance(block, str) and block.place)
     order = [
         (b, k) for b in names.benchmarks(b for b, _ in found) for k in names.backbones(k for c, k in found if c == b)
     ]

@@ -122,7 +122,8 @@ def _move(fresh: Path, folder: Path) -> None:
 
 def _sections(frame: pd.DataFrame, options: Options, out: Path) -> tuple[list[Section], list[Answer]]:
     """Compute, export and render every report that has something to show, and what each answers."""
-    sections, answers = [], []
+    sections: list[Section] = []
+    answers: list[Answer] = []
     tables = out / "tables"
     tables.mkdir()
     for name in reports.names():

@@ -33,7 +33,7 @@ from analysis import figures, names
 from analysis.looks import DARK
 
 _SLOTS = {color: f"m{i}" for i, color in enumerate(DARK)} | {color: name for name, color in figures.GREYS.items()}
-_LETTERS = {Path.MOVETO: "M", Path.LINETO: "l", Path.CURVE3: "q", Path.CURVE4: "c", Path.CLOSEPOLY: "z"}
+_LETTERS: dict[Any, str] = {Path.MOVETO: "M", Path.LINETO: "l", Path.CURVE3: "q", Path.CURVE4: "c", Path.CLOSEPOLY: "z"}
 _POINTS = {"l": 1, "q": 2, "c": 3}
 _LARGE = 30  # points across, of no marker
 _SIMPLIFIED = 128  # points from which matplotlib thins out a line
@@ -260,9 +260,9 @@ class _Renderer(RendererBase):
         )
         if stroked:
             text += f' stroke-width="{_number(width)}"' + (f' stroke-opacity="{rgb[3]:.2g}"' if rgb[3] < 1 else "")
-            _, dashes = gc.get_dashes()
+            dashes: Any = gc.get_dashes()[1]
             if dashes is not None:
-                text += f' stroke-dasharray="{" ".join(_number(dash) for dash in dashes)}"'
+                text += f' stroke-dasharray="{" ".join(map(_number, dashes))}"'
         if filled and len(face) > 3 and face[3] < 1:
             text += f' fill-opacity="{face[3]:.2g}"'
         return text
