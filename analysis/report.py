@@ -4,23 +4,20 @@ from __future__ import annotations
 
 import re
 import tempfile
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from itertools import count
 from pathlib import Path
-from types import MappingProxyType
 
 import pandas as pd
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.backends.backend_pdf import FigureCanvasPdf
 
 from analysis import coverage, reports, style, summary, svg
-from analysis.evp import Estimator, Failures
 from analysis.frame import FrameError, tidy
 from analysis.latex import to_latex
 from analysis.page import Document, markdown, page
-from analysis.predictions import Predictions
-from analysis.reports._section import DEFAULT, Answer, MethodInfo, Options, Picture, Section
+from analysis.reports._section import DEFAULT, Answer, Options, Picture, Section
 from analysis.selection import APART, kept, split_roles
 from analysis.standings import standings
 from analysis.tables import Table
@@ -33,34 +30,31 @@ _OWN = re.compile(r"report\.(md|html)|(figures|tables)/[^/]+")  # what it may re
 def write_report(
     frame: pd.DataFrame,
     out: str | Path,
+    options: Options = DEFAULT,
     *,
-    paper: bool = False,
-    estimator: Estimator = "u",
-    failures: Failures = "floor",
-    methods: Mapping[str, MethodInfo] = MappingProxyType({}),
     title: str | None = None,
-    planned: pd.DataFrame | None = None,
     notes: Sequence[str] = (),
-    predictions: Callable[[str], Predictions | None] = DEFAULT.predictions,
+    only: Sequence[str] = (),
 ) -> Path:
     """Write the report of a frame into the folder ``out`` and return the path of its HTML page.
 
     ``out`` then holds ``report.md``, ``report.html`` (one self-contained file), ``figures/*.png`` and ``*.pdf``,
-    ``tables/*.csv`` (``results.csv``, ``macro.csv``, ``evp.csv`` and others) and ``tables/*.tex``. ``paper`` sets the
-    paper's published numbers beside ours; ``estimator`` is that of the EVP curves, in which ``failures`` count with the
-    floor score (chance) or are dropped; ``methods`` is what is known of the methods, and one that is not among them is
-    called after its id. ``planned``: what of each cell of the study is
-    trained, where that is known beside the frame (``analysis.coverage.COLUMNS``); ``notes``: what else to know of where
-    the runs come from; ``predictions``: a trial's answers on dev, by trial id, where they were kept. Trials that the
-    study does not name (``in_study``) are counted and left out. The same frame gives the same files.
+    ``tables/*.csv`` (``results.csv``, ``macro.csv``, ``evp.csv`` and others) and ``tables/*.tex``.
+
+    ``options``: what was asked of it, and what is known beside the frame. ``notes``: what else to know of where the
+    runs come from. ``only``: the reports that it is to hold, by name; all where none is named. Trials that the study
+    does not name (``in_study``) are counted and left out. The same frame gives the same files.
 
     Raises FrameError for a frame that has no trial of the study or breaks the schema, ValueError for an unknown
-    estimator or way with failures.
+    estimator, way with failures or report.
     """
-    if estimator not in ("v", "u"):
-        raise ValueError(f"the estimator must be 'v' (with replacement) or 'u' (without), but is {estimator!r}")
-    if failures not in ("floor", "drop"):
-        raise ValueError(f"failures must be 'floor' (they count with chance) or 'drop', but is {failures!r}")
+    if options.estimator not in ("v", "u"):
+        raise ValueError(f"the estimator must be 'v' (with replacement) or 'u' (without), but is {options.estimator!r}")
+    if options.failures not in ("floor", "drop"):
+        raise ValueError(f"failures must be 'floor' (they count with chance) or 'drop', but is {options.failures!r}")
+    chosen = [name for name in reports.names() if not only or name in only]
+    for name in only:
+        reports.get(name)
     frame, others = coverage.of_study(tidy(frame))
     if frame.empty:
         left = f" (it has {len(others)} that the study does not name)" if len(others) else ""
@@ -70,32 +64,27 @@ def write_report(
     keys = ["benchmark", "backbone", "task", "method", "assignment_id", "seed", "trial_id"]
     frame = frame.sort_values(keys, ignore_index=True)
     frame, confirmation = split_roles(frame)
-    options = Options(
-        paper=paper,
-        estimator=estimator,
-        failures=failures,
-        methods=methods,
-        coverage=planned,
-        confirmation=None if confirmation.empty else confirmation,
-        predictions=predictions,
-    )
+    planned = options.coverage
+    options = replace(options, confirmation=None if confirmation.empty else confirmation)
     cells, elsewhere = (planned, 0) if planned is not None else coverage.of_frame(frame)
     care = coverage.sentences(cells, elsewhere, [*notes, *coverage.caveats(frame, others)])
-    labels = {name: method.label for name, method in methods.items()}
+    labels = {name: method.label for name, method in options.methods.items()}
     sizes = frame[frame["method"] == APART].groupby("backbone")["trainable_parameters"].max().dropna().to_dict()
     folder = Path(out)
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".report-", dir=folder) as fresh:
         with style.context(labels, frame["method"], sizes), kept(frame):
-            sections, answers = _sections(frame, options, Path(fresh))
-            images = _pictures(sections, Path(fresh, "figures"))
+            sections, answers = _sections(frame, options, chosen, Path(fresh))
+            images = _pictures(list(sections.values()), Path(fresh, "figures"))
             care += summary.caveats(frame, planned)
+            absent = [name for name in only if name not in sections]
+            care += [f"{reports.get(name).TITLE}: these runs have nothing for it." for name in absent]
             document = Document(
                 title or "Report: " + ", ".join(sorted(frame["study"].unique())),
                 summary.what(frame),
                 tuple(summary.findings(frame, options)),
                 tuple(care),
-                tuple(sections),
+                tuple(sections.values()),
                 tuple(answers),
                 standings(frame),
             )
@@ -120,13 +109,15 @@ def _move(fresh: Path, folder: Path) -> None:
     manifest.write_text("".join(f"{name}\n" for name in files), encoding="utf-8")
 
 
-def _sections(frame: pd.DataFrame, options: Options, out: Path) -> tuple[list[Section], list[Answer]]:
-    """Compute, export and render every report that has something to show, and what each answers."""
-    sections: list[Section] = []
+def _sections(
+    frame: pd.DataFrame, options: Options, names: Sequence[str], out: Path
+) -> tuple[dict[str, Section], list[Answer]]:
+    """Compute, export and render these reports: those that have something to show, by name, and what each answers."""
+    sections: dict[str, Section] = {}
     answers: list[Answer] = []
     tables = out / "tables"
     tables.mkdir()
-    for name in reports.names():
+    for name in names:
         report = reports.get(name)
         data = report.compute(frame, options)
         for stem, table in reports.exports(report, data).items():
@@ -134,9 +125,9 @@ def _sections(frame: pd.DataFrame, options: Options, out: Path) -> tuple[list[Se
         answers += reports.answers(report, data)
         section = report.render(data)
         if section is not None:
-            sections.append(replace(section, part=section.part or reports.part(report)))
-    sections = _with_names_apart(sections)
-    for block in (block for section in sections for block in section.blocks if isinstance(block, Table)):
+            sections[name] = replace(section, part=section.part or reports.part(report))
+    sections = dict(zip(sections, _with_names_apart(list(sections.values())), strict=True))
+    for block in (block for section in sections.values() for block in section.blocks if isinstance(block, Table)):
         (tables / f"{block.name}.tex").write_text(to_latex(block), encoding="utf-8")
     return sections, answers
 

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol, cast
 
@@ -24,7 +25,7 @@ from analysis.reports._section import DEFAULT, QUESTIONS, Answer, MethodInfo, Op
 
 __all__ = [
     "DEFAULT", "PARTS", "QUESTIONS", "Answer", "MethodInfo", "Options", "Picture", "Report", "Section", "answers",
-    "exports", "get", "names", "part",
+    "exports", "find", "get", "names", "part",
 ]  # fmt: skip
 
 
@@ -77,3 +78,26 @@ def part(report: Report) -> str:
 def paper_names(report: Report) -> tuple[str, ...]:
     """The paper's tables and figures that a report is, by their names there."""
     return getattr(report, "PAPER", ())
+
+
+#: How people write a table or figure of the paper: ``Table 2``, ``fig. 3``, ``figure-3``.
+_OF_PAPER = re.compile(r"(tab(?:le)?|fig(?:ure)?)\W*_*(\d+)")
+
+
+def find(text: str) -> list[str]:
+    """The reports that are meant: by a report's own name, or by a table or figure of the paper, however it is written.
+
+    ValueError names what is known.
+    """
+    plain = text.strip().lower()
+    if found := _OF_PAPER.fullmatch(plain):
+        plain = f"{'table' if found[1].startswith('tab') else 'figure'}-{found[2]}"
+    known = names()
+    meant = [name for name in known if plain.replace("-", "_") == name or plain in paper_names(get(name))]
+    if not meant:
+        paper = sorted(
+            {name for report in known for name in paper_names(get(report))},
+            key=lambda name: (-ord(name[0]), int(name.rpartition("-")[2])),
+        )
+        raise ValueError(f"unknown report {text!r}; known: {', '.join(known)}; or of the paper: {', '.join(paper)}")
+    return meant

@@ -1,4 +1,4 @@
-"""Score against trainable parameters, per task and for the macro score: the paper's Figures 3, 5 and 7."""
+"""Score against trainable parameters, per task and for the macro score: the paper's Figures 5 and 7."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from analysis.selection import APART, CELL, assignments, mean, with_all_seeds
 
 TITLE = "Score against trainable parameters"
 POSITION = 230
-PAPER = ("figure-3", "figure-5", "figure-7")
+PAPER = ("figure-5", "figure-7")
 MACRO = ""  # in the place of a task
 _INTRO = (
     "The best median score at each size of a method (rank or prompt length), over its other hyperparameters; the "
@@ -92,7 +92,7 @@ def _picture(benchmark: str, backbone: str, rows: pd.DataFrame) -> Picture:
         slug("parameters", benchmark, backbone),
         f"{heading(benchmark, backbone)}: score against trainable parameters",
         figure,
-        (benchmark, backbone),
+        place=(benchmark, backbone),
     )
 
 
@@ -101,11 +101,12 @@ def _panel(axis: Axes, rows: pd.DataFrame) -> None:
         own, look = rows[rows["method"] == method].sort_values("parameters"), style.look(method)
         if method == APART:
             line = axis.axhline(own["median"].max(), color=look.color, ls=look.line, lw=1.3, zorder=2)
+            style.mark(line, method, [f"{style.method(method)}: {own['median'].max():.1f}"])
         else:
-            (line,) = axis.plot(
-                own["parameters"], own["median"], color=look.color, ls=look.line, marker=look.marker, zorder=3
-            )
-        style.mark(line, method)
+            points = own["parameters"], own["median"]
+            (line,) = axis.plot(*points, color=look.color, ls=look.line, marker=look.marker, zorder=3)
+            names = (f"{style.method(method)}, {_short(n, 0)}: {m:.1f}" for n, m in zip(*points, strict=True))
+            style.mark(line, method, list(names))
     axis.set_xscale("log")
     axis.xaxis.set_major_locator(LogLocator(numticks=6))
     axis.xaxis.set_major_formatter(FuncFormatter(_short))
@@ -116,5 +117,5 @@ def _short(count: float, _: int) -> str:
     """``1k``, ``20M``."""
     for limit, unit in ((1e9, "B"), (1e6, "M"), (1e3, "k")):
         if count >= limit:
-            return f"{count / limit:g}{unit}"
+            return f"{count / limit:.3g}{unit}"
     return f"{count:g}"

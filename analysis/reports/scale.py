@@ -1,4 +1,4 @@
-"""Macro score by the backbone's scale: the paper's Figure 1. Only where a benchmark was run on several backbones."""
+"""Macro score by the backbone's scale: the paper's Figure 1."""
 
 from __future__ import annotations
 
@@ -12,24 +12,42 @@ TITLE = "Macro score by backbone"
 POSITION = 50
 PAPER = ("figure-1",)
 _INTRO = (
-    "The macro score of each method on each backbone, the smallest backbone first (by the parameters that fine-tuning "
-    "trains, where it was run). Only methods that have every task of a backbone are drawn."
+    "The macro score of each method on each backbone, the smallest backbone first. Only methods that have every task "
+    "of a backbone are drawn."
 )
 
 
 def compute(frame: pd.DataFrame, options: Options = DEFAULT) -> pd.DataFrame:
-    """``benchmark, backbone, size, method, macro`` of complete methods, for benchmarks on two backbones or more."""
+    """``benchmark, backbone, size, method, macro`` of complete methods, backbones in the order of their size.
+
+    ``size``: the parameters that fine-tuning trains, empty where it was not run.
+    """
     table = macro_scores(best_assignments(assignments(frame)))
     table = table[table["complete"]]
     tuned = frame[frame["method"] == APART].groupby("backbone")["trainable_parameters"].max()
     table = table.assign(size=table["backbone"].map(tuned).astype("Float64"))
-    several = table.groupby("benchmark")["backbone"].transform("nunique") > 1
+    order = _by_size(table)
     columns = ["benchmark", "backbone", "size", "method", "macro"]
-    return table.loc[several, columns].sort_values(["benchmark", "size", "backbone", "method"], ignore_index=True)
+    table = table.assign(place=table["backbone"].map(order.index))
+    return table.sort_values(["benchmark", "place", "method"], ignore_index=True)[columns]
+
+
+def _by_size(table: pd.DataFrame) -> list[str]:
+    """The backbones, the smallest first; in the order of the house's names where not each one's size is known."""
+    sizes = table.drop_duplicates("backbone").set_index("backbone")["size"]
+    if sizes.notna().all():
+        return [str(name) for name in sizes.reset_index().sort_values(["size", "backbone"])["backbone"]]
+    known = list(style.BACKBONES)
+    return sorted(sizes.index, key=lambda name: (known.index(name) if name in known else len(known), name))
+
+
+def exports(data: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """``scale.csv``: the points of the figure."""
+    return {"scale": data}
 
 
 def render(data: pd.DataFrame) -> Section | None:
-    """One figure with a panel per benchmark; ``None`` where no benchmark has two backbones."""
+    """One figure with a panel per benchmark."""
     if data.empty:
         return None
     benchmarks = sorted(data["benchmark"].unique())
@@ -42,7 +60,8 @@ def render(data: pd.DataFrame) -> Section | None:
             (line,) = axis.plot(
                 own["backbone"].map(places), own["macro"], color=look.color, ls=look.line, marker=look.marker, zorder=3
             )
-            style.mark(line, method)
+            points = own[["backbone", "macro"]].itertuples(index=False)
+            style.mark(line, method, [f"{style.method(method)}, {style.backbone(b)}: {m:.1f}" for b, m in points])
         axis.set_xticks(range(len(places)), [style.backbone(name) for name in places])
         axis.set_xlim(-0.25, len(places) - 0.75)
         axis.set_title(style.benchmark(benchmark))

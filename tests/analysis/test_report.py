@@ -31,7 +31,7 @@ def written(make_runs: Callable, methods: dict[str, MethodInfo], tmp_path_factor
         methods=("fine_tuning", "lora", "p_tuning_v1", "aot_fc"), tasks=("rte", "cola"), seeds=2, losses=0.1
     )
     out = tmp_path_factory.mktemp("report") / "new" / "folder"
-    page = write_report(frame, out, paper=True, methods=methods, title="Mine & <yours>")
+    page = write_report(frame, out, Options(paper=True, estimator="v", methods=methods), title="Mine & <yours>")
     assert page == out / "report.html"
     return out
 
@@ -205,7 +205,7 @@ def test_the_papers_medians_as_runs_give_its_tables_and_no_difference(
 ) -> None:
     results = published()[0]
     frame = as_runs(results[results["backbone"] == "deberta-xl"])
-    write_report(frame, tmp_path, paper=True, methods=methods)
+    write_report(frame, tmp_path, Options(paper=True, methods=methods))
     merged = pd.read_csv(tmp_path / "tables/macro.csv").merge(published()[1], on=["benchmark", "backbone", "method"])
     assert (merged["macro_x"].round(1) == merged["macro_y"]).all()
     text = (tmp_path / "report.md").read_text()
@@ -263,7 +263,7 @@ def everything_pruned(frame: pd.DataFrame) -> pd.DataFrame:
 @pytest.mark.parametrize("spoil", [everything_failed, everything_pruned, one_cell])
 def test_poor_runs_make_a_report_that_says_so(make_runs: Callable, tmp_path: Path, spoil: Callable) -> None:
     frame = spoil(make_runs(methods=("fine_tuning", "aot_fc"), tasks=("rte", "cola"), seeds=2))
-    write_report(frame, tmp_path, paper=True, estimator="u")
+    write_report(frame, tmp_path, Options(paper=True))
     text = (tmp_path / "report.md").read_text()
     assert "## Trials and cost" in text
     assert len(pd.read_csv(tmp_path / "tables/results.csv")) == (1 if spoil is one_cell else 4)
@@ -289,9 +289,9 @@ def test_frames_that_cannot_be_reported(frame: pd.DataFrame, tmp_path: Path) -> 
     with pytest.raises(FrameError, match="'status'"):
         write_report(frame.assign(status="done"), tmp_path)
     with pytest.raises(ValueError, match="but is 'x'"):
-        write_report(frame, tmp_path, estimator="x")  # type: ignore[arg-type]
+        write_report(frame, tmp_path, Options(estimator="x"))  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="'drop', but is 'ignore'"):
-        write_report(frame, tmp_path, failures="ignore")  # type: ignore[arg-type]
+        write_report(frame, tmp_path, Options(failures="ignore"))  # type: ignore[arg-type]
     assert not list(tmp_path.iterdir())
 
 
@@ -331,7 +331,7 @@ def test_the_example_on_the_page_is_a_report(
     monkeypatch.setattr(reports, "__path__", [*reports.__path__, str(folder)])
     assert reports.names()[-1] == name, "the last of all, as its position says"
     frame = make_runs(methods=("lora", "bitfit"), tasks=("rte",), seeds=1)
-    write_report(frame, tmp_path / "out", methods=methods)
+    write_report(frame, tmp_path / "out", Options(methods=methods))
     markdown = (tmp_path / "out/report.md").read_text()
     section = markdown[markdown.index("## Slowest trials") :]
     rows = [line.split("|") for line in section.splitlines() if line.startswith("| ")][2:]
@@ -347,7 +347,7 @@ def test_promoted_assignments_are_named(make_runs: Callable, methods: dict[str, 
     frame["promotion"] = frame["seed"].map(lambda seed: "promoted" if seed else "first")
     first = frame.groupby("method")["assignment_id"].transform("first") == frame["assignment_id"]
     kept = frame[first | (frame["seed"] == 0)].reset_index(drop=True)
-    write_report(kept, tmp_path, methods=methods)
+    write_report(kept, tmp_path, Options(methods=methods))
     page = (tmp_path / "report.md").read_text()
     assert "Only promoted assignments got all seeds" in page
     assert "## Promoted assignments" in page

@@ -153,5 +153,5 @@ def test_the_folder_is_the_registry() -> None:
     assert len(reports.names()) >= 10
     positions = [reports.get(name).POSITION for name in reports.names()]
     assert positions == sorted(set(positions))
-    with pytest.raises(ValueError, match=r"unknown report 'nope'; known: .*coverage, .*evp, .*failures"):
+    with pytest.raises(ValueError, match=r"unknown report 'nope'; known: .*coverage, .*epochs, .*evp"):
         reports.get("nope")

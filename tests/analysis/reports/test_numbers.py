@@ -141,4 +141,4 @@ def test_backbones_are_ordered_by_size() -> None:
     table = scale.compute(pd.concat([large, small]))
     assert table["backbone"].tolist() == ["z-small", "a-large"]
     assert table["macro"].tolist() == [60.0, 70.0]
-    assert scale.compute(large).empty
+    assert scale.compute(large)["macro"].tolist() == [70.0]
