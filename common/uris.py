@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any
-from urllib.parse import unquote, unquote_plus
+from urllib.parse import unquote, unquote_plus, urlsplit
 
 HIDDEN = "***"
 
@@ -54,6 +54,12 @@ def masked_in(text: str) -> str:
         return _hide(found[0], _spans(found[0], alone=False))
 
     return _KEY.sub(HIDDEN, _assignments(_WORD.sub(word, text)))
+
+
+def without_user(uri: str) -> str:
+    """An address as others may open it: without the user and the password that stand in it."""
+    parts = urlsplit(uri)
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
 
 
 def passwords(uri: str) -> set[str]:

@@ -64,7 +64,9 @@ def command_options() -> dict[str, dict[str, Any]]:
 
 
 def spelling(parameter: Any) -> str:
-    return parameter.metavar or ", ".join([*parameter.opts, *parameter.secondary_opts])
+    if parameter.param_type_name == "argument" and parameter.metavar:
+        return parameter.metavar
+    return ", ".join([*parameter.opts, *parameter.secondary_opts])
 
 
 def default(parameter: Any) -> Any:

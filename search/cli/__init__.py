@@ -14,7 +14,7 @@ from typing import Annotated, Any
 
 import typer
 
-from search.cli import jobs, planning, replaying, results, running
+from search.cli import jobs, planning, replaying, reporting, results, running
 from search.cli._shared import FAILED, INTERRUPTED, say
 
 app = typer.Typer(
@@ -27,7 +27,7 @@ app = typer.Typer(
     help="Compare fine-tuning methods on equal terms: one YAML file is a study, and every trial of it is trained once.",
     epilog="A first study: `aot run studies/demo.yaml`, then `aot report studies/demo.yaml --out report`",
 )
-for part in (planning, running, jobs, results, replaying):
+for part in (planning, running, jobs, results, reporting, replaying):
     part.register(app)
 
 

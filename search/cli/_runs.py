@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from search._words import trials
+from search._words import Say, trials
 from search.cli._shared import WRONG, fail, load, say, unpinned
 
 if TYPE_CHECKING:
@@ -17,8 +17,10 @@ if TYPE_CHECKING:
     from search.tracking.records import Known
 
 
-def study_and_known(path: Path, *, unbound: bool = False, curves: bool = False) -> tuple[Study, Known, bool]:
-    """A study, what is known of its trials, and whether its data and backbones were found.
+def study_and_known(
+    path: Path, *, unbound: bool = False, curves: bool = False, tell: Say = say
+) -> tuple[Study, Known, bool]:
+    """A study, what is known of its trials, and whether its data and backbones were found; ``tell`` hears the words.
 
     Without them nobody can tell which trials the study names: the command ends with what to do then, unless it can do
     with an ``unbound`` study.
@@ -37,26 +39,30 @@ def study_and_known(path: Path, *, unbound: bool = False, curves: bool = False) 
             say(f"{what}; correct that, or look at all that were ever run: {step}")
             raise typer.Exit(WRONG) from None
         say(f"{what}: the column in_study is empty")
-    return study, read_known(study.name, study.folder, study.tracking, say, curves=curves), bound
+    return study, read_known(study.name, study.folder, study.tracking, tell, curves=curves), bound
 
 
-def coverage_of(path: Path, *, unbound: bool = False) -> Coverage:
-    """What of a study is trained, told to whoever looks where it is not the whole; as ``study_and_known``."""
+def coverage_of(path: Path, *, unbound: bool = False, empty: bool = False, tell: Say = say) -> Coverage:
+    """What of a study is trained, told to whoever looks where it is not the whole; as ``study_and_known``.
+
+    ``empty``: also where it has no result yet; else the command ends then, with what to do.
+    """
     from search.planning import coverage
     from search.strategy.proposals import ProposalLog
     from search.tracking.journal import local_folder
 
-    study, known, bound = study_and_known(path, unbound=unbound)
+    study, known, bound = study_and_known(path, unbound=unbound, tell=tell)
     if bound:
-        found = coverage.coverage(study, known, ProposalLog(local_folder(study.folder), say))
+        found = coverage.coverage(study, known, ProposalLog(local_folder(study.folder), tell))
     else:
         found = coverage.unchecked(study, known)
     if study.unpinned and found.others:
-        say(f"{unpinned(study)}: results of them count as those of other versions; connect to the hub to tell")
-    _check(study, found, others=unbound)
+        tell(f"{unpinned(study)}: results of them count as those of other versions; connect to the hub to tell")
+    if not empty:
+        _check(study, found, others=unbound)
     if not found.away:  # which was told
         for note in notes(found):
-            say(note)
+            tell(note)
     return found
 
 

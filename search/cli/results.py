@@ -1,12 +1,10 @@
-"""Runs looked at: the MLflow UI, files, reports."""
+"""Runs looked at: the MLflow UI, and files of them."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -14,29 +12,14 @@ from search._words import trials
 from search.cli import _outputs
 from search.cli._shared import StudyFile, fail, faults, load, say
 
-if TYPE_CHECKING:
-    from pandas import DataFrame
-
-    from analysis.reports import MethodInfo
-
 #: The UI shows runs; it neither reports home nor runs jobs.
 UI_ENVIRONMENT = {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
-
-
-class EstimatorName(StrEnum):
-    """Estimators of Expected Validation Performance."""
-
-    v = "v"
-    u = "u"
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands to ``aot``."""
     app.command(epilog="Example: `aot ui studies/demo.yaml`, then open http://127.0.0.1:5000")(ui)
     app.command(epilog="Example: `aot export studies/demo.yaml --out runs.csv`")(export)
-    app.command(epilog="Examples: `aot report studies/demo.yaml --out report`; `aot report --runs runs.csv --paper`")(
-        report
-    )
 
 
 def ui(
@@ -118,82 +101,6 @@ def export(
     say(f"{trials(len(runs))} written" + ("" if on_stdout else " to"))
     if not on_stdout:
         typer.echo(json.dumps({**found.to_json(), "out": str(out), "rows": len(runs)}, indent=2) if as_json else out)
-
-
-def report(
-    study_file: Annotated[Path | None, typer.Argument(metavar="[STUDY]", help="Report the runs of this study.")] = None,
-    runs: Annotated[Path | None, typer.Option(help="Report a file of runs instead: .csv or .parquet.")] = None,
-    out: Annotated[Path, typer.Option("--out", "-o", help="The folder that takes the report.")] = Path("report"),
-    paper: Annotated[bool, typer.Option("--paper", help="Set the paper's published numbers beside ours.")] = False,
-    estimator: Annotated[
-        EstimatorName, typer.Option(help="EVP's estimator: u, without replacement (Tang 2020); v, with (Dodge 2019).")
-    ] = EstimatorName.u,
-    predictions: Annotated[
-        Path | None, typer.Option(help="Answers on dev that aot export --predictions copied; a STUDY has its own.")
-    ] = None,
-) -> None:
-    """Write the report: medians over seeds, macro scores, EVP curves, scores against parameters."""
-    if (study_file is None) == (runs is None):
-        fail("give a STUDY or --runs FILE, one of them")
-    from analysis import frame
-    from analysis.report import write_report
-    from search.cli import _predictions
-
-    _outputs.check_folder(out, "--out")
-    with faults(frame.FrameError):
-        table, planned, notes = (frame.read(runs), None, ()) if runs is not None else _of_study(study_file)
-        try:
-            infos = method_infos()
-        except ValueError as error:  # of a method's file
-            fail(str(error))
-        kept = _predictions.reader([study_file] if study_file else [], predictions)
-        page = write_report(
-            table,
-            out,
-            paper=paper,
-            estimator=estimator.value,
-            methods=infos,
-            planned=planned,
-            notes=notes,
-            predictions=kept,
-        )
-    _tell(table, planned)
-    say("the report is written; open")
-    typer.echo(page)
-
-
-def _of_study(path: Path | None) -> tuple[DataFrame, DataFrame, Sequence[str]]:
-    """The trials of a study, what of each cell is trained, and what else to know of them."""
-    from pandas import DataFrame
-
-    from analysis import frame
-    from analysis.coverage import COLUMNS
-    from search.cli._runs import coverage_of, notes
-
-    assert path is not None
-    found = coverage_of(path)
-    table = frame.from_rows([*found.own, *found.others], f"study {found.study!r}")
-    return table, DataFrame(found.cells, columns=list(COLUMNS)), notes(found)
-
-
-def _tell(table: DataFrame, planned: DataFrame | None) -> None:
-    """What a report leaves out, and what is not trained, in a line each."""
-    from analysis import coverage
-    from analysis.selection import split_roles
-
-    own, others = coverage.of_study(split_roles(table)[0])
-    cells, elsewhere = (planned, 0) if planned is not None else coverage.of_frame(own)
-    for line in coverage.sentences(cells, elsewhere, coverage.caveats(own, others)):
-        say(line)
-
-
-def method_infos() -> dict[str, MethodInfo]:
-    """What the methods of the folder say of themselves: the reports know none of them."""
-    from analysis.reports import MethodInfo
-    from trainables import methods
-
-    kinds = {name: methods.get(name) for name in methods.names()}
-    return {name: MethodInfo(kind.label, kind.sizes) for name, kind in kinds.items()}
 
 
 def _here() -> Path:

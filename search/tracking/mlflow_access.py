@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from common.uris import hidden_in, masked
+from common.uris import hidden_in, masked, without_user
 from common.words import printable
 from search.errors import RefusedError
 from trainables.trial import CellKey
@@ -83,6 +83,18 @@ def open_experiment(client: MlflowClient, study: str, tracking: str, folder: Pat
         found = client.get_experiment(client.create_experiment(study, place))
     client.set_experiment_tag(found.experiment_id, "aot.study", study)
     return found
+
+
+def page_of(study: str, tracking: str) -> str | None:
+    """The address of a study's experiment in the UI of the server at this URI; None where none answers, or has it."""
+    if not tracking.startswith(("http://", "https://")):
+        return None
+    try:
+        with translated(study, tracking, "READ"):
+            found = client(tracking).get_experiment_by_name(study)
+    except AwayError:
+        return None
+    return f"{without_user(tracking).rstrip('/')}/#/experiments/{found.experiment_id}" if found else None
 
 
 def check_writable(study: str, tracking: str, folder: Path) -> None:

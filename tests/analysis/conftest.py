@@ -11,7 +11,7 @@ import pytest
 
 from analysis.frame import tidy
 from analysis.reports import MethodInfo
-from search.cli.results import method_infos
+from search.cli.reporting import method_infos
 
 #: per method: offset in points, spread over seeds, sizes and their hyperparameter, trainable parameters of size 1
 METHODS = {

@@ -1,0 +1,277 @@
+"""Runs compared: the report, and what changed between two searches."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from common.uris import masked, without_user
+from search._words import plain, wide_console
+from search.cli import _outputs, _watch
+from search.cli._shared import fail, faults, say
+from search.cli._sources import RUNS, Runs, gather
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+    from analysis.reports import MethodInfo, Options
+    from analysis.tables import Table
+
+ADDRESS = ("http://", "https://")
+OUT, MARGIN = Path("report"), 1.0
+
+
+class EstimatorName(StrEnum):
+    """Estimators of Expected Validation Performance."""
+
+    u = "u"
+    v = "v"
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to ``aot``."""
+    app.command(
+        epilog="Examples: `aot report studies/demo.yaml --out report`; `aot report a.yaml b.yaml --runs old.csv "
+        '--paper`; `aot report --list`; `aot report a.yaml --only "Table 2" --only figure-3`'
+    )(report)
+    app.command(epilog="Examples: `aot diff first.yaml second.yaml`; `aot diff old.csv new.csv --out changes.md`")(diff)
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """What the command line asks of a report."""
+
+    studies: Sequence[Path]
+    files: Sequence[Path]
+    out: Path
+    paper: bool
+    only: Sequence[str]
+    against: str | None
+    margin: float
+    price: float | None
+    estimator: EstimatorName
+    tracking_url: str | None
+
+    @property
+    def command(self) -> str:
+        """What makes the same report again, as it is typed."""
+        words = ["aot", "report", *map(str, self.studies)]
+        for path in self.files:
+            words += ["--runs", str(path)]
+        words += ["--out", str(self.out)] if self.out != OUT else []
+        words += ["--paper"] if self.paper else []
+        for name in self.only:
+            words += ["--only", name]
+        words += ["--against", self.against] if self.against is not None else []
+        words += ["--margin", f"{self.margin:g}"] if self.margin != MARGIN else []
+        words += ["--price", f"{self.price:g}"] if self.price is not None else []
+        words += ["--estimator", self.estimator.value] if self.estimator != EstimatorName.u else []
+        words += ["--tracking-url", self.tracking_url] if self.tracking_url is not None else []
+        return shlex.join(words)
+
+    def options(self, runs: Runs) -> Options:
+        """The same as the reports take it, with what is known of the runs."""
+        from analysis.reports import Options
+
+        try:
+            infos = method_infos()
+        except ValueError as error:  # of a method's file
+            fail(str(error))
+        return Options(
+            paper=self.paper,
+            estimator=self.estimator.value,
+            against=None if self.against is None else _compared(self.against, runs.frame, infos),
+            margin=self.margin,
+            price=self.price,
+            methods=infos,
+            coverage=runs.planned,
+            studies=runs.texts,
+            command=self.command,
+            tracking=self.tracking_url or runs.tracking,
+        )
+
+
+def report(
+    study_files: Annotated[
+        list[Path] | None, typer.Argument(metavar="[STUDY]...", help="Report the runs of these studies.")
+    ] = None,
+    runs: Annotated[
+        list[Path] | None, typer.Option(help="Report a file of runs, .csv or .parquet; may be given several times.")
+    ] = None,
+    out: Annotated[Path, typer.Option("--out", "-o", help="The folder that takes the report.")] = OUT,
+    paper: Annotated[bool, typer.Option("--paper", help="Set the paper's published numbers beside ours.")] = False,
+    listed: Annotated[
+        bool, typer.Option("--list", help="List what a report holds, with the paper's tables and figures.")
+    ] = False,
+    only: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help='Only this part, such as results, "Table 2" or figure-3; several times.'),
+    ] = None,
+    against: Annotated[
+        str | None,
+        typer.Option(
+            metavar="METHOD[:METHOD,...]", help="Compare this method with all others, or with these; else the best one."
+        ),
+    ] = None,
+    margin: Annotated[
+        float, typer.Option(min=0, metavar="POINTS", help="Within so many points methods are practically equal.")
+    ] = MARGIN,
+    price: Annotated[
+        float | None, typer.Option(min=0, metavar="PER_DEVICE_HOUR", help="Show the budget in money as well.")
+    ] = None,
+    estimator: Annotated[
+        EstimatorName, typer.Option(help="EVP's estimator: u, without replacement (Tang 2020); v, with (Dodge 2019).")
+    ] = EstimatorName.u,
+    tracking_url: Annotated[
+        str | None, typer.Option(metavar="URL", help="The experiment's page in MLflow's UI, for links to its runs.")
+    ] = None,
+    watch: Annotated[
+        float | None, typer.Option(min=0.1, metavar="SECONDS", help="Look again so often until Ctrl-C.")
+    ] = None,
+) -> None:
+    """Write the report: what came out, how sure it is, what to choose, and what of the paper holds.
+
+    It is of one study or of several, of files of runs, or of both together.
+    """
+    if listed:
+        wide_console().print(_list())
+        return
+    if not study_files and not runs:
+        fail("give at least one STUDY or --runs FILE; what a report holds is told by: aot report --list")
+    if tracking_url is not None and not tracking_url.startswith(ADDRESS):
+        fail(f"--tracking-url must be an address that starts with http:// or https://, but got {masked(tracking_url)}")
+    _outputs.check_folder(out, "--out")
+    url = without_user(tracking_url).rstrip("/") if tracking_url else None
+    sources = study_files or (), runs or ()
+    asked = _Asked(*sources, out, paper, only or (), against, margin, price, estimator, url)
+    names = _only(asked.only)
+    from analysis.frame import FrameError
+
+    with faults(FrameError):
+        if watch is not None:
+            _watch.until_interrupted(asked.studies, asked.files, watch, lambda found: _write(asked, names, found))
+            return
+        found = gather(asked.studies, asked.files)
+        page = _write(asked, names, found)
+    _tell(found)
+    say("the report is written; open")
+    typer.echo(page)
+
+
+def _write(asked: _Asked, names: Sequence[str], runs: Runs) -> Path:
+    from analysis.report import write_report
+
+    return write_report(runs.frame, asked.out, asked.options(runs), notes=runs.notes, only=names)
+
+
+def _only(wanted: Sequence[str]) -> list[str]:
+    """The reports that are meant, each name or several with commas between; ends the command where one is unknown."""
+    from analysis import reports
+
+    try:
+        return [name for text in wanted for part in text.split(",") for name in reports.find(part)]
+    except ValueError as error:
+        fail(f"--only: {error}")
+
+
+def _list() -> object:
+    """Every report: its name, what it is of the paper, its title."""
+    from rich import box
+    from rich.table import Table as RichTable
+
+    from analysis import reports
+
+    table = RichTable("name", "in the paper", "title", box=box.SIMPLE_HEAD, pad_edge=False)
+    for name in reports.names():
+        report = reports.get(name)
+        table.add_row(*plain(name, ", ".join(reports.paper_names(report)), report.TITLE))
+    return table
+
+
+def _compared(text: str, frame: DataFrame, methods: dict[str, MethodInfo]) -> str:
+    """``METHOD[:METHOD,…]`` with the methods' ids, whatever names were given; ends the command where one is unknown."""
+    from analysis import style
+
+    ids = style.methods(frame["method"])
+    labels = {name: methods[name].label if name in methods else style.method(name) for name in ids}
+    known = {style.plain(text): name for name in ids for text in (labels[name], name)}
+
+    def one(name: str) -> str:
+        if style.plain(name) not in known:
+            fail(f"--against: {name!r} is no method of these runs; known: {', '.join(ids)}")
+        return known[style.plain(name)]
+
+    reference, colon, others = text.partition(":")
+    first = one(reference)
+    chosen = dict.fromkeys(one(name) for name in others.split(",")) if colon else {}
+    if first in chosen:
+        fail(f"--against: {first!r} cannot be compared with itself; name other methods behind the colon")
+    return f"{first}:{','.join(chosen)}" if chosen else first
+
+
+def _tell(runs: Runs) -> None:
+    """What a report leaves out, and what is not trained, in a line each."""
+    from analysis import coverage
+
+    own, others = coverage.of_study(runs.frame)
+    cells, elsewhere = (runs.planned, 0) if runs.planned is not None else coverage.of_frame(own)
+    for line in coverage.sentences(cells, elsewhere, coverage.caveats(own, others)):
+        say(line)
+
+
+def method_infos() -> dict[str, MethodInfo]:
+    """What the methods of the folder say of themselves: the reports know none of them. ValueError: of a file there."""
+    from analysis.reports import MethodInfo
+    from trainables import methods
+
+    kinds = {name: methods.get(name) for name in methods.names()}
+    return {name: MethodInfo(kind.label, kind.sizes) for name, kind in kinds.items()}
+
+
+def diff(
+    before: Annotated[Path, typer.Argument(metavar="A", help="A study, or a file of runs: .csv or .parquet.")],
+    after: Annotated[Path, typer.Argument(metavar="B", help="The same, later or otherwise.")],
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="Write the changes to a .md or .csv file.")] = None,
+) -> None:
+    """Show what changed between two searches: trials, cells, winners, medians, macro scores, protocol."""
+    from analysis import diff as compared
+    from analysis import style
+    from analysis.frame import FrameError
+    from analysis.tables import to_markdown
+
+    if out is not None:
+        _outputs.check_file(out, "--out", (".md", ".csv"))
+    with faults(FrameError):
+        changes = compared.diff(*(_runs(path).frame for path in (before, after)))
+    if changes.empty:
+        say("nothing changed")
+    with style.context({name: info.label for name, info in method_infos().items()}):
+        table = compared.table(changes, f"From {before} to {after}")
+    if out is None and len(changes):
+        wide_console().print(_rich(table))
+    elif out is not None:
+        out.write_text(changes.to_csv(index=False) if out.suffix.lower() == ".csv" else to_markdown(table), "utf-8")
+        typer.echo(out)
+
+
+def _runs(path: Path) -> Runs:
+    """The runs of a study or of a file of them, by the name."""
+    return gather([], [path]) if path.suffix.lower() in RUNS else gather([path], [])
+
+
+def _rich(table: Table) -> object:
+    from rich import box
+    from rich.table import Table as RichTable
+
+    shown = RichTable(title=plain(table.title)[0], title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    for i, name in enumerate(table.columns):
+        shown.add_column(name.lower(), justify="left" if i < table.left else "right", overflow="fold")
+    for row in table.rows:
+        shown.add_row(*plain(*(cell.text for cell in row)))
+    return shown
