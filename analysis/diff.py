@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import pandas as pd
 
@@ -26,10 +27,12 @@ def diff(before: pd.DataFrame, after: pd.DataFrame) -> pd.DataFrame:
     """
     one, other = (split_roles(coverage.of_study(frame)[0])[0] for frame in (before, after))
     rows = [*_counts(one, other), *_protocol(one, other), *_scores(one, other)]
-    return pd.DataFrame(rows, columns=list(COLUMNS))
+    values = {name: pd.Series([row[name] for row in rows], dtype=object) for name in ("before", "after")}
+    return pd.DataFrame(rows, columns=list(COLUMNS)).assign(**values)
 
 
-def _row(what: str, before: object, after: object, note: str = "", **cell: str) -> dict:
+def _row(what: str, values: Sequence[Any], note: str, cell: Mapping[str, str]) -> dict[str, Any]:
+    before, after = values
     numbers = isinstance(before, (int, float)) and isinstance(after, (int, float))
     difference = after - before if numbers else float("nan")
     told = {"what": what, "before": before, "after": after, "difference": difference, "note": note}
@@ -39,11 +42,12 @@ def _row(what: str, before: object, after: object, note: str = "", **cell: str) 
 def _counts(one: pd.DataFrame, other: pd.DataFrame) -> Iterator[dict]:
     mine, theirs = set(one["trial_id"]), set(other["trial_id"])
     if mine != theirs:
-        yield _row("trials", len(one), len(other), f"{len(theirs - mine):,} added, {len(mine - theirs):,} gone")
+        note = f"{len(theirs - mine):,} added, {len(mine - theirs):,} gone"
+        yield _row("trials", (len(one), len(other)), note, {})
     for status in STATUSES:
         counts = [int((frame["status"] == status).sum()) for frame in (one, other)]
         if counts[0] != counts[1]:
-            yield _row("status", *counts, status)
+            yield _row("status", counts, status, {})
 
 
 def _protocol(one: pd.DataFrame, other: pd.DataFrame) -> Iterator[dict]:
@@ -58,7 +62,7 @@ def _protocol(one: pd.DataFrame, other: pd.DataFrame) -> Iterator[dict]:
         for name in names:
             texts = [", ".join(map(hyperparameter_text, values.loc[key, name])) or "none" for values in both]
             if texts[0] != texts[1]:
-                yield _row("protocol", *texts, name, **dict(zip(place, key, strict=True)))
+                yield _row("protocol", texts, name, dict(zip(place, key, strict=True)))
 
 
 def _scores(one: pd.DataFrame, other: pd.DataFrame) -> Iterator[dict]:
@@ -67,26 +71,35 @@ def _scores(one: pd.DataFrame, other: pd.DataFrame) -> Iterator[dict]:
     for key in first.index.union(second.index):
         cell = dict(zip(CELL, key, strict=True))
         if key not in second.index:
-            yield _row("cell gone", first.at[key, "median"], "", **cell)
+            yield _row("cell gone", (first.at[key, "median"], ""), "", cell)
         elif key not in first.index:
-            yield _row("cell added", "", second.at[key, "median"], **cell)
+            yield _row("cell added", ("", second.at[key, "median"]), "", cell)
         else:
-            was, now = first.loc[key], second.loc[key]
-            if was["assignment_id"] != now["assignment_id"] and not was["median"] != was["median"] == now["median"]:
-                yield _row("winner", was["median"], now["median"], f"{_named(was)} → {_named(now)}", **cell)
-            elif abs(was["median"] - now["median"]) > _SEEN or pd.isna(was["median"]) != pd.isna(now["median"]):
-                seeds = f"{was['n_seeds']} → {now['n_seeds']} seeds" if was["n_seeds"] != now["n_seeds"] else ""
-                yield _row("median", was["median"], now["median"], seeds, **cell)
+            yield from _winner(cell, first.loc[key], second.loc[key])
     keys = ["benchmark", "backbone", "method"]
     tables = [macro_scores(table).set_index(keys) for table in winners]
     for key in tables[0].index.union(tables[1].index):
         was, now = ((t.at[key, "macro"], t.at[key, "n_tasks"]) if key in t.index else ("", 0) for t in tables)
         if was != now and not (was[0] != was[0] and now[0] != now[0]):
             tasks = f"{was[1]} → {now[1]} tasks" if was[1] != now[1] else ""
-            yield _row("macro", was[0], now[0], tasks, **dict(zip(keys, key, strict=True)))
+            yield _row("macro", (was[0], now[0]), tasks, dict(zip(keys, key, strict=True)))
+
+
+def _winner(cell: dict[str, str], was: pd.Series, now: pd.Series) -> Iterator[dict]:
+    """How the best assignment of a cell has changed; a cell without a score has none."""
+    if pd.isna(was["median"]) and pd.isna(now["median"]):
+        return
+    medians = was["median"], now["median"]
+    if was["assignment_id"] != now["assignment_id"]:
+        yield _row("winner", medians, f"{_named(was)} → {_named(now)}", cell)
+    elif abs(medians[0] - medians[1]) > _SEEN:
+        seeds = f"{was['n_seeds']} → {now['n_seeds']} seeds" if was["n_seeds"] != now["n_seeds"] else ""
+        yield _row("median", medians, seeds, cell)
 
 
 def _named(winner: pd.Series) -> str:
+    if pd.isna(winner["median"]):
+        return "none"
     names = hyperparameters(winner.to_frame().T)
     texts = {name.removeprefix("hp."): hyperparameter_text(winner[name]) for name in names}
     return ", ".join(f"{name} {text}" for name, text in texts.items() if text) or str(winner["assignment_id"])

@@ -1,178 +1,112 @@
-"""The published numbers beside ours: ``aot report --paper``."""
+"""The published numbers beside ours, and what they say of the paper: ``aot report --paper``."""
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
-from pathlib import Path
 
 import pandas as pd
 
-from analysis import style
-from analysis.reports._section import DEFAULT, Options, Section, groups, heading, slug
-from analysis.selection import assignments, best_assignments, mean
-from analysis.tables import EMPTY, Cell, Table, median_std, printed, rounded
+from analysis import style, verdict
+from analysis.claims import check
+from analysis.published import published
+from analysis.reports import _beside
+from analysis.reports._beside import PaperComparison
+from analysis.reports._section import DEFAULT, Options, Section, groups, heading, plural, slug
+from analysis.selection import assignments, best_assignments
+from analysis.tables import Cell, Table, printed
 
 TITLE = "Beside the paper"
 POSITION = 300
-FOLDER = Path(__file__).parents[1] / "paper"
 _INTRO = (
     "Our numbers and the published ones (Tables 2 and 3 of Ahead-of-Time P-Tuning). Where our backbone is one of the "
     "paper's, the difference is ours minus theirs as printed. Otherwise the paper's backbones stand there for "
     "orientation only, without a difference. Only tasks that we ran are shown, and the paper's macros are over them. "
-    "A macro followed by (k/n) is over k of the n tasks."
+    "A macro followed by (k/n) is over k of the n tasks. A cell is within the paper's deviation where the difference "
+    "is at most its deviation over five seeds. A conclusion holds where the 95 % interval of the macros' difference "
+    "says so, which has the noise of seeds in it and neither the choice of assignments by the same scores nor the "
+    "choice of tasks; in the numbers, where one seed leaves the noise unknown; within noise nothing can be said. On a "
+    "backbone that is not the paper's it is tested in direction only."
 )
 
 
 @dataclass(frozen=True)
-class PaperComparison:
-    """One benchmark and backbone of ours.
+class Beside:
+    """``comparisons``: ours and theirs, per benchmark and backbone. ``cells``, ``macros``: as ``analysis.verdict`` has
+    them. ``claims``: as ``analysis.claims.check`` has them. ``margin``: points within which macros are on par."""
 
-    ``ours`` and ``theirs`` have a row per (backbone,) method and task, with the task's ``key``; ``theirs`` holds the
-    ``match`` alone, or all of the paper's backbones where none is ours (``match`` is then ``None``), on the tasks that
-    we have. ``macros`` holds the paper's macros by backbone and method: the published one where we have all its tasks,
-    else the mean of its medians on those we have.
-    """
-
-    benchmark: str
-    backbone: str
-    match: str | None
-    ours: pd.DataFrame
-    theirs: pd.DataFrame
-    macros: dict[tuple[str, str], float]
+    comparisons: list[PaperComparison]
+    cells: pd.DataFrame
+    macros: pd.DataFrame
+    claims: pd.DataFrame
+    margin: float
 
 
-def published() -> tuple[pd.DataFrame, pd.DataFrame]:
-    """The paper's results and macro scores, as ``analysis/paper/README.md`` describes them."""
-    return pd.read_csv(FOLDER / "results.csv"), pd.read_csv(FOLDER / "macro.csv")
+def compute(frame: pd.DataFrame, options: Options = DEFAULT) -> Beside | None:
+    """All of it, where ``paper`` is asked for and a benchmark of ours is the paper's; else ``None``."""
+    if not options.paper or not set(frame["benchmark"]) & set(published()[0]["benchmark"]):
+        return None
+    winners = best_assignments(assignments(frame))
+    cells = verdict.cells(winners)
+    comparisons = _beside.comparisons(winners)
+    return Beside(comparisons, cells, verdict.macros(cells), check(frame, options), options.margin)
 
 
-def compute(frame: pd.DataFrame, options: Options = DEFAULT) -> list[PaperComparison]:
-    """A comparison for each benchmark and backbone of ours whose benchmark the paper has; none without ``paper``."""
-    if not options.paper:
-        return []
-    results, macros = published()
-    winners = best_assignments(assignments(frame)).dropna(subset="median")
-    comparisons = []
-    for benchmark, backbone, ours in groups(winners):
-        theirs = results[results["benchmark"] == benchmark]
-        if theirs.empty:
-            continue
-        match = next((name for name in theirs["backbone"].unique() if _backbone(name) == _backbone(backbone)), None)
-        if match is not None:
-            theirs = theirs[theirs["backbone"] == match]
-        ours, theirs = (part.assign(key=part["task"].map(style.plain)) for part in (ours, theirs))
-        shared = theirs[theirs["key"].isin(ours["key"])]
-        if shared.empty:
-            continue
-        total = macros[macros["benchmark"] == benchmark].set_index(["backbone", "method"])["macro"].to_dict()
-        if len(shared) < len(theirs):  # the published macro is over all tasks
-            total = shared.groupby(["backbone", "method"])["median"].agg(lambda medians: mean(list(medians))).to_dict()
-        comparisons.append(PaperComparison(benchmark, backbone, match, ours, shared, total))
-    return comparisons
+def exports(data: Beside | None) -> dict[str, pd.DataFrame]:
+    """``paper.csv``: a row per cell that both have; ``conclusions.csv``: a row per conclusion and place."""
+    if data is None:
+        return {}
+    tables = {"conclusions": data.claims}
+    return tables | ({"paper": data.cells} if len(data.cells) else {})
 
 
-def exports(data: list[PaperComparison]) -> dict[str, pd.DataFrame]:
-    """``paper.csv``: a row per backbone, method and task that both have, with ``ours``, ``paper``, ``difference``."""
-    parts = []
-    for comparison in [c for c in data if c.match is not None]:
-        ours = comparison.ours.rename(columns={"median": "ours"})
-        theirs = comparison.theirs.rename(columns={"backbone": "paper_backbone", "median": "paper"})
-        both = ours.merge(theirs[["paper_backbone", "method", "key", "paper"]], on=["method", "key"])
-        parts.append(both.assign(difference=both["ours"] - both["paper"]))
-    columns = ["benchmark", "backbone", "paper_backbone", "method", "task", "ours", "paper", "difference"]
-    return {"paper": pd.concat(parts, ignore_index=True)[columns]} if parts else {}
+def render(data: Beside | None) -> Section | None:
+    """The verdict in words, the macros, the conclusions, then ours beside theirs per benchmark and backbone."""
+    if data is None:
+        return None
+    told = verdict.sentences(data.cells, data.macros, data.claims)
+    tables = [_macros(*group) for group in groups(data.macros)]
+    tables += [_conclusions(data.claims, data.margin), *map(_beside.table, data.comparisons)]
+    return Section(TITLE, _INTRO, (*told, *tables))
 
 
-def render(data: list[PaperComparison]) -> Section | None:
-    """A table per benchmark and backbone: rows by method and source (ours, the paper's, the difference)."""
-    return Section(TITLE, _INTRO, tuple(_table(comparison) for comparison in data)) if data else None
-
-
-@dataclass(frozen=True)
-class _Line:
-    """One row of the table: ``values`` by task key as (median, std); ``macro`` over so many ``tasks``."""
-
-    source: str
-    values: dict[str, tuple[float, float]]
-    macro: float
-    tasks: int
-    difference: bool = False
-
-    def cells(self, keys: list[str]) -> list[Cell]:
-        if self.difference:
-            texts = [printed(self.values[k][0], sign=True) if k in self.values else EMPTY for k in keys]
-        else:
-            texts = [median_std(*self.values[k]) if k in self.values else EMPTY for k in keys]
-        macro = printed(self.macro, sign=self.difference)
-        if macro != EMPTY and self.tasks < len(keys):
-            macro += f" ({self.tasks}/{len(keys)})"
-        return [Cell(self.source), *map(Cell, texts), Cell(macro)]
-
-
-def _table(comparison: PaperComparison) -> Table:
-    every = pd.concat([comparison.theirs, comparison.ours])
-    names = dict(zip(every["key"], every["task"], strict=True))
-    keys = [style.plain(task) for task in style.tasks(names.values())]
-    rows: list[tuple[Cell, ...]] = []
-    rules = set()
-    for method in style.methods(every["method"]):
-        mine = _values(comparison.ours, comparison.backbone, method)
-        for i, line in enumerate(_lines(comparison, method, mine)):
-            rows.append((Cell(style.method(method) if i == 0 else ""), *line.cells(keys)))
-        rules.add(len(rows) - 1)
-    columns = ("Method", "Source", *(style.task(names[key]) for key in keys), "Macro")
-    beside = "the paper" if comparison.match else "other backbones of the paper"
-    title = f"{heading(comparison.benchmark, comparison.backbone)} beside {beside}"
-    name = slug("paper", comparison.benchmark, comparison.backbone)
-    return Table(name, title, columns, tuple(rows), (), frozenset(rules), 2)
-
-
-def _lines(comparison: PaperComparison, method: str, mine: dict[str, tuple[float, float]]) -> list[_Line]:
-    """Ours, then the paper's and the difference; or ours and every backbone of the paper's, each with its own macro."""
-    if comparison.match is None:
-        others = sorted(comparison.theirs["backbone"].unique(), key=list(style.BACKBONES).index)
-        lines = [_Line("ours", mine, _mean(mine), len(mine))]
-        for backbone in others:
-            values = _values(comparison.theirs, backbone, method)
-            lines.append(
-                _Line(f"paper, {style.backbone(backbone)}", values, _macro(comparison, backbone, method), len(values))
-            )
-        return lines
-    paper = _values(comparison.theirs, comparison.match, method)
-    common = [key for key in mine if key in paper]
-    ours = _mean({key: mine[key] for key in common or mine})
-    theirs = _macro(comparison, comparison.match, method)
-    if common and len(common) < len(paper):
-        theirs = _mean({key: paper[key] for key in common})
-    gaps = {key: (_gap(mine[key][0], paper[key][0]), math.nan) for key in common}
-    between = _gap(ours, theirs) if common else math.nan
-    both = len(common)
-    return [
-        _Line("ours", mine, ours, both or len(mine)),
-        _Line("paper", paper, theirs, both or len(paper)),
-        _Line("difference", gaps, between, both, difference=True),
+def _macros(benchmark: str, backbone: str, rows: pd.DataFrame) -> Table:
+    by_method = rows.set_index("method")
+    body = [
+        (Cell(style.method(name)), *(Cell(text) for text in _gap(by_method.loc[name])))
+        for name in style.methods(by_method.index)
     ]
+    tasks = plural(int(rows["n_tasks"].max()), "task")
+    title = f"{heading(benchmark, backbone)}: macro scores, ours and the paper's, over {tasks} of both"
+    columns = ("Method", "Ours", "Paper", "Difference")
+    name = slug("paper-macro", benchmark, backbone)
+    return Table(name, title, columns, tuple(body), place=(benchmark, backbone))
 
 
-def _gap(ours: float, theirs: float) -> float:
-    """The difference of what is printed, so that the table adds up."""
-    return float(rounded(ours) - rounded(theirs))
+def _gap(row: pd.Series) -> tuple[str, str, str]:
+    return printed(row["ours"]), printed(row["paper"]), printed(row["difference"], sign=True)
 
 
-def _values(table: pd.DataFrame, backbone: str, method: str) -> dict[str, tuple[float, float]]:
-    rows = table[(table["backbone"] == backbone) & (table["method"] == method)]
-    return {row["key"]: (row["median"], row["std"]) for row in rows.to_dict("records")}
+def _conclusions(claims: pd.DataFrame, margin: float) -> Table:
+    """A row per conclusion and place; a conclusion is named once."""
+    body, rules, last = [], set(), None
+    for row in claims.to_dict("records"):
+        if last not in (None, row["claim"]):
+            rules.add(len(body) - 1)
+        names = (row["statement"], row["section"]) if row["claim"] != last else ("", "")
+        last = row["claim"]
+        body.append(tuple(map(Cell, (*names, _place(row), row["verdict"], row["reason"]))))
+    columns = ("Conclusion", "Section", "Here", "Verdict", "Why")
+    note = (
+        f"On par: within {margin:g} {'point' if margin == 1 else 'points'} (--margin). Conclusions about speed and "
+        "about trained weights are not tested by scores."
+    )
+    title = "The paper's conclusions, tested on these runs"
+    return Table("conclusions", title, columns, tuple(body), (note,), frozenset(rules), 5)
 
 
-def _macro(comparison: PaperComparison, backbone: str, method: str) -> float:
-    return comparison.macros.get((backbone, method), math.nan)
-
-
-def _mean(values: dict[str, tuple[float, float]]) -> float:
-    return mean([median for median, _ in values.values()])
-
-
-def _backbone(name: str) -> str:
-    """A backbone whatever its spelling: ``microsoft/deberta-xlarge`` is DeBERTa-XL."""
-    return style.plain(name.rsplit("/", maxsplit=1)[-1]).replace("xlarge", "xl")
+def _place(row: dict) -> str:
+    if not row["benchmark"]:
+        return "all together"
+    name = heading(row["benchmark"], row["backbone"]) if row["backbone"] else style.benchmark(row["benchmark"])
+    untested = row["reason"].endswith("was not run")
+    return name if row["matched"] or untested or not row["backbone"] else f"{name} (direction only)"

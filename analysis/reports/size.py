@@ -28,7 +28,7 @@ def compute(frame: pd.DataFrame, options: Options = DEFAULT) -> pd.DataFrame:
 
     ``sign`` is p or r, empty for fine-tuning, which has no ``size``.
     """
-    table = _sized(assignments(frame).dropna(subset="median"))
+    table = sized(assignments(frame).dropna(subset="median"))
     by_size = [*CELL, "sign", "size"]
     best = with_all_seeds(table, by_size).groupby(by_size, as_index=False)["median"].max()
     place = ["benchmark", "backbone"]
@@ -40,7 +40,7 @@ def compute(frame: pd.DataFrame, options: Options = DEFAULT) -> pd.DataFrame:
     return macros[macros["n_tasks"] == macros["known"]].drop(columns="known").reset_index(drop=True)
 
 
-def _sized(table: pd.DataFrame) -> pd.DataFrame:
+def sized(table: pd.DataFrame) -> pd.DataFrame:
     """The assignments that have a size, with its sign, and those of fine-tuning, with none and zero."""
     table = table.assign(sign="", size=0.0)
     for column, sign in SIZES.items():

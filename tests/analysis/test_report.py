@@ -13,10 +13,10 @@ import pytest
 from analysis import reports, style
 from analysis.evp import curves
 from analysis.frame import FrameError, tidy
+from analysis.published import published
 from analysis.report import write_report
 from analysis.reports import MethodInfo, Options, evp, paper
 from analysis.reports._section import slug
-from analysis.reports.paper import published
 from analysis.selection import assignments, best_assignments, macro_scores
 
 RESULTS = "benchmark,backbone,method,task,median,std,n_seeds,assignment_id,n_assignments,n_failed"
@@ -221,20 +221,23 @@ def test_other_spellings_are_matched_and_other_backbones_are_not() -> None:
     matched = paper.compute(as_runs(results.assign(backbone="FacebookAI/RoBERTa-large")), Options(paper=True))
     assert len(paper.exports(matched)["paper"]) == 56
     unmatched = paper.compute(as_runs(results.assign(backbone="minilm")), Options(paper=True))
-    assert paper.exports(unmatched) == {}
-    (table,) = paper.render(unmatched).blocks
+    assert "paper" not in paper.exports(unmatched)
+    section = paper.render(unmatched)
+    table = section.blocks[-1]
     assert table.title == "SuperGLUE · MiniLM beside other backbones of the paper"
     assert [row[1].text for row in table.rows[:4]] == ["ours", "paper, RoBERTa-Large", "paper, DeBERTa-XL", "ours"]
+    assert section.blocks[0].startswith("No backbone here is one of the paper's")
 
 
 def test_beside_the_paper_stand_only_tasks_that_both_have() -> None:
     results = published()[0].query("backbone == 'roberta-base' and task in ['glue/rte', 'glue/cola']")
-    (comparison,) = paper.compute(as_runs(results), Options(paper=True))
-    (table,) = paper.render([comparison]).blocks
+    table = paper.render(paper.compute(as_runs(results), Options(paper=True))).blocks[-1]
     assert table.columns == ("Method", "Source", "RTE", "CoLA", "Macro")
     assert [cell.text for cell in table.rows[1]] == ["", "paper", "81.2 ± 0.7", "63.8 ± 1.4", "72.5"]
     assert [cell.text for cell in table.rows[2]] == ["", "difference", "0.0", "0.0", "0.0"]
-    assert paper.compute(as_runs(results.assign(task="glue/mine").head(1)), Options(paper=True)) == []
+    strange = as_runs(results.assign(task="glue/mine").head(1))
+    assert paper.compute(strange, Options(paper=True)).comparisons == []
+    assert paper.compute(strange.assign(benchmark="mine"), Options(paper=True)) is None
 
 
 def test_a_macro_that_misses_a_task_is_shown_and_not_ranked(make_runs: Callable, tmp_path: Path) -> None:
