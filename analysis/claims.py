@@ -19,7 +19,7 @@ from analysis.outcomes import Macro, Outcome, above, all_of, at_least, macro, mo
 from analysis.published import match, published
 from analysis.reports._section import DEFAULT, Options, heading
 from analysis.reports.size import sized
-from analysis.selection import APART, assignments, best_assignments, with_all_seeds
+from analysis.selection import APART, best_assignments, with_all_seeds
 
 FC, KRONECKER, V1, V2 = "aot_fc", "aot_kronecker", "p_tuning_v1", "p_tuning_v2"
 LORA, ADAPTERS, BITFIT = "lora", "adapters", "bitfit"
@@ -181,21 +181,22 @@ CLAIMS = (
 )  # fmt: skip
 
 
-def check(frame: pd.DataFrame, options: Options = DEFAULT) -> pd.DataFrame:
+def check(every: pd.DataFrame, options: Options = DEFAULT) -> pd.DataFrame:
     """A row per conclusion and place where it was or could have been tested, with ``COLUMNS``.
+
+    ``every``: all assignments, as :func:`analysis.selection.assignments` has them.
 
     ``matched``: whether the backbone is the paper's. Two conclusions are over several places: those of deviations, and
     of the gap that shrinks as the backbone grows.
     """
-    places = _places(frame, options.margin)
+    places = _places(every, options.margin)
     rows = [row for claim in CLAIMS for row in _rows(claim, places)]
     rows += [_deviations(places), *_shrinking(places)]
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
-def _places(frame: pd.DataFrame, margin: float) -> list[Place]:
+def _places(every: pd.DataFrame, margin: float) -> list[Place]:
     """Every benchmark and backbone whose benchmark the paper has."""
-    every = assignments(frame)
     winners = best_assignments(every)
     of_paper = set(published()[0]["benchmark"])
     places = []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pandas as pd
@@ -31,7 +31,7 @@ def diff(before: pd.DataFrame, after: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=list(COLUMNS)).assign(**values)
 
 
-def _row(what: str, values: Sequence[Any], note: str, cell: Mapping[str, str]) -> dict[str, Any]:
+def _row(what: str, values: Sequence[Any], note: str, cell: dict[str, str]) -> dict[str, Any]:
     before, after = values
     numbers = isinstance(before, (int, float)) and isinstance(after, (int, float))
     difference = after - before if numbers else float("nan")

@@ -92,9 +92,9 @@ def _protocols(sources: Sequence[tuple[str, pd.DataFrame]]) -> list[str]:
 def _values(frame: pd.DataFrame) -> pd.DataFrame:
     """By cell, the sets of values of each column of the protocol and origin; an empty limit of a protocol is one."""
     columns = [name for name in (*PROTOCOL, *ORIGIN) if name in frame]
+    frame = frame[[*CELL, *columns]].drop_duplicates()
     texts = frame[columns].astype(object).where(frame[columns].notna(), "").astype(str)
-    texts[list(CELL)] = frame[list(CELL)]
-    distinct = texts.drop_duplicates()
+    distinct = texts.assign(**{name: frame[name] for name in CELL})
 
     def values(column: pd.Series) -> frozenset[str]:
         if column.name in PROTOCOL:

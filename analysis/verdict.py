@@ -63,8 +63,9 @@ def verdict(frame: pd.DataFrame, options: Options = DEFAULT) -> list[str]:
     """Did the paper hold, in a few sentences for a first screen; none where no benchmark is the paper's."""
     if not set(frame["benchmark"]) & set(published()[0]["benchmark"]):
         return []
-    found = cells(best_assignments(assignments(frame)))
-    return sentences(found, macros(found), check(frame, options))
+    every = assignments(frame)
+    found = cells(best_assignments(every))
+    return sentences(found, macros(found), check(every, options))
 
 
 def sentences(found: pd.DataFrame, totals: pd.DataFrame, claims: pd.DataFrame) -> list[str]:

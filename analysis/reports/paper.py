@@ -45,10 +45,11 @@ def compute(frame: pd.DataFrame, options: Options = DEFAULT) -> Beside | None:
     """All of it, where ``paper`` is asked for and a benchmark of ours is the paper's; else ``None``."""
     if not options.paper or not set(frame["benchmark"]) & set(published()[0]["benchmark"]):
         return None
-    winners = best_assignments(assignments(frame))
+    every = assignments(frame)
+    winners = best_assignments(every)
     cells = verdict.cells(winners)
     comparisons = _beside.comparisons(winners)
-    return Beside(comparisons, cells, verdict.macros(cells), check(frame, options), options.margin)
+    return Beside(comparisons, cells, verdict.macros(cells), check(every, options), options.margin)
 
 
 def exports(data: Beside | None) -> dict[str, pd.DataFrame]:

@@ -46,6 +46,7 @@ def gather(studies: Sequence[Path], files: Sequence[Path], *, tell: Say = say, e
     """
     from analysis import frame, joined
 
+    studies, files = _apart(studies), _apart(files)
     several = len(studies) + len(files) > 1
     parts = [_of_study(path, tell, empty or several, several) for path in studies]
     parts += [Runs(frame.read(path)) for path in files]
@@ -55,6 +56,11 @@ def gather(studies: Sequence[Path], files: Sequence[Path], *, tell: Say = say, e
     texts = {name: text for part in parts for name, text in part.texts.items()}
     tracking = parts[0].tracking if not several else None  # a link has one experiment
     return Runs(together, planned, [note for part in parts for note in part.notes], texts, tracking)
+
+
+def _apart(paths: Sequence[Path]) -> list[Path]:
+    """The paths without those that name a file again: what is planned would count twice."""
+    return list({path.resolve(): path for path in reversed(paths)}.values())[::-1]
 
 
 def _of_study(path: Path, tell: Say, empty: bool, several: bool) -> Runs:

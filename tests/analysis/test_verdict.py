@@ -8,11 +8,11 @@ import pandas as pd
 import pytest
 
 from analysis import claims, outcomes, style, verdict
-from analysis.claims import CLAIMS, check
+from analysis.claims import CLAIMS
 from analysis.frame import tidy
 from analysis.outcomes import Macro, Outcome
 from analysis.published import match, published
-from analysis.reports import Options
+from analysis.reports import DEFAULT, Options
 from analysis.selection import assignments, best_assignments
 
 #: Five numbers with median 0 and sample deviation 1.
@@ -31,6 +31,10 @@ def as_runs(table: pd.DataFrame, seeds: int = 1) -> pd.DataFrame:
         parts.append(rows if seed == 0 else rows[table["std"].notna()])
     frame = pd.concat(parts).assign(best_epoch=None, epochs=None, trainable_parameters=None, seconds=None)
     return tidy(frame.drop(columns=["median", "std"]))
+
+
+def check(frame: pd.DataFrame, options: Options = DEFAULT) -> pd.DataFrame:
+    return claims.check(assignments(frame), options)
 
 
 def by_place(table: pd.DataFrame) -> dict[tuple[str, str, str], str]:
@@ -147,11 +151,11 @@ def test_short_prompts() -> None:
 
 
 def test_step_by_step_at_each_size() -> None:
-    place = claims._places(sizes({5: 70, 100: 80}, {32: 71, 512: 81}), 1.0)[0]
+    place = claims._places(assignments(sizes({5: 70, 100: 80}, {32: 71, 512: 81})), 1.0)[0]
     assert claims._step_by_step(place, outcomes.above).verdict == "holds"
-    place = claims._places(sizes({5: 70, 100: 80}, {32: 71, 512: 79}), 1.0)[0]
+    place = claims._places(assignments(sizes({5: 70, 100: 80}, {32: 71, 512: 79})), 1.0)[0]
     assert claims._step_by_step(place, outcomes.above).verdict == "does not hold"
-    place = claims._places(sizes({5: 70, 20: 75, 100: 80}, {32: 71, 512: 79}), 1.0)[0]
+    place = claims._places(assignments(sizes({5: 70, 20: 75, 100: 80}, {32: 71, 512: 79})), 1.0)[0]
     assert claims._step_by_step(place, outcomes.above).verdict == "cannot be said"
 
 

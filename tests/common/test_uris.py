@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from helpers.secrets import SECRET, URIS, pieces
 
-from common.uris import hidden_in, masked, masked_in, passwords
+from common.uris import hidden_in, masked, masked_in, passwords, without_user
 from common.words import printable, shown
 
 ODBC = "mssql+pyodbc:///?odbc_connect=DRIVER={ODBC Driver 18 for SQL Server};UID=sa;PWD=s3cret"
@@ -71,6 +71,18 @@ def test_lists_and_mappings_are_masked_inside() -> None:
 )
 def test_every_uri_of_a_text_is_masked(text: str, told: str) -> None:
     assert masked_in(text) == told
+
+
+@pytest.mark.parametrize(
+    ("uri", "told"),
+    [
+        ("http://u:p@h:5000/#/experiments/3", "http://h:5000/#/experiments/3"),
+        ("https://h/a?b=c#d", "https://h/a?b=c#d"),
+        ("http://u:p@ss@[::1]:80", "http://[::1]:80"),
+    ],
+)
+def test_an_address_for_others_has_no_user(uri: str, told: str) -> None:
+    assert without_user(uri) == told
 
 
 def test_a_secret_is_hidden_in_parts_too() -> None:

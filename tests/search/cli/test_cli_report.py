@@ -88,6 +88,15 @@ def test_studies_and_files_in_any_mixture_give_the_same_numbers(two: Path) -> No
         assert "10 trials of the study have a result: 10 finished" in (two / name / "report.md").read_text()
 
 
+def test_a_study_named_twice_is_one(two: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = two / "a/study.yaml"
+    data = path.read_text()
+    path.write_text(data.replace("- 1\n", "- 1\n- 2\n"))
+    monkeypatch.chdir(two)
+    _, told = aot("report", path, "a/study.yaml", "--out", two / "report")
+    assert "The study is 66 % trained: of 6 trials 4 finished, 2 not run yet." in told
+
+
 def test_a_study_that_has_not_begun_is_counted_beside_one_that_has(two: Path) -> None:
     (two / "c").mkdir()
     path = write_study(two / "c", None, study="c", methods={"lora": {"rank": 4}})

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
+from helpers.servers import mlflow_server, running
 
 from common.uris import masked
-from search.tracking.mlflow_access import told
+from search.tracking.mlflow_access import client, open_experiment, page_of, told
 
 
 @pytest.mark.parametrize(
@@ -29,3 +32,17 @@ def test_a_password_is_not_told_in_another_spelling_or_by_half() -> None:
     uri = "postgresql://db/mlflow?user=lab&password=s3+cr%25t"
     assert told(ValueError('no "s3 cr%t" and no "s3+cr%25t"'), uri) == 'no "***" and no "***"'
     assert "s3" not in told(ValueError("x" * 298 + "s3 cr%t"), uri)
+
+
+@pytest.mark.parametrize("uri", ["sqlite:///runs/mlflow.db", "postgresql://db/mlflow", "http://127.0.0.1:9"])
+def test_no_page_without_a_server_that_answers(uri: str) -> None:
+    assert page_of("study", uri) is None
+
+
+@pytest.mark.cluster
+def test_the_page_of_an_experiment_on_a_server(tmp_path: Path) -> None:
+    with running(mlflow_server(tmp_path, f"sqlite:///{tmp_path}/mlflow.db")) as server:
+        uri = f"http://127.0.0.1:{server.port}"
+        assert page_of("study", uri) is None
+        number = open_experiment(client(uri), "study")
+        assert page_of("study", uri.replace("//", "//lab:s3cret@")) == f"{uri}/#/experiments/{number}"
