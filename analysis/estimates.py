@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from analysis import inference
+from analysis.planned import EVERYTHING, Plan
 from analysis.selection import APART, CELL, assignments, best_assignments, is_scored, macro_scores
 
 PLACE = ["benchmark", "backbone"]
@@ -154,9 +155,10 @@ def reference(macros: pd.DataFrame, against: str | None = None) -> str | None:
     return None if ranked.empty else str(ranked["method"].iloc[0])
 
 
-def differences(found: Estimates, against: str | None = None) -> pd.DataFrame:
+def differences(found: Estimates, plan: Plan = EVERYTHING) -> pd.DataFrame:
     """A row per method and benchmark and backbone: by how many points it is above the reference on fresh seeds.
 
+    ``plan``: what is compared; without a reference of its own, with :func:`reference`.
     ``difference`` is the mean over the ``n_tasks`` tasks on which both have fresh scores, ``n_confirmed`` of them
     confirmed on both sides; ``lower`` to ``upper`` holds the truth in 95 % of cases, and ``lower_all`` to ``upper_all``
     for all ``comparisons`` of a reference at once (Bonferroni; NaN for fine-tuning, which is not of the family).
@@ -167,10 +169,11 @@ def differences(found: Estimates, against: str | None = None) -> pd.DataFrame:
     tables = {key: own.set_index("task") for key, own in found.cells[found.cells["kind"] != ""].groupby(_METHOD)}
     scores = {key: own["score"].to_numpy() for key, own in found.scores.groupby(CELL)}
     for place, group in found.macros.groupby(PLACE):
-        name = reference(group, against)
+        name = reference(group, plan.reference)
         if name is None or (*place, name) not in tables:
             continue
-        others = [m for m in group["method"] if m != name and (*place, m) in tables]
+        wanted = group["method"] if plan.methods is None else [m for m in plan.methods if m in set(group["method"])]
+        others = [m for m in wanted if m != name and (*place, m) in tables]
         family = sum(m != APART for m in others)
         for method in others:
             both = [tables[*place, m] for m in (method, name)]

@@ -24,9 +24,10 @@ from scipy import stats
 
 from analysis import exact, resample, significance
 from analysis.exact import LEVEL, POWER, holm
+from analysis.planned import Plan
 from analysis.predictions import Predictions
 from analysis.selection import CELL, is_scored
-from analysis.significance import IMPOSSIBLE, Plan
+from analysis.significance import IMPOSSIBLE
 from common.seeds import seed_of
 
 RESAMPLES = 1_000

@@ -19,6 +19,7 @@ import pandas as pd
 
 from analysis import exact
 from analysis.exact import LEVEL, holm
+from analysis.planned import EVERYTHING, Plan
 from analysis.selection import APART, CELL, is_scored
 from common.seeds import seed_of
 
@@ -32,39 +33,6 @@ _RESULT = ("p", "p_holm", "p_least", "p_least_holm", "needed", "detectable", "p_
 OVER_SEEDS = [*_NAMES, "task", "n_tasks", "n_reference", "n_method", "kind", "difference", *_RESULT]
 OVER_TASKS = [*_NAMES, "n_tasks", "wins", "ties", "losses", "difference", "typical", "lower", "upper", *_RESULT]
 _DIGITS = 9
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What is compared: ``methods`` (``None``: all others) with the ``reference`` (``None``: the best one)."""
-
-    reference: str | None = None
-    methods: tuple[str, ...] | None = None
-
-
-EVERYTHING = Plan()
-
-
-def planned(against: str | None, methods: Iterable[str]) -> Plan:
-    """The comparisons that ``against`` names, of the ``methods`` that there are.
-
-    ``"lora"``: all others with LoRA; ``"p_tuning_v2:aot_fc,aot_kronecker"``: just these two with P-Tuning v2, which
-    makes a family of two; ``None``: all others with the best one. Raises ValueError, with the known methods, for one
-    that is not among them, a list without names, and a method compared with itself.
-    """
-    if against is None:
-        return EVERYTHING
-    reference, colon, rest = against.partition(":")
-    names = tuple(dict.fromkeys(name.strip() for name in rest.split(",") if name.strip()))
-    reference, known = reference.strip(), sorted(set(methods))
-    unknown = [name for name in (reference, *names) if name not in known]
-    if unknown:
-        raise ValueError(f"unknown method {unknown[0]!r} in {against!r}; known: {', '.join(known)}")
-    if colon and not names:
-        raise ValueError(f"{against!r} names no method after the colon; known: {', '.join(known)}")
-    if reference in names:
-        raise ValueError(f"{against!r} compares {reference!r} with itself; name other methods after the colon")
-    return Plan(reference, names or None)
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ import pandas as pd
 
 from analysis import estimates, style
 from analysis.frame import STATUSES
+from analysis.planned import planned
 from analysis.reports import comparison
 from analysis.reports._section import DEFAULT, Options, groups, heading, plural, span
 from analysis.selection import APART, assignments, best_assignments
@@ -38,7 +39,7 @@ def findings(frame: pd.DataFrame, options: Options = DEFAULT) -> list[str]:
     together. With ``options.against`` the method in question is that one, and the other is the best of the rest.
     """
     found = estimates.estimates(frame, options.confirmation)
-    gaps = estimates.differences(found, options.against)
+    gaps = estimates.differences(found, planned(options.against, frame["method"]))
     fresh = estimates.macros(found)
     sentences = []
     for benchmark, backbone, rows in groups(found.macros):

@@ -10,6 +10,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from analysis import estimates, style
+from analysis.planned import planned
 from analysis.reports._section import DEFAULT, Options, Picture, Section, groups, heading, plural, slug
 from analysis.selection import APART
 from analysis.tables import EMPTY, Cell, Table, printed
@@ -38,7 +39,7 @@ class Comparison:
 def compute(frame: pd.DataFrame, options: Options = DEFAULT) -> Comparison:
     """Every method against ``options.against`` or the best."""
     found = estimates.estimates(frame, options.confirmation)
-    return Comparison(estimates.differences(found, options.against), options.margin)
+    return Comparison(estimates.differences(found, planned(options.against, frame["method"])), options.margin)
 
 
 def exports(data: Comparison) -> dict[str, pd.DataFrame]:

@@ -9,6 +9,7 @@ import pandas as pd
 from analysis import examples, significance, style
 from analysis.evidence import evidence
 from analysis.exact import LEVEL
+from analysis.planned import planned
 from analysis.reports._section import DEFAULT, Options, Section, groups, heading, plural, slug, span
 from analysis.selection import APART, assignments, best_assignments, macro_scores
 from analysis.significance import IMPOSSIBLE, SHOWN
@@ -56,7 +57,7 @@ def compute(frame: pd.DataFrame, options: Options = DEFAULT) -> Examples:
     )
     best = {(row["benchmark"], row["backbone"]): row["method"] for row in macro[::-1].to_dict("records")}
     best |= significance.references(frame, evidence(frame, options.confirmation))
-    plan = significance.planned(options.against, frame["method"])
+    plan = planned(options.against, frame["method"])
     luck, passed = examples.optimism(frame, table, options.predictions)
     return Examples(
         examples.compared(found, best, plan),

@@ -9,6 +9,7 @@ import pandas as pd
 from analysis import significance, style
 from analysis.evidence import evidence
 from analysis.exact import LEVEL
+from analysis.planned import planned
 from analysis.reports._section import DEFAULT, Options, Section, groups, heading, plural, slug
 from analysis.selection import CELL, is_scored
 from analysis.significance import IMPOSSIBLE, MACRO, SHOWN
@@ -48,7 +49,7 @@ class Significance:
 def compute(frame: pd.DataFrame, options: Options = DEFAULT) -> Significance:
     """Both families of tests, of the comparisons that ``options.against`` plans."""
     scores = evidence(frame, options.confirmation)
-    plan = significance.planned(options.against, frame["method"])
+    plan = planned(options.against, frame["method"])
     found = significance.comparisons(frame, scores, plan)
     several = frame[is_scored(frame)].drop_duplicates(CELL).duplicated(CELL[:3]).any()
     return Significance(

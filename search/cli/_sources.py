@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from common.words import shown
 from search._words import Say
 from search.cli._shared import load, say
 
@@ -77,9 +76,9 @@ def _of_study(path: Path, tell: Say, empty: bool, several: bool) -> Runs:
     told = [f"{found.study}: {note}" if several else note for note in notes(found)]
     if not found.own:
         told.append(f"{found.study}: no trial of it has a result yet.")
-    text = {found.study: shown(path.read_text(encoding="utf-8"))}
-    page = None if several or found.away else page_of(found.study, load(path, bind=False, offline=True).tracking)
-    return Runs(table, DataFrame(found.cells, columns=list(COLUMNS)), told, text, page)
+    study = load(path, bind=False, offline=True)
+    page = None if several or found.away else page_of(found.study, study.tracking)
+    return Runs(table, DataFrame(found.cells, columns=list(COLUMNS)), told, {found.study: study.text}, page)
 
 
 def state(studies: Sequence[Path], files: Sequence[Path]) -> object:

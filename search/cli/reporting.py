@@ -34,6 +34,13 @@ class EstimatorName(StrEnum):
     v = "v"
 
 
+class Failures(StrEnum):
+    """What failed trials count with in Expected Validation Performance."""
+
+    floor = "floor"
+    drop = "drop"
+
+
 def register(app: typer.Typer) -> None:
     """Add the commands to ``aot``."""
     app.command(
@@ -56,6 +63,8 @@ class _Asked:
     margin: float
     price: float | None
     estimator: EstimatorName
+    failures: Failures
+    predictions: Path | None
     tracking_url: str | None
 
     @property
@@ -72,12 +81,15 @@ class _Asked:
         words += ["--margin", f"{self.margin:g}"] if self.margin != MARGIN else []
         words += ["--price", f"{self.price:g}"] if self.price is not None else []
         words += ["--estimator", self.estimator.value] if self.estimator != EstimatorName.u else []
+        words += ["--failures", self.failures.value] if self.failures != Failures.floor else []
+        words += ["--predictions", str(self.predictions)] if self.predictions is not None else []
         words += ["--tracking-url", self.tracking_url] if self.tracking_url is not None else []
         return shlex.join(words)
 
     def options(self, runs: Runs) -> Options:
         """The same as the reports take it, with what is known of the runs."""
         from analysis.reports import Options
+        from search.cli import _predictions
 
         try:
             infos = method_infos()
@@ -86,11 +98,13 @@ class _Asked:
         return Options(
             paper=self.paper,
             estimator=self.estimator.value,
+            failures=self.failures.value,
             against=None if self.against is None else _compared(self.against, runs.frame, infos),
             margin=self.margin,
             price=self.price,
             methods=infos,
             coverage=runs.planned,
+            predictions=_predictions.reader(self.studies, self.predictions),
             studies=runs.texts,
             command=self.command,
             tracking=self.tracking_url or runs.tracking,
@@ -128,6 +142,12 @@ def report(
     estimator: Annotated[
         EstimatorName, typer.Option(help="EVP's estimator: u, without replacement (Tang 2020); v, with (Dodge 2019).")
     ] = EstimatorName.u,
+    failures: Annotated[
+        Failures, typer.Option(help="In EVP, failed trials count with chance (floor), or are left out (drop).")
+    ] = Failures.floor,
+    predictions: Annotated[
+        Path | None, typer.Option(help="Answers on dev that aot export --predictions copied; a STUDY has its own.")
+    ] = None,
     tracking_url: Annotated[
         str | None, typer.Option(metavar="URL", help="The experiment's page in MLflow's UI, for links to its runs.")
     ] = None,
@@ -149,7 +169,7 @@ def report(
     _outputs.check_folder(out, "--out")
     url = without_user(tracking_url).rstrip("/") if tracking_url else None
     sources = study_files or (), runs or ()
-    asked = _Asked(*sources, out, paper, only or (), against, margin, price, estimator, url)
+    asked = _Asked(*sources, out, paper, only or (), against, margin, price, estimator, failures, predictions, url)
     names = _only(asked.only)
     from analysis.frame import FrameError
 

@@ -12,6 +12,7 @@ from scipy import stats
 
 from analysis import estimates, inference
 from analysis.frame import tidy
+from analysis.planned import Plan
 from analysis.reports import Options, comparison
 from analysis.reports import confirmation as report
 from analysis.summary import findings
@@ -136,8 +137,11 @@ def test_a_difference_is_that_of_the_formulas() -> None:
     variances = np.concatenate([own[m]["variance"] for m in ("bitfit", "lora")])
     df = variances.sum() ** 2 / (variances**2 / 4).sum()
     assert (row["upper"] - row["lower"]) / 2 == pytest.approx(stats.t.ppf(0.975, df) * error)
-    assert estimates.differences(found, "bitfit").set_index("method").loc["lora", "difference"] == pytest.approx(-gap)
-    assert estimates.differences(found, "adapters").empty
+    assert estimates.differences(found, Plan("bitfit")).set_index("method").loc["lora", "difference"] == pytest.approx(
+        -gap
+    )
+    assert estimates.differences(found, Plan("adapters")).empty
+    assert estimates.differences(found, Plan("bitfit", ("lora",)))["method"].tolist() == ["lora"]
 
 
 def test_what_is_said_is_what_the_interval_says() -> None:

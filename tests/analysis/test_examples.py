@@ -9,12 +9,13 @@ import pytest
 from scipy import stats
 
 from analysis import examples
+from analysis.planned import planned
 from analysis.predictions import Predictions
 from analysis.reports import Options
 from analysis.reports import examples as report
 from analysis.reports._section import Section
 from analysis.selection import assignments, best_assignments
-from analysis.significance import IMPOSSIBLE, NOT_SHOWN, SHOWN, planned
+from analysis.significance import IMPOSSIBLE, NOT_SHOWN, SHOWN
 from analysis.tables import Table
 from common.metrics import score
 

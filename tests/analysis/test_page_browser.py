@@ -14,7 +14,7 @@ from analysis.links import runs_of
 from analysis.page import Document
 from analysis.page import page as document_page
 from analysis.report import write_report
-from analysis.reports import MethodInfo, Section
+from analysis.reports import MethodInfo, Options, Section
 from analysis.tables import Cell, Table
 
 sync_api = pytest.importorskip("playwright.sync_api")
@@ -31,7 +31,7 @@ def address(make_runs: Callable, methods: dict[str, MethodInfo], tmp_path_factor
     small = make_runs(tasks=tasks, seeds=2, losses=0.1)
     large = make_runs("superglue", "deberta-xl", ("lora", "aot_fc"), ("rte", "cb"), 2)
     out = tmp_path_factory.mktemp("page")
-    return write_report(pd.concat([small, large]), out, paper=True, methods=methods).as_uri()
+    return write_report(pd.concat([small, large]), out, Options(paper=True, methods=methods)).as_uri()
 
 
 @pytest.fixture(scope="module")

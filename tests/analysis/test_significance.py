@@ -10,9 +10,10 @@ import pytest
 from analysis import significance
 from analysis.evidence import evidence
 from analysis.frame import tidy
+from analysis.planned import EVERYTHING, Plan, planned
 from analysis.reports import Options
 from analysis.reports import significance as report
-from analysis.significance import EVERYTHING, IMPOSSIBLE, MACRO, NOT_SHOWN, SHOWN, Plan, over_seeds, over_tasks, planned
+from analysis.significance import IMPOSSIBLE, MACRO, NOT_SHOWN, SHOWN, over_seeds, over_tasks
 from analysis.tables import Table
 
 
