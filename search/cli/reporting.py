@@ -151,6 +151,9 @@ def report(
     tracking_url: Annotated[
         str | None, typer.Option(metavar="URL", help="The experiment's page in MLflow's UI, for links to its runs.")
     ] = None,
+    attach: Annotated[
+        bool, typer.Option(help="Put the report of one study into its experiment in MLflow, where aot ui shows it.")
+    ] = True,
     watch: Annotated[
         float | None, typer.Option(min=0.1, metavar="SECONDS", help="Look again so often until Ctrl-C.")
     ] = None,
@@ -180,6 +183,8 @@ def report(
         found = gather(asked.studies, asked.files)
         page = _write(asked, names, found)
     _tell(found)
+    if attach and len(asked.studies) == 1 and not asked.files:
+        _attach(asked.studies[0], page)
     say("the report is written; open")
     typer.echo(page)
 
@@ -188,6 +193,20 @@ def _write(asked: _Asked, names: Sequence[str], runs: Runs) -> Path:
     from analysis.report import write_report
 
     return write_report(runs.frame, asked.out, asked.options(runs), notes=runs.notes, only=names)
+
+
+def _attach(path: Path, page: Path) -> None:
+    """Put the page into the study's experiment; a store that takes none is told of, and the report stands."""
+    from search.cli._shared import load
+    from search.errors import RefusedError
+    from search.tracking import mlflow_front
+    from search.tracking.mlflow_access import AwayError
+
+    study = load(path, bind=False, offline=True)
+    try:
+        mlflow_front.attach(study.name, study.tracking, page, study.description)
+    except (AwayError, RefusedError) as error:
+        say(f"the report is not put into MLflow: {error}")
 
 
 def _only(wanted: Sequence[str]) -> list[str]:

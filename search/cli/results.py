@@ -33,7 +33,7 @@ def ui(
     """Open the MLflow UI on the runs of a study, for this machine alone; Ctrl-C ends it."""
     from common.uris import masked
     from search.cli import _server
-    from search.tracking import mlflow_front
+    from search.tracking import mlflow_access, mlflow_front
 
     with faults():
         if study_file is not None and tracking is not None:
@@ -45,11 +45,13 @@ def ui(
     database = uri.removeprefix("sqlite:///")
 
     def page(server: str) -> str:
-        return mlflow_front.experiment_page(server, study.name) if study else server
+        experiment = mlflow_access.page_of(study.name, server) if study else None
+        return mlflow_front.view(experiment) if experiment else masked(server)
 
     if uri.startswith(("http://", "https://")):
         say("the store is a server with a page of its own:")
-        typer.echo(page(uri) if masked(uri) == uri else masked(uri))
+        with faults():
+            typer.echo(page(uri))
         return
     if database != uri and not Path(database).exists():
         fail(f"there are no runs yet in {database}; make some with: aot run STUDY")

@@ -10,10 +10,8 @@ import hashlib
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import quote
-from urllib.request import urlopen
 
-from search.tracking.mlflow_access import CONNECT_SECONDS, client, open_experiment, translated
+from search.tracking.mlflow_access import client, is_empty, translated
 
 if TYPE_CHECKING:  # importing it takes seconds
     from mlflow import MlflowClient
@@ -62,15 +60,19 @@ def _view() -> str:
     return json.dumps(state)
 
 
-def attach(study: str, tracking: str, folder: Path, page: Path, words: str) -> tuple[str, str]:
-    """Put a report into the study's experiment, in place of an earlier one; the ids of the experiment and the run.
+def attach(study: str, tracking: str, page: Path, words: str) -> str | None:
+    """Put a report into the study's experiment, in place of an earlier one; the id of its run.
 
-    ``folder``: the study's, here. ``page``: the report as one HTML file; ``words``: what came out, in Markdown.
+    ``page``: the report as one HTML file; ``words``: what stands above it. None where the store has no such experiment.
     Raises RefusedError and AwayError.
     """
     with translated(study, tracking, "EDIT"):
+        if is_empty(tracking):
+            return None
         store = client(tracking)
-        experiment = open_experiment(store, study, tracking, folder)
+        experiment = store.get_experiment_by_name(study)
+        if experiment is None or experiment.lifecycle_stage != "active":
+            return None
         condition = f"tags.`aot.kind` = '{REPORT}'"
         found = store.search_runs([experiment.experiment_id], condition, max_results=1)
         if found:
@@ -82,26 +84,18 @@ def attach(study: str, tracking: str, folder: Path, page: Path, words: str) -> t
         store.log_artifact(run_id, str(page))
         store.set_tag(run_id, _NOTE, words[:MOST_SIGNS_OF_A_TAG])
         store.set_terminated(run_id, "FINISHED")
-        return experiment.experiment_id, run_id
+        return str(run_id)
 
 
 def _digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def experiment_page(server: str, study: str) -> str:
-    """Where a browser finds a study's runs on a server that is up; the server's own page where it tells of none."""
-    asked = f"{server.rstrip('/')}/api/2.0/mlflow/experiments/get-by-name?experiment_name={quote(study, safe='')}"
-    try:
-        with urlopen(asked, timeout=CONNECT_SECONDS) as answer:
-            return address(server, json.load(answer)["experiment"]["experiment_id"])
-    except (OSError, ValueError, KeyError):  # not there yet, or for users with a password alone
-        return server
+def view(experiment: str) -> str:
+    """The address of the study's runs, as ``dress`` wants them seen, from that of its experiment (``page_of``)."""
+    return f"{experiment}/runs?workflowType=machine_learning&viewStateShareKey={VIEW}"
 
 
-def address(server: str, experiment_id: str, run_id: str = "") -> str:
-    """Where a browser finds the study's runs on a server, or the report of that run."""
-    base = f"{server.rstrip('/')}/#/experiments/{experiment_id}/runs"
-    if run_id:
-        return f"{base}/{run_id}/artifacts/report.html?workflowType=machine_learning"
-    return f"{base}?workflowType=machine_learning&viewStateShareKey={VIEW}"
+def report_page(experiment: str, run_id: str) -> str:
+    """The address of the report that ``attach`` has put there."""
+    return f"{experiment}/runs/{run_id}/artifacts/report.html?workflowType=machine_learning"

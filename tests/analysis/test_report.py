@@ -31,7 +31,7 @@ def written(make_runs: Callable, methods: dict[str, MethodInfo], tmp_path_factor
         methods=("fine_tuning", "lora", "p_tuning_v1", "aot_fc"), tasks=("rte", "cola"), seeds=2, losses=0.1
     )
     out = tmp_path_factory.mktemp("report") / "new" / "folder"
-    page = write_report(frame, out, Options(paper=True, estimator="v", methods=methods), title="Mine & <yours>")
+    page = write_report(frame, out, Options(paper=True, methods=methods), title="Mine & <yours>")
     assert page == out / "report.html"
     return out
 

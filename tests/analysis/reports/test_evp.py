@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis import style
+from analysis import figures
 from analysis.frame import tidy
 from analysis.reports import Options, evp
 from analysis.reports._section import Picture
@@ -61,10 +61,11 @@ def test_all_of_a_method_is_marked_and_its_points_speak(runs: pd.DataFrame) -> N
         gids = [artist.get_gid() for artist in (*axis.lines, *axis.collections)]
         assert set(gids) == {"method:lora", "method:aot_fc"}
     line = found.figure.axes[1].lines[0]
-    first = style._HOVER[line][0]
+    _, tips = figures.marked(line.get_figure(root=True))[line]
+    first = tips[0]
     row = evp.compute(runs).curves.query("task == 'glue/rte' and method == 'lora' and n == 1").iloc[0]
     assert first == f"n = 1: {row['expected']:.1f} ({row['lower']:.1f} to {row['upper']:.1f})"
-    assert len(style._HOVER[line]) == 12
+    assert len(tips) == 12
 
 
 def test_the_words_say_how_many_count_with_the_floor_and_what_it_is(runs: pd.DataFrame) -> None:

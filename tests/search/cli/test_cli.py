@@ -24,7 +24,7 @@ from search.cli import app
 from trainables import hub
 
 ROOT = Path(__file__).parents[3]
-COMMANDS = ("plan", "run", "submit", "status", "logs", "stop", "list", "ui", "export", "replay", "report")
+COMMANDS = ("plan", "run", "submit", "status", "logs", "stop", "list", "ui", "export", "replay", "report", "diff")
 
 runner = CliRunner()
 

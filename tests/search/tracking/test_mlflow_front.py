@@ -14,6 +14,7 @@ from mlflow import MlflowClient
 
 from search import study
 from search.tracking import about, mlflow_front
+from search.tracking.mlflow_access import page_of
 from search.tracking.records import read_known
 from search.tracking.store import Store
 
@@ -98,14 +99,18 @@ class TestAttach:
         client = filled("Words.")
         uri, folder = f"sqlite:///{tmp_path}/runs/mlflow.db", tmp_path / "runs" / "stub"
         known = read_known("stub", str(folder), uri, pytest.fail)
-        first = mlflow_front.attach("stub", uri, folder, report(tmp_path, "one"), "It leads.")
-        second = mlflow_front.attach("stub", uri, folder, report(tmp_path, "two"), "It no longer leads.")
-        assert first == second
-        run = client.get_run(second[1])
+        first = mlflow_front.attach("stub", uri, report(tmp_path, "one"), "It leads.")
+        second = mlflow_front.attach("stub", uri, report(tmp_path, "two"), "It no longer leads.")
+        assert first == second is not None
+        run = client.get_run(second)
         assert run.data.tags["mlflow.note.content"] == "It no longer leads."
-        assert [one.path for one in client.list_artifacts(second[1])] == ["report.html"]
-        assert "two" in Path(client.download_artifacts(second[1], "report.html")).read_text()
+        assert [one.path for one in client.list_artifacts(second)] == ["report.html"]
+        assert "two" in Path(client.download_artifacts(second, "report.html")).read_text()
         assert read_known("stub", str(folder), uri, pytest.fail) == known
+        assert mlflow_front.attach("other", uri, report(tmp_path, "three"), "") is None, "it makes no experiment"
+        elsewhere = tmp_path / "elsewhere.db"
+        assert mlflow_front.attach("stub", f"sqlite:///{elsewhere}", report(tmp_path, "four"), "") is None
+        assert not elsewhere.exists()
 
 
 @pytest.mark.cluster
@@ -115,13 +120,15 @@ def test_what_a_browser_shows(tmp_path: Path, filled: Callable[[str], MlflowClie
     from playwright.sync_api import expect, sync_playwright
 
     filled("What the study asks.")
-    uri, folder = f"sqlite:///{tmp_path}/runs/mlflow.db", tmp_path / "runs" / "stub"
-    experiment, run = mlflow_front.attach("stub", uri, folder, report(tmp_path, "The report itself"), "It leads.")
+    uri = f"sqlite:///{tmp_path}/runs/mlflow.db"
+    run = mlflow_front.attach("stub", uri, report(tmp_path, "The report itself"), "It leads.")
+    assert run is not None
     with running(mlflow_server(tmp_path, uri)) as server, sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         page = browser.new_page(viewport={"width": 1600, "height": 900})
-        here = f"http://127.0.0.1:{server.port}"
-        page.goto(mlflow_front.address(here, experiment))
+        experiment = page_of("stub", f"http://127.0.0.1:{server.port}")
+        assert experiment is not None
+        page.goto(mlflow_front.view(experiment))
         expect(page.get_by_text("bitfit · glue/rte · tiny")).to_be_visible(timeout=60_000)
         expect(page.get_by_text("What the study asks.")).to_be_visible()
         for name in ("best_median", "best_std"):
@@ -130,6 +137,6 @@ def test_what_a_browser_shows(tmp_path: Path, filled: Callable[[str], MlflowClie
         row = page.get_by_role("row").filter(has_text="bitfit · glue/rte · tiny")
         row.get_by_role("button").first.click()
         expect(page.get_by_text("bitfit · seed 1")).to_be_visible()
-        page.goto(mlflow_front.address(here, experiment, run))
+        page.goto(mlflow_front.report_page(experiment, run))
         expect(page.frame_locator("iframe").get_by_text("The report itself")).to_be_visible(timeout=60_000)
         browser.close()
