@@ -13,6 +13,9 @@ CELL = ["benchmark", "backbone", "task", "method"]
 #: ended; ``lost``: the result was written down once and is gone. Assignments, at most, and those with all their seeds.
 COUNTS = ("planned", "undecided", *STATUSES, "lost", "not_run", "assignments", "complete")
 COLUMNS = (*CELL, *COUNTS)
+#: What a study that confirms its choices on fresh seeds has beside ``COLUMNS``: how many such trials it asks for, and
+#: how many have a score. They are in no other count.
+CONFIRMATION = ("to_confirm", "confirmed")
 
 
 def of_study(frame: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:

@@ -21,7 +21,7 @@ MEETING_PLACE = "search/cli/"
 #: library -> the only places that may import it, where a decision says so
 ONLY_IN = {
     "ray": ("search/tune/", "search/jobs/submit.py"),
-    "optuna": ("search/strategy/samplers.py",),
+    "optuna": ("search/strategy/samplers.py", "analysis/reports/importance.py"),
     "mlflow": ("search/tracking/mlflow_",),
 }
 #: The rooms of search/, and what each may import of the others; files directly in search/ are the corridor, open to

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from analysis import style
-from analysis.coverage import COLUMNS, is_whole, of_frame, progress
+from analysis.coverage import COLUMNS, CONFIRMATION, is_whole, of_frame, progress
 from analysis.frame import STATUSES
 from analysis.reports._section import DEFAULT, Options, Section, groups, heading, plural, slug
 from analysis.tables import EMPTY, Cell, Table
@@ -34,7 +34,12 @@ def compute(frame: pd.DataFrame, options: Options = DEFAULT) -> Coverage:
 
 def exports(data: Coverage) -> dict[str, pd.DataFrame]:
     """``coverage.csv``, where anybody knows what was planned."""
-    return {"coverage": data.cells[list(COLUMNS)]} if len(data.cells) else {}
+    return {"coverage": data.cells[[*COLUMNS, *_confirmation(data.cells)]]} if len(data.cells) else {}
+
+
+def _confirmation(cells: pd.DataFrame) -> list[str]:
+    """The columns of trials on fresh seeds, where the study asks for any."""
+    return list(CONFIRMATION) if set(CONFIRMATION) <= set(cells.columns) and cells["to_confirm"].any() else []
 
 
 def render(data: Coverage) -> Section | None:
@@ -48,6 +53,13 @@ def render(data: Coverage) -> Section | None:
         words.append("The next aot run trains those without a result.")
     if data.cells["lost"].fillna(0).any():
         words.append("Lost: the result was written down once, and is gone from the journal and from MLflow.")
+    if data.cells["not_run"].fillna(0).any() or data.elsewhere:
+        words.append("Not run: no result was ever written down; nothing was lost there.")
+    if _confirmation(data.cells):
+        asked, confirmed = (int(data.cells[name].sum()) for name in CONFIRMATION)
+        words.append(
+            f"Besides, {confirmed:,} of {plural(asked, 'trial')} on fresh seeds, to confirm the choices, have a score."
+        )
     blocks = [_by_method(*group) for group in groups(data.cells)]
     part = data.cells[data.cells[["failed", "lost", "not_run"]].fillna(0).sum(axis=1) > 0]
     blocks += [_by_cell(*group) for group in groups(part)]
@@ -60,7 +72,8 @@ def _by_method(benchmark: str, backbone: str, rows: pd.DataFrame) -> Table:
     body.append((Cell("All"), *_numbers(sums.sum())))
     title = f"{heading(benchmark, backbone)}: trials that are planned, and what became of them"
     name = slug("coverage", benchmark, backbone)
-    return Table(name, title, ("Method", *_HEADS), tuple(body), (), frozenset({len(body) - 2}))
+    return Table(name, title, ("Method", *_HEADS), tuple(body), (), frozenset({len(body) - 2}),
+                 place=(benchmark, backbone))  # fmt: skip
 
 
 def _by_cell(benchmark: str, backbone: str, rows: pd.DataFrame) -> Table:
@@ -77,7 +90,8 @@ def _by_cell(benchmark: str, backbone: str, rows: pd.DataFrame) -> Table:
     title = f"{heading(benchmark, backbone)}: cells that are not whole"
     columns = ("Task", "Method", *_HEADS, "Assignments with all seeds")
     name = slug("missing", benchmark, backbone)
-    return Table(name, title, columns, tuple(body), (), frozenset(rules - {len(body) - 1}), 2, folded=True)
+    return Table(name, title, columns, tuple(body), (), frozenset(rules - {len(body) - 1}), 2, True,
+                 (benchmark, backbone))  # fmt: skip
 
 
 def _numbers(row: pd.Series) -> list[Cell]:

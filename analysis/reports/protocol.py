@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pandas as pd
@@ -35,7 +36,10 @@ def render(data: pd.DataFrame) -> Section | None:
     """Per benchmark and backbone a table of the texts and one of the protocol; nothing where no run tells."""
     parts = (("text", _TEXT, "length and text of each task"), ("protocol", _TRAINED, "how each task was trained"))
     blocks = [
-        _table(slug(name, benchmark, backbone), f"{heading(benchmark, backbone)}: {title}", columns, rows)
+        replace(
+            _table(slug(name, benchmark, backbone), f"{heading(benchmark, backbone)}: {title}", columns, rows),
+            place=(benchmark, backbone),
+        )
         for benchmark, backbone, rows in groups(data)
         for name, columns, title in parts
         if any(column in rows for column in columns)

@@ -141,8 +141,10 @@ def answered(trial_id: str) -> Predictions:
 @pytest.mark.parametrize("name", reports.names())
 def test_a_report_shows_something_of_ordinary_runs(name: str, make_runs: Callable[..., pd.DataFrame]) -> None:
     large = make_runs(backbone="roberta-large", tasks=("rte", "cola"))
-    frame = pd.concat([make_runs(tasks=("rte", "cola")), promoted(large)], ignore_index=True)
-    frame = frame.assign(planned_in_cell=40, planned_in_study=2_000, max_length=128, dev_cut=0.25)
+    frame = pd.concat([make_runs(tasks=("rte", "cola"), losses=0.1), promoted(large)], ignore_index=True)
+    frame = frame.assign(
+        planned_in_cell=40, planned_in_study=2_000, max_length=128, dev_cut=0.25, reason="a", commit="b"
+    )
     report = reports.get(name)
     section = report.render(report.compute(frame, Options(paper=True, predictions=answered)))
     assert section is not None

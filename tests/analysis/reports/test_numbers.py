@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from analysis.frame import tidy
-from analysis.reports import MethodInfo, Options, failures, learning_rate, parameters, scale, seeds
+from analysis.reports import MethodInfo, Options, failures, parameters, scale, seeds
 
 ROOT = Path(__file__).parents[3]
 
@@ -114,11 +114,6 @@ def test_the_published_points_come_out_again(methods: dict[str, MethodInfo]) -> 
         parameters.compute(frame.assign(**{"hp.prompt_length": prompts}), Options(methods=methods))
     )
     assert table["parameters"].to_csv(index=False) == published
-
-
-def test_best_median_at_each_learning_rate() -> None:
-    table = learning_rate.compute(FRAME).set_index(["task", "learning_rate"])["median"].to_dict()
-    assert table == {("glue/rte", 1e-3): 70.0, ("glue/rte", 1e-4): 66.0, ("glue/mnli", 1e-3): 82.0}
 
 
 def test_deviations_of_winners_and_of_all() -> None:

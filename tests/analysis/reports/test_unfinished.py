@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pandas as pd
 
 from analysis.frame import tidy
-from analysis.reports import learning_rate, paper, parameters, results
+from analysis.reports import paper, parameters, results, sensitivity
 from analysis.reports._section import Options
 from analysis.tables import Table
 
@@ -22,7 +22,7 @@ def test_the_macro_over_a_cell_of_which_a_part_has_ended_says_so(make_runs: Call
     frame = make_runs(methods=("lora", "bitfit"), tasks=("rte", "cola"), seeds=2)
     sizes = frame.groupby(["method", "task"])["trial_id"].transform("size")
     part = (frame["method"] == "lora") & (frame["task"] == "glue/rte")
-    (table,) = results.render(results.compute(tidy(frame.assign(planned_in_cell=sizes + part)))).blocks
+    table, _ = results.render(results.compute(tidy(frame.assign(planned_in_cell=sizes + part)))).blocks
     assert isinstance(table, Table)
     *scores, macro, _ = row(table, "LoRA")
     assert ["§" in text for text in (*scores, macro)] == [True, False, True]
@@ -53,6 +53,7 @@ def test_a_curve_prefers_assignments_with_all_seeds_as_the_results_do(make_runs:
     points = parameters.compute(frame)
     assert set(points["task"]) == {parameters.MACRO, "glue/rte", "glue/cola"}
     assert points["median"].max() < 99
-    by_rate = learning_rate.compute(frame).set_index(["task", "learning_rate"])["median"]
+    table = sensitivity.compute(frame)
+    by_rate = table[table["hyperparameter"] == "learning_rate"].set_index(["task", "value"])["median"]
     whole = frame[frame.groupby("assignment_id")["seed"].transform("size") == 2]
     assert set(by_rate[by_rate < 99].index) == set(zip(whole["task"], whole["hp.learning_rate"], strict=True))

@@ -1,0 +1,132 @@
+"""Score, size and cost at once: which methods are worth a look, whatever one pays for."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+
+from analysis import style
+from analysis.reports._section import DEFAULT, Options, Picture, Section, groups, heading, slug
+from analysis.selection import assignments, best_assignments, macro_scores
+from analysis.tables import EMPTY, Cell, Table, printed
+
+TITLE = "Score, size and cost"
+POSITION = 205
+_KEY = ["benchmark", "backbone", "method"]
+#: What a method costs, each to be small: the column, what stands below the axis.
+COSTS = {"parameters": "Trained parameters", "hours": "Device-hours of the search"}
+COLUMNS = [*_KEY, "macro", *COSTS, "unfinished", "front", "beaten_by"]
+_INTRO = (
+    "Macro score against what it takes: the parameters that the best assignments train, as a mean over tasks, and the "
+    "device-hours of the whole search of that method, its failed trials included. A method is on the front (ringed) if "
+    "no other is at least as good in all three and better in one; the table names one that is. Scores are as they "
+    "stand: where two differ by less than seeds alone can do, the front is no verdict. Hours depend on how many "
+    "assignments a method was given. Methods without a score on every task are left out."
+)
+
+
+def compute(frame: pd.DataFrame, options: Options = DEFAULT) -> pd.DataFrame:
+    """``COLUMNS``, a row per method with a complete macro; ``hours`` is NaN where no trial has seconds.
+
+    ``unfinished``: trials of its search that have not ended. ``beaten_by``: the best method by macro that is at least
+    as good in everything, empty for one on the ``front``. A cost that is not known of all methods does not count.
+    """
+    winners = best_assignments(assignments(frame))
+    macros = macro_scores(winners)
+    table = macros[macros["complete"]].drop(columns=["n_tasks", "complete"])
+    sizes = winners.assign(parameters=winners["trainable_parameters"].astype(float)).groupby(_KEY)
+    hours = frame.groupby(_KEY)["seconds"].sum(min_count=1).rename("hours") / 3600
+    known = sizes.agg(parameters=("parameters", "mean"), unfinished=("n_missing", "sum"))
+    table = table.join(known, on=_KEY).join(hours, on=_KEY)
+    parts = [rows.assign(beaten_by=_beaten_by(rows)) for _, rows in table.groupby(["benchmark", "backbone"])]
+    if not parts:
+        return pd.DataFrame(columns=COLUMNS)
+    found = pd.concat(parts, ignore_index=True)
+    return found.assign(front=found["beaten_by"] == "")[COLUMNS]
+
+
+def _beaten_by(rows: pd.DataFrame) -> list[str]:
+    """For each method the best one that is at least as good in all and better in one."""
+    known = [name for name in COSTS if rows[name].notna().all()]
+    values = np.column_stack([-rows["macro"], *(rows[name] for name in known)])
+    least, names = values[:, None, :], rows["method"].tolist()
+    beats = (least <= values).all(axis=2) & (least < values).any(axis=2)  # [i, j]: i beats j
+    order = sorted(range(len(names)), key=lambda i: (values[i, 0], names[i]))
+    return [next((names[i] for i in order if beats[i, j]), "") for j in range(len(names))]
+
+
+def exports(data: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """``pareto.csv``."""
+    return {"pareto": data}
+
+
+def render(data: pd.DataFrame) -> Section | None:
+    """A figure and a table per benchmark and backbone; ``None`` without two complete methods anywhere."""
+    blocks: list[Table | Picture] = []
+    for benchmark, backbone, rows in groups(data):
+        if len(rows) > 1:
+            blocks += [_picture(benchmark, backbone, rows), _table(benchmark, backbone, rows)]
+    return Section(TITLE, _INTRO, tuple(blocks)) if blocks else None
+
+
+def _table(benchmark: str, backbone: str, rows: pd.DataFrame) -> Table:
+    found = {row["method"]: row for row in rows.to_dict("records")}
+    body = []
+    for method in style.methods(found):
+        row = found[method]
+        front = "on the front" if row["front"] else f"no: {style.method(row['beaten_by'])}"
+        parameters = EMPTY if np.isnan(row["parameters"]) else f"{row['parameters']:,.0f}"
+        hours = Cell(printed(row["hours"]), "", "§" if row["unfinished"] else "")
+        body.append((Cell(style.method(method)), Cell(front), Cell(printed(row["macro"])), Cell(parameters), hours))
+    columns = ("Method", "Front", "Macro", *COSTS.values())
+    notes = ("§ The search of this method has not ended: it will take more.",) if rows["unfinished"].any() else ()
+    title = f"{heading(benchmark, backbone)}: macro score, trained parameters and device-hours"
+    return Table(slug("front", benchmark, backbone), title, columns, tuple(body), notes, left=2,
+                 place=(benchmark, backbone))  # fmt: skip
+
+
+def _picture(benchmark: str, backbone: str, rows: pd.DataFrame) -> Picture:
+    costs = [name for name in COSTS if (rows[name] > 0).any()] or ["parameters"]
+    figure, axes = style.panels(len(costs), "", "Macro score", width=4.2, height=2.9)
+    for axis, cost in zip(axes, costs, strict=True):
+        _panel(axis, rows, cost)
+        axis.set_title(COSTS[cost])
+    style.legend(figure, rows["method"])
+    title = f"{heading(benchmark, backbone)}: macro score against trained parameters and search cost; ringed: the front"
+    return Picture(slug("pareto", benchmark, backbone), title, figure, (benchmark, backbone))
+
+
+def _panel(axis: Axes, rows: pd.DataFrame, cost: str) -> None:
+    found = {row["method"]: row for row in rows.to_dict("records")}
+    for method in style.methods(found):
+        row, look = found[method], style.look(method)
+        (dot,) = axis.plot(
+            [row[cost]], [row["macro"]], color=look.color, marker=look.marker, ls=look.line, ms=6, zorder=3
+        )
+        style.mark(
+            dot, method, [f"{style.method(method)}: {printed(row['macro'])}, {_short(row[cost])} {COSTS[cost].lower()}"]
+        )
+        label = axis.annotate(
+            style.method(method), (row[cost], row["macro"]), (6, 4), textcoords="offset points", fontsize=7
+        )
+        style.mark(label, method)
+        if row["front"]:
+            (ring,) = axis.plot(
+                [row[cost]], [row["macro"]], marker="o", ms=12, mfc="none", mec=look.color, mew=1.1, ls="", zorder=2
+            )
+            style.mark(ring, method)
+    axis.set_xscale("log")
+    axis.margins(x=0.18, y=0.12)
+    axis.xaxis.set_major_locator(LogLocator(numticks=6))
+    axis.xaxis.set_major_formatter(FuncFormatter(_short))
+    axis.xaxis.set_minor_locator(NullLocator())
+
+
+def _short(value: float, _: int = 0) -> str:
+    """``1k``, ``20M``, ``0.5``."""
+    for limit, unit in ((1e9, "B"), (1e6, "M"), (1e3, "k")):
+        if value >= limit:
+            return f"{value / limit:.3g}{unit}"
+    return f"{value:.3g}"
