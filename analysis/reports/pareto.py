@@ -66,8 +66,9 @@ def render(data: pd.DataFrame) -> Section | None:
     """A figure and a table per benchmark and backbone; ``None`` without two complete methods anywhere."""
     blocks: list[Table | Picture] = []
     for benchmark, backbone, rows in groups(data):
-        if len(rows) > 1:
-            blocks += [_picture(benchmark, backbone, rows), _table(benchmark, backbone, rows)]
+        costs = [name for name in COSTS if (rows[name] > 0).any()]
+        if len(rows) > 1 and costs:
+            blocks += [_picture(benchmark, backbone, rows, costs), _table(benchmark, backbone, rows)]
     return Section(TITLE, _INTRO, tuple(blocks)) if blocks else None
 
 
@@ -87,8 +88,7 @@ def _table(benchmark: str, backbone: str, rows: pd.DataFrame) -> Table:
                  place=(benchmark, backbone))  # fmt: skip
 
 
-def _picture(benchmark: str, backbone: str, rows: pd.DataFrame) -> Picture:
-    costs = [name for name in COSTS if (rows[name] > 0).any()] or ["parameters"]
+def _picture(benchmark: str, backbone: str, rows: pd.DataFrame, costs: list[str]) -> Picture:
     figure, axes = style.panels(len(costs), "", "Macro score", width=4.2, height=2.9)
     for axis, cost in zip(axes, costs, strict=True):
         _panel(axis, rows, cost)
@@ -99,27 +99,25 @@ def _picture(benchmark: str, backbone: str, rows: pd.DataFrame) -> Picture:
 
 
 def _panel(axis: Axes, rows: pd.DataFrame, cost: str) -> None:
-    found = {row["method"]: row for row in rows.to_dict("records")}
+    """A point for each method with its name; a ring where it is on the front."""
+    found = {row["method"]: row for row in rows[rows[cost] > 0].to_dict("records")}
     for method in style.methods(found):
         row, look = found[method], style.look(method)
-        (dot,) = axis.plot(
-            [row[cost]], [row["macro"]], color=look.color, marker=look.marker, ls=look.line, ms=6, zorder=3
-        )
-        style.mark(
-            dot, method, [f"{style.method(method)}: {printed(row['macro'])}, {_short(row[cost])} {COSTS[cost].lower()}"]
-        )
-        label = axis.annotate(
-            style.method(method), (row[cost], row["macro"]), (6, 4), textcoords="offset points", fontsize=7
-        )
-        style.mark(label, method)
+        x, y = row[cost], row["macro"]
+        (dot,) = axis.plot([x], [y], color=look.color, marker=look.marker, ls=look.line, ms=6, zorder=3)
+        style.mark(dot, method, [f"{style.method(method)}: {printed(y)}, {_short(x)} {COSTS[cost].lower()}"])
+        name = axis.annotate(style.method(method), (x, y), (9, -2.5), textcoords="offset points", fontsize=7)
+        style.mark(name, method)
         if row["front"]:
-            (ring,) = axis.plot(
-                [row[cost]], [row["macro"]], marker="o", ms=12, mfc="none", mec=look.color, mew=1.1, ls="", zorder=2
-            )
+            (ring,) = axis.plot([x], [y], marker="o", ms=12, mfc="none", mec=look.color, mew=1.1, ls="", zorder=2)
             style.mark(ring, method)
     axis.set_xscale("log")
-    axis.margins(x=0.18, y=0.12)
-    axis.xaxis.set_major_locator(LogLocator(numticks=6))
+    values = [row[cost] for row in found.values()]
+    least, most = min(values), max(values)
+    span = max(most / least, 1.5)
+    axis.set_xlim(least / span**0.1, most * span**0.45)  # names stand to the right of their points
+    axis.margins(y=0.12)
+    axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if span < 100 else (1,), numticks=8))
     axis.xaxis.set_major_formatter(FuncFormatter(_short))
     axis.xaxis.set_minor_locator(NullLocator())
 

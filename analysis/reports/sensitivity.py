@@ -107,7 +107,7 @@ def _picture(benchmark: str, backbone: str, rows: pd.DataFrame) -> Picture:
     names = list(dict.fromkeys(rows["hyperparameter"]))
     order = [*_WORDS, *sorted(set(names) - set(_WORDS))]
     names.sort(key=order.index)
-    figure, axes = style.panels(len(names), "Value", "Points below the best")
+    figure, axes = style.panels(len(names), "Value", "Points against the best")
     for axis, name in zip(axes, names, strict=True):
         _panel(axis, rows[rows["hyperparameter"] == name])
         axis.set_title(_words(name))

@@ -103,34 +103,35 @@ def _picture(benchmark: str, backbone: str, rows: pd.DataFrame) -> Picture:
     methods = style.methods(rows["method"])
     found = rows.set_index("method")
     lost = pd.DataFrame({
-        "collapsed": found["collapsed"] / found["known"].where(found["known"] > 0, 1),
+        "collapsed": found["collapsed"] / found["known"].where(found["known"] > 0),
         "diverged": found["diverged"] / found["trials"],
         "failed": found["failed"] / found["trials"],
     })  # fmt: skip
     figure, axes = style.panels(2, "", "", width=3.2, height=0.24 * len(methods) + 0.7)
-    _dots(axes[0], methods, found["std_best"], "median deviation over seeds, best assignments: {}")
+    _dots(axes[0], methods, found["std_best"], "median deviation over seeds, best assignments: {}", "o")
     axes[0].set_title("Deviation over seeds")
     axes[0].set_xlabel("Points")
-    for name in lost:
-        _dots(
-            axes[1], methods, 100 * lost[name], f"{{}} % {name}", {"diverged": "x", "failed": "|"}.get(str(name), "o")
-        )
+    for name, marker in (("collapsed", "o"), ("diverged", "x"), ("failed", "|")):
+        _dots(axes[1], methods, 100 * lost[name], f"{{}} % {name}", marker)
     axes[1].set_title("Collapsed ●, diverged ×, failed |")
     axes[1].set_xlabel("Percent of trials")
-    axes[0].set_yticks(range(len(methods)), [style.method(m) for m in methods])
-    axes[1].set_yticks(range(len(methods)), [])
+    for axis, names, most in (
+        (axes[0], [style.method(method) for method in methods], found["std_best"].max()),
+        (axes[1], [], 100 * np.nanmax(lost.to_numpy())),
+    ):
+        axis.set_yticks(range(len(methods)), names)
+        axis.set_ylim(len(methods) - 0.5, -0.5)
+        axis.set_xlim(-0.03 * (most or 1), 1.1 * (most or 1))
+        axis.grid(visible=False, axis="y")
+        axis.tick_params(axis="y", length=0)
     title = f"{heading(benchmark, backbone)}: deviation over seeds, and trials that collapse, diverge or fail"
     return Picture(slug("stability", benchmark, backbone), title, figure, (benchmark, backbone))
 
 
-def _dots(axis: Axes, methods: list[str], values: pd.Series, words: str, marker: str = "o") -> None:
+def _dots(axis: Axes, methods: list[str], values: pd.Series, words: str, marker: str) -> None:
     for place, method in enumerate(methods):
         value = float(values[method])
         if not np.isfinite(value):
             continue
         (dot,) = axis.plot([value], [place], color=style.look(method).color, marker=marker, ls="", ms=6, zorder=3)
         style.mark(dot, method, [f"{style.method(method)}: {words.format(printed(value, 2))}"])
-    axis.set_ylim(len(methods) - 0.5, -0.5)
-    axis.set_xlim(left=-0.02 * max(axis.get_xlim()[1], 1e-9))
-    axis.grid(visible=False, axis="y")
-    axis.tick_params(axis="y", length=0)

@@ -88,13 +88,13 @@ def _count(edges: pd.DataFrame) -> str:
     """The sentence that says whether the search space may be too narrow, and what to expect of chance."""
     cells = edges.assign(at=edges["edge"] != "", inside=1 - edges["by_chance"]).groupby(CELL)
     at, total = int(cells["at"].any().sum()), cells.ngroups
-    chance = float((1 - cells["inside"].prod()).sum())
+    expected = 1 - cells["inside"].prod()  # of a grid whose values are equally good, for each winner
     lie = "winner lies" if total == 1 else "winners lie"
     text = f"{at:,} of {total:,} {lie} at an edge of what was tried, in one hyperparameter or more"
-    where = f"if no value were better than another, about {printed(chance, 0)} would"
-    if not at:
-        return f"{text}; {where}."
-    return f"{text}: the search space may be too narrow there. By chance alone, {where}."
+    where = f"about {printed(expected.sum(), 0)} would if no value were better than another"
+    if at <= expected.sum() + 2 * float(np.sqrt((expected * (1 - expected)).sum())):
+        return f"{text}, no more than chance explains: {where}."
+    return f"{text}: the search space may be too narrow there ({where})."
 
 
 def _by_hyperparameter(edges: pd.DataFrame) -> Table:
