@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator
+from functools import partial
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -89,12 +91,16 @@ def _by_optuna(values: dict[str, list], scores: list[np.ndarray]) -> list[dict[s
     ])  # fmt: skip
     evaluator = optuna.importance.PedAnovaImportanceEvaluator(target_quantile=QUARTER)
     shares = []
-    for own in scores:
-        losses = (-own).tolist()  # a target is minimized
-        found = evaluator.evaluate(study, target=lambda trial, losses=losses: losses[trial.number])
+    for each in scores:
+        losses = dict(enumerate((-each).tolist()))  # a target is minimized
+        found = evaluator.evaluate(study, target=partial(_of_trial, losses))
         total = sum(found.values())
         shares.append({name: float(found[name]) / total if total > 0 else 1 / len(values) for name in values})
     return shares
+
+
+def _of_trial(losses: dict[int, float], trial: Any) -> float:
+    return losses[trial.number]
 
 
 def exports(data: pd.DataFrame) -> dict[str, pd.DataFrame]:

@@ -52,7 +52,7 @@ def _beaten_by(rows: pd.DataFrame) -> list[str]:
     known = [name for name in COSTS if rows[name].notna().all()]
     values = np.column_stack([-rows["macro"], *(rows[name] for name in known)])
     least, names = values[:, None, :], rows["method"].tolist()
-    beats = (least <= values).all(axis=2) & (least < values).any(axis=2)  # [i, j]: i beats j
+    beats: np.ndarray = np.all(least <= values, axis=2) & np.any(least < values, axis=2)  # [i, j]: i beats j
     order = sorted(range(len(names)), key=lambda i: (values[i, 0], names[i]))
     return [next((names[i] for i in order if beats[i, j]), "") for j in range(len(names))]
 
