@@ -152,7 +152,7 @@ def _losses(frame: pd.DataFrame, winners: pd.DataFrame, planned: pd.DataFrame | 
     lost = {status: int((frame["status"] == status).sum()) for status in STATUSES}
     if lost["failed"] or lost["diverged"]:
         failed = plural(lost["failed"], "trial")
-        notes.append(f"{failed} failed and {lost['diverged']:,} diverged; where a chosen assignment lost seeds, it has a †.")
+        notes.append(f"{failed} failed and {lost['diverged']:,} diverged (†: seeds of a chosen assignment).")
     if lost["pruned"]:
         pruned = "1 trial was" if lost["pruned"] == 1 else f"{lost['pruned']:,} trials were"
         notes.append(
