@@ -67,7 +67,7 @@ def _of_study(path: Path, tell: Say, empty: bool, several: bool) -> Runs:
     from pandas import DataFrame
 
     from analysis import frame
-    from analysis.coverage import COLUMNS
+    from analysis.coverage import COLUMNS, CONFIRMATION
     from search.cli._runs import coverage_of, notes
     from search.tracking.mlflow_access import page_of
 
@@ -78,7 +78,7 @@ def _of_study(path: Path, tell: Say, empty: bool, several: bool) -> Runs:
         told.append(f"{found.study}: no trial of it has a result yet.")
     study = load(path, bind=False, offline=True)
     page = None if several or found.away else page_of(found.study, study.tracking)
-    return Runs(table, DataFrame(found.cells, columns=list(COLUMNS)), told, {found.study: study.text}, page)
+    return Runs(table, DataFrame(found.cells, columns=[*COLUMNS, *CONFIRMATION]), told, {found.study: study.text}, page)
 
 
 def state(studies: Sequence[Path], files: Sequence[Path]) -> object:

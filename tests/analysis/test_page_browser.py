@@ -92,11 +92,11 @@ def test_tables_sort_by_number_and_come_back(page: sync_api.Page) -> None:
     order = column(grid, 1)
     head = grid.get_by_role("columnheader", name="CoLA")
     head.click()
-    scores = [float(text.split("±")[0]) for text in column(grid, 9)]
+    scores = [float(text.split("±")[0]) for text in column(grid, 9)[:-3]]
     assert scores == sorted(scores, reverse=True)
     assert head.get_attribute("aria-sort") == "descending"
     head.press("Enter")
-    scores = [float(text.split("±")[0]) for text in column(grid, 9)]
+    scores = [float(text.split("±")[0]) for text in column(grid, 9)[:-3]]
     assert scores == sorted(scores)
     head.click()
     assert column(grid, 1) == order
