@@ -205,12 +205,13 @@ def _notes(winners: pd.DataFrame, macros: pd.DataFrame, dev: pd.DataFrame) -> li
 
 
 def _why(winners: pd.DataFrame) -> str:
-    """Whether seeds were lost or never run, where it is known."""
+    """What became of the seeds that the chosen assignments lack."""
     few = winners[winners["fewer_seeds"]]
     never = int((few["seeds_given"] - few["own_trials"]).clip(lower=0).sum())
-    lost = int((few["own_trials"] - few["n_seeds"]).sum())
-    parts = [f"{count:,} {'was' if count == 1 else 'were'} {what}" for count, what in
-             ((lost, "lost"), (never, "not run yet")) if count]  # fmt: skip
+    cut = int(few["own_pruned"].sum())
+    lost = int((few["own_trials"] - few["n_seeds"]).sum()) - cut
+    counts = ((lost, "lost"), (cut, "cut short"), (never, "not run yet"))
+    parts = [f"{count:,} {'was' if count == 1 else 'were'} {what}" for count, what in counts if count]
     return f" ({', '.join(parts)})" if parts else ""
 
 

@@ -132,6 +132,14 @@ def test_seeds_that_were_lost_are_told_from_those_that_were_never_run() -> None:
     assert [row[-1] for row in rows_of(counts)] == ["1 failed, 1 not run", "2 not run"]
 
 
+def test_a_seed_that_a_search_cut_short_was_not_lost() -> None:
+    runs = frame(("lora", {"a": [90.0, 50.0]}), ("bitfit", {"a": [70.0, 71.0]}))
+    runs.loc[1, "status"] = "pruned"
+    table, counts = tables(runs)
+    assert any("(1 was cut short)" in note for note in table.notes)
+    assert rows_of(counts)[0][-1] == "1 pruned"
+
+
 def test_the_dagger_stands_where_the_chosen_assignment_itself_lost_a_seed() -> None:
     """LoRA chose b, whose seeds are whole; the failed trial is another assignment's. BitFit has no other choice."""
     runs = frame(("lora", {"a": [60.0, None], "b": [70.0, 71.0]}), ("bitfit", {"a": [60.0, 61.0, None]}))
