@@ -114,13 +114,20 @@ def render(data: pd.DataFrame) -> Section | None:
     return Section(TITLE, _INTRO, blocks) if blocks else None
 
 
-def _table(benchmark: str, backbone: str, rows: pd.DataFrame) -> Table:
-    keys = ["method", "hyperparameter"]
-    excess = (rows["importance"] - rows["by_chance"]).groupby([rows[key] for key in keys])
-    table = rows.groupby(keys).agg(importance=("importance", "mean"), by_chance=("by_chance", "mean"))
+def means(data: pd.DataFrame) -> pd.DataFrame:
+    """Per benchmark, backbone, method and hyperparameter: ``importance`` and ``by_chance``, means over tasks; ``sure``:
+    a 95 % t interval over tasks of their difference lies above 0.
+    """
+    keys = ["benchmark", "backbone", "method", "hyperparameter"]
+    table = data.groupby(keys).agg(importance=("importance", "mean"), by_chance=("by_chance", "mean"))
+    excess = (data["importance"] - data["by_chance"]).groupby([data[key] for key in keys])
     n = excess.size()
-    half = stats.t.ppf(0.975, np.maximum(n - 1, 1)) * excess.std() / np.sqrt(n)  # NaN of one task: nothing is bold
-    table["sure"] = excess.mean() > half
+    half = stats.t.ppf(0.975, np.maximum(n - 1, 1)) * excess.std() / np.sqrt(n)  # NaN of one task: not sure
+    return table.assign(sure=excess.mean() > half)
+
+
+def _table(benchmark: str, backbone: str, rows: pd.DataFrame) -> Table:
+    table = means(rows).droplevel(["benchmark", "backbone"])
     found = {
         key: (row.importance, row.by_chance, bool(row.sure))
         for key, row in zip(table.index, table.itertuples(), strict=True)
