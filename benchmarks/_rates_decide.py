@@ -25,7 +25,7 @@ def rates(repeats: int, seed: int) -> list[Rate]:
     noise = [_study(draw, 0.0) for _ in range(repeats)]
     matters = [_study(draw, 1.0) for _ in range(repeats)]
     bold = [_bold(importance.compute(frame)) for frame in noise]
-    narrow = [_narrow(frame) for frame in noise]
+    narrow = [bool(winners.narrow(winners.compute(frame).edges)) for frame in noise]
     found = [_bold(importance.compute(frame))["learning_rate"] for frame in matters]
     return [
         Rate(
@@ -60,12 +60,6 @@ def _study(draw: np.random.Generator, step: float) -> pd.DataFrame:
 
 def _bold(table: pd.DataFrame) -> pd.Series:
     return importance.means(table)["sure"].droplevel(["benchmark", "backbone", "method"])
-
-
-def _narrow(frame: pd.DataFrame) -> bool:
-    section = winners.render(winners.compute(frame))
-    assert section is not None
-    return "too narrow" in str(section.blocks[0])
 
 
 def _guessing(draw: np.random.Generator, assignments: int, repeats: int) -> Rate:

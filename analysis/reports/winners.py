@@ -6,17 +6,19 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from scipy import stats
 
 from analysis import style
 from analysis.frame import HYPERPARAMETER, hyperparameters
 from analysis.reports._section import DEFAULT, Options, Section, groups, heading, hyperparameter_text, slug
 from analysis.selection import CELL, assignments, best_assignments
-from analysis.tables import Cell, Table, median_std, printed
+from analysis.tables import Cell, Mark, Table, median_std, printed
 
 TITLE = "Best hyperparameters"
 POSITION = 260
 LEAST = 3  # values of a grid, from which on one of them is no edge
 MANY = 12  # values of a grid; a hyperparameter with more was drawn from a range
+LEVEL = 0.025  # of calling a search space too narrow
 END = 0.05  # of a range, at each of its ends
 _INTRO = (
     "The assignment behind each entry of the results: its hyperparameters, size, and how many it was chosen from. A "
@@ -88,24 +90,38 @@ def _count(edges: pd.DataFrame) -> str:
     """The sentence that says whether the search space may be too narrow, and what to expect of chance."""
     cells = edges.assign(at=edges["edge"] != "", inside=1 - edges["by_chance"]).groupby(CELL)
     at, total = int(cells["at"].any().sum()), cells.ngroups
-    expected = 1 - cells["inside"].prod()  # of a grid whose values are equally good, for each winner
+    expected = float((1 - cells["inside"].prod()).sum())  # of grids whose values are equally good
     lie = "winner lies" if total == 1 else "winners lie"
-    text = f"{at:,} of {total:,} {lie} at an edge of what was tried, in one hyperparameter or more"
-    where = f"about {printed(expected.sum(), 0)} would if no value were better than another"
-    if at <= expected.sum() + 2 * float(np.sqrt((expected * (1 - expected)).sum())):
-        return f"{text}, no more than chance explains: {where}."
-    return f"{text}: the search space may be too narrow there ({where})."
+    text = f"{at:,} of {total:,} {lie} at an edge of what was tried, in one hyperparameter or more; about "
+    text += f"{printed(expected, 0)} would if no value were better than another. "
+    if names := [name.replace("_", " ") for name in narrow(edges)]:
+        return f"{text}More than chance explains lie there in {', '.join(names)}: the search space may be too narrow."
+    return f"{text}That many say nothing of the search space."
+
+
+def narrow(edges: pd.DataFrame) -> list[str]:
+    """The hyperparameters in which more winners lie at an edge than chance explains.
+
+    Binomial, one-sided at 2.5 %, which all hyperparameters share (Bonferroni).
+    """
+    found = edges.assign(at=edges["edge"] != "").groupby("hyperparameter")
+    table = found.agg(at=("at", "sum"), n=("at", "size"), by_chance=("by_chance", "mean"))
+    p = stats.binom.sf(table["at"] - 1, table["n"], table["by_chance"])
+    return [str(name) for name in table.index[p < LEVEL / len(table)]]
 
 
 def _by_hyperparameter(edges: pd.DataFrame) -> Table:
     body = []
+    more = set(narrow(edges))
     for name, rows in edges.groupby("hyperparameter"):
         counts = [int((rows["edge"] == edge).sum()) for edge in ("min", "max")]
-        texts = (str(name).replace("_", " "), f"{len(rows):,}", *(f"{n:,}" for n in counts),
-                 printed(100 * sum(counts) / len(rows), 0), printed(100 * rows["by_chance"].mean(), 0))  # fmt: skip
-        body.append(tuple(map(Cell, texts)))
+        share, chance = 100 * sum(counts) / len(rows), 100 * rows["by_chance"].mean()
+        texts = (str(name).replace("_", " "), f"{len(rows):,}", *(f"{n:,}" for n in counts))
+        mark: Mark = "best" if name in more else ""
+        body.append((*map(Cell, texts), Cell(printed(share, 0), mark), Cell(printed(chance, 0))))
+    notes = ("Bold: more than chance explains.",) if more else ()
     columns = ("Hyperparameter", "Winners", "At the least", "At the greatest", "At an edge, %", "By chance, %")
-    return Table("edges", "Winners at an edge of what was tried, by hyperparameter", columns, tuple(body))
+    return Table("edges", "Winners at an edge of what was tried, by hyperparameter", columns, tuple(body), notes)
 
 
 def _table(benchmark: str, backbone: str, rows: pd.DataFrame, edges: dict[tuple, str]) -> Table:
