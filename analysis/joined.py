@@ -52,8 +52,9 @@ def summed(tables: Sequence[pd.DataFrame | None], frames: Sequence[pd.DataFrame]
     known = [table for table in tables if table is not None]
     if len(known) < len(tables) or not known:
         return None
-    counts = list(coverage.COUNTS)
-    total = pd.concat(known).groupby(CELL, sort=False)[counts].sum(min_count=1)
+    whole = pd.concat(known)
+    counts = [name for name in (*coverage.COUNTS, *coverage.CONFIRMATION) if name in whole]
+    total = whole.groupby(CELL, sort=False)[counts].sum(min_count=1)
     own = pd.concat([coverage.of_study(frame)[0] for frame in frames], ignore_index=True)
     twice = own[own.duplicated("trial_id")]
     if twice.empty:
