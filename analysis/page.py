@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import html
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import Path
 
 from analysis import names, svg
+from analysis.reports import PARTS
 from analysis.reports._section import QUESTIONS, Answer, Picture, Section, heading, slug
 from analysis.standings import Standing
 from analysis.tables import Table, escape_markdown, place_key, printed, to_html, to_markdown
 
 _ASSETS = Path(__file__).parent / "assets"
 _CARE = "Before you quote a number"
+_FOLDED = {PARTS[400]}  # parts whose sections start closed
+_AT_ONCE, _REST = 180, 90  # signs: of an intro that are shown at once; of a rest that is worth folding
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:"
 
 
@@ -22,16 +26,15 @@ _POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inl
 class Document:
     """What the report says, whatever its form.
 
-    ``findings`` answer the first of ``QUESTIONS``; ``answers`` the others, those that nobody answers are not shown.
-    ``standings``: macro scores by benchmark and backbone, for the bars of the first screen.
+    ``answers``: to ``QUESTIONS``, of which those that nobody answers are not shown. ``standings``: macro scores by
+    benchmark and backbone, for the first screen.
     """
 
     title: str
     what: str
-    findings: tuple[str, ...]
+    answers: tuple[Answer, ...]
     caveats: tuple[str, ...]
     sections: tuple[Section, ...]
-    answers: tuple[Answer, ...] = ()
     standings: Mapping[tuple[str, str], tuple[Standing, ...]] = field(default_factory=dict)
 
 
@@ -39,8 +42,7 @@ def markdown(document: Document, folder: str = "figures") -> str:
     """The report in Markdown; figures are linked as ``FOLDER/NAME.png``."""
     parts = [f"# {escape_markdown(document.title)}", escape_markdown(document.what)]
     asked = [(question, [text for text, _ in texts]) for question, texts in _answered(document)]
-    named = [("What came out", list(document.findings)), *asked, (_CARE, list(document.caveats))]
-    for title, lines in named:
+    for title, lines in [*asked, (_CARE, list(document.caveats))]:
         if lines:
             parts += [f"## {title}", "\n".join(f"- {escape_markdown(line)}" for line in lines)]
     for section in document.sections:
@@ -88,17 +90,12 @@ def _style() -> str:
 
 def _bar(document: Document) -> str:
     """What stays in view: the title, and where there are several places, the choice of one."""
-    found: dict[tuple[str, str], None] = dict.fromkeys(document.standings)
-    for section in document.sections:
-        found.update((block.place, None) for block in section.blocks if not isinstance(block, str) and block.place)
-    order = [
-        (b, k) for b in names.benchmarks(b for b, _ in found) for k in names.backbones(k for c, k in found if c == b)
-    ]
+    order = _places(document)
     options = "".join(
         f'<option value="{html.escape(place_key(place))}">{html.escape(heading(*place))}</option>' for place in order
     )
     choice = (
-        f'<label>Show <select id="place"><option value="">everything</option>{options}</select></label>'
+        f'<label>Show <select id="place">{options}<option value="">everything</option></select></label>'
         if len(order) > 1
         else ""
     )
@@ -106,6 +103,16 @@ def _bar(document: Document) -> str:
         f'<div class="bar"><a href="#top">{html.escape(document.title)}</a>{choice}'
         '<button id="all" type="button" hidden>Show all methods</button></div>'
     )
+
+
+def _places(document: Document) -> list[tuple[str, str]]:
+    """The benchmarks and backbones that there is something of, in their order."""
+    found: dict[tuple[str, str], None] = dict.fromkeys(document.standings)
+    for section in document.sections:
+        found.update((block.place, None) for block in section.blocks if not isinstance(block, str) and block.place)
+    return [
+        (b, k) for b in names.benchmarks(b for b, _ in found) for k in names.backbones(k for c, k in found if c == b)
+    ]
 
 
 def _contents(document: Document) -> str:
@@ -129,20 +136,15 @@ def _answered(document: Document) -> Iterator[tuple[str, list[tuple[str, str]]]]
 def _first_screen(document: Document) -> Iterator[str]:
     """What was compared, what came out of it, and what to beware of."""
     yield f'<header id="top"><h1>{html.escape(document.title)}</h1><p class="lead">{html.escape(document.what)}</p>'
-    asked = [(QUESTIONS[0], [(text, "") for text in document.findings])] if document.findings else []
-    for question, texts in _answered(document):
-        if asked and question == QUESTIONS[0]:
-            asked[0][1].extend(texts)
-        else:
-            asked.append((question, texts))
     answers = "".join(
         f"<div><h2>{html.escape(question)}</h2>{''.join(_sentence(*text) for text in texts)}</div>"
-        for question, texts in asked
+        for question, texts in _answered(document)
     )
     if answers:
         yield f'<div class="answers">{answers}</div>'
     if any(document.standings.values()):
-        cards = "".join(_card(place, lines) for place, lines in document.standings.items() if lines)
+        several = len(_places(document)) > 1
+        cards = "".join(_card(place, lines, several) for place, lines in document.standings.items() if lines)
         yield f'<div class="cards" aria-label="Macro scores">{cards}</div>'
     if document.caveats:
         items = "".join(f"<li>{html.escape(line)}</li>" for line in document.caveats)
@@ -155,8 +157,11 @@ def _sentence(text: str, place: str) -> str:
     return f"<p{where}>{html.escape(text)}</p>"
 
 
-def _card(place: tuple[str, str], lines: tuple[Standing, ...]) -> str:
-    """Macro scores as dots between the least and the highest, which the lines' ends name: bars would begin at zero."""
+def _card(place: tuple[str, str], lines: tuple[Standing, ...], several: bool) -> str:
+    """Macro scores as dots between the least and the highest, which the lines' ends name: bars would begin at zero.
+
+    Where there are ``several`` places, its title is the button that shows this one.
+    """
     low, high = min(line.macro for line in lines), max(line.macro for line in lines)
     rows = []
     for line in lines:
@@ -167,33 +172,57 @@ def _card(place: tuple[str, str], lines: tuple[Standing, ...]) -> str:
             f'<tr{kind}><th scope="row">{html.escape(names.method(line.method))}</th>'
             f'<td class="dots"><span>{dot}</span></td><td>{printed(line.macro)}</td></tr>'
         )
-    return (
-        f'<table class="card" data-place="{html.escape(place_key(place))}"><caption>{html.escape(heading(*place))}: '
-        f"macro score</caption><tbody>{''.join(rows)}</tbody></table>"
-    )
+    title, key = f"{html.escape(heading(*place))}: macro", html.escape(place_key(place))
+    if several:
+        title = f'<button type="button" aria-pressed="false" data-choose="{key}">{title}</button>'
+    return f'<table class="card"><caption>{title}</caption><tbody>{"".join(rows)}</tbody></table>'
 
 
 # --- the report ------------------------------------------------------------------------------------------------------
 
 
 def _parts(document: Document, images: Mapping[str, str]) -> Iterator[str]:
+    starts = {f"{heading(*place)}: ": place_key(place) for place in _places(document)}
     for part, sections in groupby(document.sections, key=lambda section: section.part):
         if part:
             yield f'<p class="part">{html.escape(part)}</p>'
         for section in sections:
-            yield f'<section id="{slug(section.title)}"><h2>{html.escape(section.title)}</h2>'
-            yield f"<p>{html.escape(section.intro)}</p>"
-            yield from (_block(block, images) for block in section.blocks)
-            yield "</section>"
+            title = f"<h2>{html.escape(section.title)}</h2>"
+            blocks = "".join(_block(block, images, starts) for block in section.blocks)
+            body = f"{title}{_intro(section.intro)}{blocks}"
+            if part in _FOLDED:
+                body = f'<details class="fold"><summary>{title}</summary>{_intro(section.intro)}{blocks}</details>'
+            yield f'<section id="{slug(section.title)}">{body}</section>'
 
 
-def _block(block: Table | Picture | str, images: Mapping[str, str]) -> str:
+def _intro(text: str) -> str:
+    """What is shown, and folded how to read it."""
+    return _text(text, ' class="intro"', "How to read it")
+
+
+def _text(text: str, attributes: str, more: str) -> str:
+    """A text whose first sentences are shown and the others folded, where it is long."""
+    shown, *others = re.split(r"(?<=[.?]) (?=[A-Z])", text)
+    while others and (len(shown) + len(others[0]) <= _AT_ONCE or len(" ".join(others)) <= _REST):
+        shown = f"{shown} {others.pop(0)}"
+    first = f"<p>{html.escape(shown)}</p>"
+    if not others:
+        return f"<div{attributes}>{first}</div>"
+    rest = html.escape(" ".join(others))
+    return f'<div{attributes}>{first}<details class="more"><summary>{more}</summary><p>{rest}</p></details></div>'
+
+
+def _block(block: Table | Picture | str, images: Mapping[str, str], starts: Mapping[str, str]) -> str:
+    """``starts``: how texts and titles begin that are of one place, and the place's key."""
+    text = block if isinstance(block, str) else block.title
+    key = "" if isinstance(block, str) else place_key(block.place)
+    key = key or next((key for start, key in starts.items() if text.startswith(start)), "")
+    where = f' data-place="{html.escape(key)}"' if key else ""
     if isinstance(block, Table):
-        return to_html(block)
+        return to_html(block, where)
     if isinstance(block, Picture):
-        where = f' data-place="{html.escape(place_key(block.place))}"' if block.place else ""
         return (
-            f'<figure class="picture"{where}><figcaption>{html.escape(block.title)}</figcaption>'
+            f'<figure class="picture"{where}><figcaption>{html.escape(text)}</figcaption>'
             f'<div class="scroll">{images[block.name]}</div></figure>'
         )
-    return f"<p>{html.escape(block)}</p>"
+    return _text(text, where, "More")

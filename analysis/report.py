@@ -82,10 +82,9 @@ def write_report(
             document = Document(
                 title or "Report: " + ", ".join(sorted(frame["study"].unique())),
                 summary.what(frame),
-                tuple(summary.findings(frame, options)),
+                (*summary.findings(frame, options), *answers),
                 tuple(care),
                 tuple(sections.values()),
-                tuple(answers),
                 standings(frame),
             )
             Path(fresh, "report.md").write_text(markdown(document), encoding="utf-8")

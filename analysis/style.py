@@ -11,6 +11,7 @@ from contextlib import contextmanager
 
 import matplotlib as mpl
 
+from analysis import fonts
 from analysis.figures import DPI, RC, legend, mark, panels
 from analysis.looks import DARK, METHODS, Look, looks
 from analysis.names import (
@@ -50,7 +51,7 @@ def context(
     labels = labels or {}
     token = SHOWN.set(Shown(labels, looks([*sorted(labels), *sorted(set(names))]), sizes or {}))
     try:
-        with mpl.rc_context(RC):
+        with mpl.rc_context({**RC, "font.family": fonts.families()}):
             yield
     finally:
         SHOWN.reset(token)

@@ -10,7 +10,7 @@ from analysis import estimates, style
 from analysis.frame import STATUSES
 from analysis.planned import planned
 from analysis.reports import comparison
-from analysis.reports._section import DEFAULT, Options, groups, heading, plural, span
+from analysis.reports._section import DEFAULT, QUESTIONS, Answer, Options, groups, heading, plural, span
 from analysis.selection import APART, assignments, best_assignments
 from analysis.tables import printed, rounded
 
@@ -32,8 +32,8 @@ def what(frame: pd.DataFrame) -> str:
     )
 
 
-def findings(frame: pd.DataFrame, options: Options = DEFAULT) -> list[str]:
-    """Per benchmark and backbone: the best method, its lead over the second, how sure that is, and on what it rests.
+def findings(frame: pd.DataFrame, options: Options = DEFAULT) -> list[Answer]:
+    """Per benchmark and backbone: the best method and its lead over the second; and how sure that is, on what it rests.
 
     The lead is that on fresh seeds (:mod:`analysis.estimates`), with a 95 % interval for all comparisons with the best
     together. With ``options.against`` the method in question is that one, and the other is the best of the rest.
@@ -41,11 +41,13 @@ def findings(frame: pd.DataFrame, options: Options = DEFAULT) -> list[str]:
     found = estimates.estimates(frame, options.confirmation)
     gaps = estimates.differences(found, planned(options.against, frame["method"]))
     fresh = estimates.macros(found)
-    sentences = []
+    answers = []
     for benchmark, backbone, rows in groups(found.macros):
         own_gaps, own_fresh = (_of(table, benchmark, backbone) for table in (gaps, fresh))
-        sentences.append(f"{heading(benchmark, backbone)}: {_finding(rows, own_gaps, own_fresh, options)}")
-    return sentences
+        told = zip(QUESTIONS, _finding(rows, own_gaps, own_fresh, options), strict=False)
+        name, place = heading(benchmark, backbone), (benchmark, backbone)
+        answers += [Answer(question, f"{name}: {text}", place) for question, text in told if text]
+    return answers
 
 
 def _of(table: pd.DataFrame, benchmark: str, backbone: str) -> dict[str, dict]:
@@ -53,18 +55,21 @@ def _of(table: pd.DataFrame, benchmark: str, backbone: str) -> dict[str, dict]:
     return {row["method"]: row for row in rows.to_dict("records")}
 
 
-def _finding(table: pd.DataFrame, gaps: dict[str, dict], fresh: dict[str, dict], options: Options) -> str:
+def _finding(
+    table: pd.DataFrame, gaps: dict[str, dict], fresh: dict[str, dict], options: Options
+) -> tuple[str, str]:
+    """Which method, by how much; and how sure that is, empty where there is no lead to be sure of."""
     order = table[table["complete"]].sort_values(["macro", "method"], ascending=[False, True])
     ranked, tuned = order[order["method"] != APART], order[order["method"] == APART]
     beside = f" Fine-tuning, which trains everything: {printed(tuned['macro'].iloc[0])}." if len(tuned) else ""
     tasks = plural(int(table["n_tasks"].max()), "task")
     if ranked.empty:
-        return f"{'only fine-tuning' if len(tuned) else 'no method'} has a score on every task.{beside}"
+        return f"{'only fine-tuning' if len(tuned) else 'no method'} has a score on every task.{beside}", ""
     scores = [rounded(value) for value in ranked["macro"]]
     first = ranked["method"].head(scores.count(scores[0])).tolist()
     names = _list(style.method(name) for name in style.methods(first))
     if len(ranked) == 1:
-        return f"{names} scores {scores[0]} on average over {tasks}; no other method has them all.{beside}"
+        return f"{names} scores {scores[0]} on average over {tasks}; no other method has them all.{beside}", ""
     if len(first) > 1:
         text = f"{names} share the highest macro score, {scores[0]}, over {tasks}."
     else:
@@ -72,7 +77,7 @@ def _finding(table: pd.DataFrame, gaps: dict[str, dict], fresh: dict[str, dict],
             f"{names} has the highest macro score over {tasks}, {scores[0]}, ahead of "
             f"{style.method(ranked['method'].iloc[1])} with {printed(ranked['macro'].iloc[1])}."
         )
-    return text + _basis(fresh[first[0]]) + _lead(gaps, ranked["method"].tolist(), options) + beside
+    return text + beside, (_basis(fresh[first[0]]) + _lead(gaps, ranked["method"].tolist(), options)).strip()
 
 
 def _basis(row: dict) -> str:
@@ -82,7 +87,7 @@ def _basis(row: dict) -> str:
     how = {row["n_tasks"]: "confirmed", 0: "estimated by holding out seeds, not confirmed"}
     kind = how.get(row["n_confirmed"], f"confirmed on {row['n_confirmed']} of {row['n_tasks']} tasks, else estimated")
     interval = "" if pd.isna(row["lower"]) else f" ({printed(row['lower'])} to {printed(row['upper'])})"
-    return f" On fresh seeds it is worth {printed(row['fresh'])}{interval}, {kind}."
+    return f" On fresh seeds {style.method(row['method'])} is worth {printed(row['fresh'])}{interval}, {kind}."
 
 
 def _lead(gaps: dict[str, dict], ranked: list[str], options: Options) -> str:

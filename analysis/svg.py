@@ -36,7 +36,8 @@ _SLOTS = {color: f"m{i}" for i, color in enumerate(DARK)} | {color: name for nam
 _LETTERS: dict[Any, str] = {Path.MOVETO: "M", Path.LINETO: "l", Path.CURVE3: "q", Path.CURVE4: "c", Path.CLOSEPOLY: "z"}
 _POINTS = {"l": 1, "q": 2, "c": 3}
 _LARGE = 30  # points across, of no marker
-_SIMPLIFIED = 128  # points from which matplotlib thins out a line
+_LONG = 40  # points of a curve from which it is drawn, and says its values, as finely as the eye can tell
+_FINE, _APART = 0.2, 3.0  # points across: by how far a long curve may be off, and between two that say their values
 _POWER = re.compile(r"\$\\mathdefault\{10\^\{([-\d]+)\}\}\$")  # how matplotlib names the ticks of log axes
 _ANCHORS = {"left": "", "center": ' text-anchor="middle"', "right": ' text-anchor="end"'}
 
@@ -94,14 +95,24 @@ def _group(artist: Artist, method: str, hover: tuple[str, ...], height: float) -
     texts = list(hover) * (len(at) if len(hover) == 1 else 1) or said
     if len(texts) != len(at):
         return tag + ">"
-    seen = [i for i in range(len(at)) if np.isfinite(at[i]).all()]
-    if not seen:
+    seen = np.flatnonzero(np.isfinite(at).all(axis=1))
+    if not len(seen):
         return tag + ">"
+    curve = isinstance(artist, Line2D) and artist.get_linestyle() not in ("None", "none", "", " ")
+    if curve and len(at) > _LONG:
+        seen = seen[_apart(at[seen])]
     words = "|".join(texts[i].replace("|", "/") for i in seen)
     tag += f' data-tips="{html.escape(words)}"'
-    if isinstance(artist, Line2D) and artist.get_linestyle() not in ("None", "none", "", " ") and len(at) < _SIMPLIFIED:
+    if curve and len(at) <= _LONG:
         return tag + ">"  # its points are those of its path
     return f'{tag} data-at="{";".join(f"{_number(at[i][0])},{_number(height - at[i][1])}" for i in seen)}">'
+
+
+def _apart(at: np.ndarray) -> np.ndarray:
+    """Which points of a curve (points x 2) to keep so that neighbours are about ``_APART`` from each other along it."""
+    along = np.concatenate([[0.0], np.cumsum(np.hypot(*np.diff(at, axis=0).T))])
+    kept = np.unique(along // _APART, return_index=True)[1]
+    return np.union1d(kept, [len(at) - 1])
 
 
 def _points(artist: Artist) -> tuple[np.ndarray, list[str]]:
@@ -176,7 +187,7 @@ class _Renderer(RendererBase):
         filled = rgbFace is not None and (len(rgbFace) < 4 or rgbFace[3] > 0)
         stroked = gc.get_linewidth() > 0 and gc.get_rgb()[3] > 0
         if filled or stroked:
-            shape = _shape(path.cleaned(transform + self._flip, remove_nans=True))
+            shape = _shape(_drawn(path, transform + self._flip))
             if shape:
                 self.out.append(f'<path d="{shape}"{self._clip(gc, path, transform)}{self._paint(gc, rgbFace)}/>')
 
@@ -289,6 +300,16 @@ class _Renderer(RendererBase):
             self._ids[shape] = f"{self.name}-{len(self._ids)}"
             self.out.append(f'<clipPath id="{self._ids[shape]}">{shape}</clipPath>')
         return f' clip-path="url(#{self._ids[shape]})"'
+
+
+def _drawn(path: Path, transform: Any) -> Path:
+    """The path on the canvas, a long one of straight lines without the vertices that nobody could tell."""
+    straight = path.codes is None or np.isin(path.codes, (Path.MOVETO, Path.LINETO, Path.CLOSEPOLY)).all()
+    if len(path.vertices) <= _LONG or not straight:
+        return path.cleaned(transform, remove_nans=True, simplify=False)
+    long = Path(path.vertices, path.codes)
+    long.simplify_threshold = _FINE
+    return long.cleaned(transform, remove_nans=True, simplify=True)
 
 
 def _shape(path: Path, digits: int = 1) -> str:

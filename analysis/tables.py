@@ -140,7 +140,7 @@ def to_markdown(table: Table) -> str:
     )
 
 
-def to_html(table: Table) -> str:
+def to_html(table: Table, attributes: str = "") -> str:
     """A ``figure`` with the caption above the table; a closed ``details`` where the table is folded."""
     head = "".join(_cell(table, Cell(name), "th", i) for i, name in enumerate(table.columns))
     rows = []
@@ -153,12 +153,11 @@ def to_html(table: Table) -> str:
         + "\n".join(rows)
         + "\n</tbody></table></div>"
     )
-    where = f' data-place="{html.escape(place_key(table.place))}"' if table.place else ""
     kind = ' class="table counts"' if table.counts else ' class="table"'
     title = html.escape(table.title)
     if table.folded:
-        return f"<details{kind}{where}><summary>{title}</summary>{grid}{_notes(table)}</details>\n"
-    return f"<figure{kind}{where}><figcaption>{title}</figcaption>{grid}{_notes(table)}</figure>\n"
+        return f"<details{kind}{attributes}><summary>{title}</summary>{grid}{_notes(table)}</details>\n"
+    return f"<figure{kind}{attributes}><figcaption>{title}</figcaption>{grid}{_notes(table)}</figure>\n"
 
 
 def _cell(table: Table, value: Cell, tag: str, column: int) -> str:

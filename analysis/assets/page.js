@@ -4,20 +4,39 @@ const all = (selector, root = document) => [...root.querySelectorAll(selector)];
 const tip = document.getElementById("tip");
 
 // --- one benchmark and backbone, or everything ---
+const select = document.getElementById("place");
+let chosen = false; // by the reader: until then print has everything
 function choose(place) {
   for (const block of all("main [data-place]"))
     block.classList.toggle("elsewhere", place !== "" && block.dataset.place !== place);
-  for (const section of all("section")) {
-    const blocks = all("[data-place]", section);
-    const none = blocks.length > 0 && all(":scope > :not(h2)", section).slice(1)
-      .every((block) => block.classList.contains("elsewhere"));
-    section.classList.toggle("elsewhere", none);
-    all(`nav a[href="#${section.id}"]`).forEach((link) => link.classList.toggle("elsewhere", none));
+  for (const part of all("section, .answers > div")) {
+    const blocks = all(":scope > :not(h2, .intro, .fold), :scope > .fold > :not(summary, .intro)", part);
+    const none = blocks.length > 0 && blocks.every((block) => block.classList.contains("elsewhere"));
+    part.classList.toggle("elsewhere", none);
+    if (part.id) all(`nav a[href="#${part.id}"]`).forEach((link) => link.classList.toggle("elsewhere", none));
   }
+  for (const button of all("[data-choose]")) button.setAttribute("aria-pressed", String(button.dataset.choose === place));
+}
+function take(place) {
+  chosen = true;
+  select.value = place;
+  choose(place);
   fit();
 }
-const select = document.getElementById("place");
-if (select) select.addEventListener("change", () => choose(select.value));
+if (select) {
+  select.addEventListener("change", () => take(select.value));
+  for (const button of all("[data-choose]"))
+    button.addEventListener("click", () => take(button.getAttribute("aria-pressed") === "true" ? "" : button.dataset.choose));
+  choose(select.value);
+}
+
+// --- what a link leads to is open ---
+function open(hash) {
+  const fold = hash.length > 1 && document.getElementById(hash.slice(1))?.querySelector(":scope > .fold");
+  if (fold) fold.open = true;
+}
+for (const link of all('a[href^="#"]')) link.addEventListener("click", () => open(link.hash));
+open(location.hash);
 
 // --- methods hidden and shown by any legend ---
 const hidden = new Set();
@@ -224,6 +243,7 @@ fit();
 let folded = [];
 addEventListener("beforeprint", () => {
   hush();
+  if (select && !chosen) choose("");
   folded = all("main details:not([open])");
   folded.forEach((fold) => { fold.open = true; });
   document.documentElement.classList.add("printing");
@@ -239,5 +259,6 @@ addEventListener("afterprint", () => {
   folded.forEach((fold) => { fold.open = false; });
   document.documentElement.classList.remove("printing");
   all("table").forEach((table) => { table.style.zoom = ""; });
+  if (select) choose(select.value);
   fit();
 });

@@ -120,7 +120,7 @@ def _failures(data: Evp, rows: pd.DataFrame) -> list[str]:
         told.append(f"{style.task(task)} (floor {printed(floor)}{'' if chance else ', chance is not known'}): {counts}")
     total = plural(int(lost["n_floor"].sum()), "assignment")
     return [
-        f"{total} of {int(cells['n_assignments'].sum()):,} have a seed that failed, or diverged without a score; it "
+        f"{heading(*rows.iloc[0][['benchmark', 'backbone']])}: {total} of {int(cells['n_assignments'].sum()):,} have a seed that failed, or diverged without a score; it "
         f"counts with the floor in their median. {'; '.join(told)}."
     ]
 

@@ -11,7 +11,7 @@ from analysis.claims import check
 from analysis.published import published
 from analysis.reports import _beside
 from analysis.reports._beside import PaperComparison
-from analysis.reports._section import DEFAULT, Options, Section, groups, heading, plural, slug
+from analysis.reports._section import DEFAULT, QUESTIONS, Answer, Options, Section, groups, heading, plural, slug
 from analysis.selection import assignments, best_assignments
 from analysis.tables import Cell, Table, printed
 
@@ -58,6 +58,15 @@ def exports(data: Beside | None) -> dict[str, pd.DataFrame]:
         return {}
     tables = {"conclusions": data.claims}
     return tables | ({"paper": data.cells} if len(data.cells) else {})
+
+
+def answers(data: Beside | None) -> list[Answer]:
+    """Did the paper hold: cells, macros, and how many of its conclusions, the first sentence of each."""
+    if data is None:
+        return []
+    told = verdict.sentences(data.cells, data.macros, data.claims)
+    firsts = [text.partition(". ")[0].removesuffix(".") for text in told[: 3 if len(data.cells) else 2]]
+    return [Answer(QUESTIONS[3], ". ".join(firsts) + ".")]
 
 
 def render(data: Beside | None) -> Section | None:
