@@ -17,9 +17,10 @@ from matplotlib import font_manager
 
 _WHOLE = "DejaVu Sans"
 _PART = "AoT Sans"  # another name, as the font's licence asks of a changed one
-#: Blocks of Unicode: Latin, Greek, punctuation, sub- and superscripts, currencies, arrows, operators, shapes.
+#: Blocks of Unicode: Latin, Greek, punctuation, sub- and superscripts, currencies, arrows, operators, shapes, ticks.
 _BLOCKS = (
     (0x20, 0x24F), (0x370, 0x3FF), (0x2000, 0x209F), (0x20A0, 0x20BF), (0x2190, 0x22FF), (0x25A0, 0x25FF),
+    (0x2700, 0x27BF),
 )  # fmt: skip
 _FOLDERS: list[tempfile.TemporaryDirectory[str]] = []  # removed when the process ends
 _FAMILY, _FULL, _POSTSCRIPT = 1, 4, 6  # what a font's names are of
@@ -49,5 +50,3 @@ def _small() -> str:
         font.save(path)
     font_manager.fontManager.addfont(path)
     return _PART
-
-

@@ -3,34 +3,62 @@
 from __future__ import annotations
 
 import re
+import textwrap
 
 from analysis.tables import Cell, Table
 
 #: Columns of numbers that stand side by side; a table with more is set in halves, one above the other.
 _WIDEST = 7
 _LONGEST = 240  # signs of a note; of a longer one, the first sentence
+_HIGHEST = 40  # lines of a page
+_HEADING, _TEXT = 14, 36  # signs of a line of a heading; of a cell that is not broken into lines
 
 
 def to_latex(table: Table) -> str:
     """A ``table`` environment; needs the packages booktabs and graphicx.
 
     More than seven columns of numbers are split into halves of like length, the words before each, as in the paper's
-    Tables 2 and 3.
+    Tables 2 and 3. A table that is higher than a page is set in several, cut at a rule where there is one.
     """
-    lines = [r"\begin{table}[t]", r"\centering", r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%"]
     parts = _halves(table)
+    pages = _pages(table, _HIGHEST // len(parts))
+    return "".join(_environment(table, parts, rows, i, len(pages)) for i, rows in enumerate(pages))
+
+
+def _environment(table: Table, parts: list[list[int]], rows: range, page: int, pages: int) -> str:
+    """One of the table's ``pages``; the label is the first one's, the notes are the last one's."""
+    lines = [r"\begin{table}[t]", r"\centering", r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%"]
     wide = max(len(part) for part in parts)
     if len(parts) > 1:
         lines.append(r"\begin{tabular}{@{}c@{}}")
     for i, part in enumerate(parts):
-        lines += [*_grid(table, part, wide), *([r"\\[1.5ex]"] if i + 1 < len(parts) else [])]
+        lines += [*_grid(table, part, wide, rows), *([r"\\[1.5ex]"] if i + 1 < len(parts) else [])]
     lines.append(r"\end{tabular}}" if len(parts) > 1 else "}")
-    lines += [rf"\caption{{{escape_latex(table.title)}}}", rf"\label{{tab:{table.name}}}"]
+    number = f" ({page + 1} of {pages})" if pages > 1 else ""
+    lines.append(rf"\caption{{{escape_latex(table.title)}{number}}}")
+    if page == 0:
+        lines.append(rf"\label{{tab:{table.name}}}")
     notes = [_shorter(note) for note in table.notes]
-    if notes:
+    if notes and page + 1 == pages:
         text = " ".join(escape_latex(note) for note in notes)
         lines.append(rf"\par\smallskip\parbox{{\linewidth}}{{\footnotesize {text}}}")
     return "\n".join([*lines, r"\end{table}"]) + "\n"
+
+
+def _pages(table: Table, most: int) -> list[range]:
+    """Rows that go on a page together: up to ``most`` lines, to the last rule among them where there is one."""
+    if not table.rows:
+        return [range(0)]
+    lines = [max(1, *(-(-len(cell.text) // _TEXT) for cell in row)) for row in table.rows]
+    pages, start, cut = [], 0, 0
+    for number in range(len(lines)):
+        if sum(lines[start : number + 1]) > most and number > start:
+            end = cut if cut > start else number
+            pages.append(range(start, end))
+            start = end
+        if number in table.rules:
+            cut = number + 1
+    return [*pages, range(start, len(lines))]
 
 
 def _halves(table: Table) -> list[list[int]]:
@@ -43,20 +71,36 @@ def _halves(table: Table) -> list[list[int]]:
     return [words + numbers[:middle], words + numbers[middle:]]
 
 
-def _grid(table: Table, columns: list[int], wide: int) -> list[str]:
+def _grid(table: Table, columns: list[int], wide: int, rows: range) -> list[str]:
     """One ``tabular`` of those columns; empty ones at its right make it as wide as its sibling."""
 
     def row(cells: list[str]) -> str:
         return " & ".join(cells) + r" \\"
 
-    layout = "l" * table.left + "r" * (wide - table.left)
+    layout = "".join(_column(table, i) for i in columns) + "r" * (wide - len(columns))
     lines = [rf"\begin{{tabular}}{{{layout}}}", r"\toprule"]
-    lines += [row([escape_latex(table.columns[i]) for i in columns]), r"\midrule"]
-    for number, cells in enumerate(table.rows):
-        lines.append(row([_cell(cells[i]) for i in columns]))
-        if number in table.rules and number + 1 < len(table.rows):
+    lines += [row([_heading(table.columns[i], "l" if i < table.left else "r") for i in columns]), r"\midrule"]
+    for number in rows:
+        lines.append(row([_cell(table.rows[number][i]) for i in columns]))
+        if number in table.rules and number + 1 < rows.stop:
             lines.append(r"\midrule")
     return [*lines, r"\bottomrule", r"\end{tabular}"]
+
+
+def _column(table: Table, column: int) -> str:
+    """Words to the left, numbers to the right, sentences in lines."""
+    if any(len(row[column].text) > _TEXT for row in table.rows):
+        return rf"p{{{_TEXT // 2}em}}"
+    return "l" if column < table.left else "r"
+
+
+def _heading(text: str, side: str) -> str:
+    """A name of a column; a long one in lines, so that it is not wider than what stands below it."""
+    lines = textwrap.wrap(text, _HEADING, break_long_words=False, break_on_hyphens=False)
+    if len(lines) < 2:
+        return escape_latex(text)
+    broken = r" \\ ".join(map(escape_latex, lines))
+    return rf"\shortstack[{side}]{{{broken}}}"
 
 
 def _cell(value: Cell) -> str:

@@ -9,13 +9,13 @@ def runs_of(tracking: str | None, backbone: str, task: str, method: str, assignm
     """Where MLflow shows the trials of a cell, or of one assignment in it; empty without an address.
 
     ``tracking`` is the experiment's (``Options.tracking``: ``http://host:5000/#/experiments/3``). Trials are found by
-    their tags, as the search writes them.
+    their tags, as the search writes them; MLflow shows them below the run of their cell.
     """
     if not tracking:
         return ""
     tags = {"kind": "trial", "backbone": backbone, "task": task, "method": method, "assignment_id": assignment_id}
     told = " and ".join(f"tags.`aot.{name}` = {_quoted(value)}" for name, value in tags.items() if value)
-    return f"{tracking.rstrip('/')}/runs?searchFilter={quote(told, safe='')}"
+    return f"{tracking.rstrip('/')}/runs?workflowType=machine_learning&searchFilter={quote(told, safe='')}"
 
 
 def _quoted(value: str) -> str:

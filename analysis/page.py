@@ -18,7 +18,7 @@ from analysis.tables import Table, escape_markdown, place_key, printed, to_html,
 _ASSETS = Path(__file__).parent / "assets"
 _CARE = "Before you quote a number"
 _FOLDED = {PARTS[400]}  # parts whose sections start closed
-_AT_ONCE, _REST = 180, 90  # signs: of an intro that are shown at once; of a rest that is worth folding
+_INTRO, _TEXT, _REST = 180, 420, 90  # signs that are shown at once, of an intro, of a text; a rest worth folding
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:"
 
 
@@ -145,7 +145,8 @@ def _first_screen(document: Document) -> Iterator[str]:
     if any(document.standings.values()):
         several = len(_places(document)) > 1
         cards = "".join(_card(place, lines, several) for place, lines in document.standings.items() if lines)
-        yield f'<div class="cards" aria-label="Macro scores">{cards}</div>'
+        how = " · choose one to see it alone" if several else ""
+        yield f'<h2>Macro scores{how}</h2><div class="cards">{cards}</div>'
     if document.caveats:
         items = "".join(f"<li>{html.escape(line)}</li>" for line in document.caveats)
         yield f'<div class="care"><h2>{_CARE}</h2><ul>{items}</ul></div>'
@@ -172,7 +173,7 @@ def _card(place: tuple[str, str], lines: tuple[Standing, ...], several: bool) ->
             f'<tr{kind}><th scope="row">{html.escape(names.method(line.method))}</th>'
             f'<td class="dots"><span>{dot}</span></td><td>{printed(line.macro)}</td></tr>'
         )
-    title, key = f"{html.escape(heading(*place))}: macro", html.escape(place_key(place))
+    title, key = html.escape(heading(*place)), html.escape(place_key(place))
     if several:
         title = f'<button type="button" aria-pressed="false" data-choose="{key}">{title}</button>'
     return f'<table class="card"><caption>{title}</caption><tbody>{"".join(rows)}</tbody></table>'
@@ -197,13 +198,13 @@ def _parts(document: Document, images: Mapping[str, str]) -> Iterator[str]:
 
 def _intro(text: str) -> str:
     """What is shown, and folded how to read it."""
-    return _text(text, ' class="intro"', "How to read it")
+    return _text(text, ' class="intro"', "How to read it", _INTRO)
 
 
-def _text(text: str, attributes: str, more: str) -> str:
-    """A text whose first sentences are shown and the others folded, where it is long."""
+def _text(text: str, attributes: str, more: str, most: int) -> str:
+    """A text whose first sentences, up to ``most`` signs or one of them, are shown and the others folded."""
     shown, *others = re.split(r"(?<=[.?]) (?=[A-Z])", text)
-    while others and (len(shown) + len(others[0]) <= _AT_ONCE or len(" ".join(others)) <= _REST):
+    while others and (len(shown) + len(others[0]) <= most or len(" ".join(others)) <= _REST):
         shown = f"{shown} {others.pop(0)}"
     first = f"<p>{html.escape(shown)}</p>"
     if not others:
@@ -225,4 +226,4 @@ def _block(block: Table | Picture | str, images: Mapping[str, str], starts: Mapp
             f'<figure class="picture"{where}><figcaption>{html.escape(text)}</figcaption>'
             f'<div class="scroll">{images[block.name]}</div></figure>'
         )
-    return _text(text, where, "More")
+    return _text(text, where, "More", _TEXT)

@@ -55,9 +55,7 @@ def _of(table: pd.DataFrame, benchmark: str, backbone: str) -> dict[str, dict]:
     return {row["method"]: row for row in rows.to_dict("records")}
 
 
-def _finding(
-    table: pd.DataFrame, gaps: dict[str, dict], fresh: dict[str, dict], options: Options
-) -> tuple[str, str]:
+def _finding(table: pd.DataFrame, gaps: dict[str, dict], fresh: dict[str, dict], options: Options) -> tuple[str, str]:
     """Which method, by how much; and how sure that is, empty where there is no lead to be sure of."""
     order = table[table["complete"]].sort_values(["macro", "method"], ascending=[False, True])
     ranked, tuned = order[order["method"] != APART], order[order["method"] == APART]

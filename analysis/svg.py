@@ -101,7 +101,8 @@ def _group(artist: Artist, method: str, hover: tuple[str, ...], height: float) -
     curve = isinstance(artist, Line2D) and artist.get_linestyle() not in ("None", "none", "", " ")
     if curve and len(at) > _LONG:
         seen = seen[_apart(at[seen])]
-    words = "|".join(texts[i].replace("|", "/") for i in seen)
+    own = re.compile(re.escape(names.method(method)) + r"[:,] ")  # which the page says above each text
+    words = "|".join(own.sub("", texts[i].replace("|", "/"), count=1) for i in seen)
     tag += f' data-tips="{html.escape(words)}"'
     if curve and len(at) <= _LONG:
         return tag + ">"  # its points are those of its path

@@ -201,7 +201,7 @@ for (const table of all(".table table")) {
       if (event.key === "Enter" || event.key === " ") { event.preventDefault(); sort(); }
     });
   });
-  if (rows.length > 8) {
+  if (rows.length > 12) {
     const box = Object.assign(document.createElement("input"),
       { className: "filter", type: "search", placeholder: `Filter ${rows.length} rows` });
     box.setAttribute("aria-label", "Rows that hold these words");

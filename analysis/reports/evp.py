@@ -118,9 +118,9 @@ def _failures(data: Evp, rows: pd.DataFrame) -> list[str]:
         own = lost[lost["task"] == task].set_index("method")["n_floor"]
         counts = ", ".join(f"{style.method(m)} {own[m]}" for m in style.methods(own.index))
         told.append(f"{style.task(task)} (floor {printed(floor)}{'' if chance else ', chance is not known'}): {counts}")
-    total = plural(int(lost["n_floor"].sum()), "assignment")
+    total, place = plural(int(lost["n_floor"].sum()), "assignment"), heading(*rows.iloc[0][["benchmark", "backbone"]])
     return [
-        f"{heading(*rows.iloc[0][['benchmark', 'backbone']])}: {total} of {int(cells['n_assignments'].sum()):,} have a seed that failed, or diverged without a score; it "
+        f"{place}: {total} of {int(cells['n_assignments'].sum()):,} have a seed that failed, or diverged without a score; it "
         f"counts with the floor in their median. {'; '.join(told)}."
     ]
 

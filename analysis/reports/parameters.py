@@ -108,9 +108,15 @@ def _panel(axis: Axes, rows: pd.DataFrame) -> None:
             names = (f"{style.method(method)}, {_short(n, 0)}: {m:.1f}" for n, m in zip(*points, strict=True))
             style.mark(line, method, list(names))
     axis.set_xscale("log")
-    axis.xaxis.set_major_locator(LogLocator(numticks=6))
+    axis.xaxis.set_major_locator(LogLocator(subs=_steps(axis), numticks=6))
     axis.xaxis.set_major_formatter(FuncFormatter(_short))
     axis.xaxis.set_minor_locator(NullLocator())
+
+
+def _steps(axis: Axes) -> tuple[float, ...]:
+    """Where ticks stand in each power of ten: also between, where fewer than two powers are in view."""
+    low, high = axis.get_xlim()
+    return (1.0,) if high >= 100 * low else (1.0, 2.0, 5.0)
 
 
 def _short(count: float, _: int) -> str:

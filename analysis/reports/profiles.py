@@ -62,7 +62,9 @@ def _picture(benchmark: str, backbone: str, rows: pd.DataFrame) -> Picture:
     for method in methods:
         own, look = rows[rows["method"] == method], style.look(method)
         thresholds = own["threshold"].to_numpy()
-        band = axis.fill_between(thresholds, own["lower"], own["upper"], color=look.color, alpha=0.1, lw=0, step="post")
+        band = axis.fill_between(
+            thresholds, own["lower"], own["upper"], color=look.color, alpha=0.05, lw=0, step="post"
+        )
         style.mark(band, method)
         (line,) = axis.plot(thresholds, own["share"], color=look.color, ls=look.line, drawstyle="steps-post")
         hover = [

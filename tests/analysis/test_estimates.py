@@ -13,7 +13,7 @@ from scipy import stats
 from analysis import estimates, inference
 from analysis.frame import tidy
 from analysis.planned import Plan
-from analysis.reports import Options, comparison
+from analysis.reports import QUESTIONS, Options, comparison
 from analysis.reports import confirmation as report
 from analysis.summary import findings
 from common.selection import Seed, best_assignment, candidates
@@ -102,7 +102,7 @@ def test_one_seed_has_no_estimate_and_says_so() -> None:
     found = estimates.estimates(frame)
     assert estimates.macros(found)[["fresh", "lower", "curse"]].isna().all(axis=None)
     assert estimates.differences(found).empty
-    assert "whether that lead is luck cannot be told" in findings(frame)[0]
+    assert "whether that lead is luck cannot be told" in findings(frame)[1].text
     once = estimates.macros(estimates.estimates(frame, confirmed(frame, 1)))
     assert once["fresh"].notna().all()
     assert once["lower"].isna().all(), "one seed tells no spread"
@@ -154,11 +154,13 @@ def test_what_is_said_is_what_the_interval_says() -> None:
     assert "Established to be worse" in text
     assert "could not have been established; that is no sign of equality" in text
     assert "Equal to it in practice, within 5.0 points" in comparison.words(rows, 5.0)
-    (finding,) = findings(frame, Options(margin=0.01))
-    assert "is not shown" in finding
-    assert "estimated by holding out seeds, not confirmed" in finding
-    (finding,) = findings(frame, Options(confirmation=confirmed(frame, lead=2.0)))
-    assert ", confirmed." in finding
+    which, sure = findings(frame, Options(margin=0.01))
+    assert (which.question, sure.question) == QUESTIONS[:2]
+    assert "share the highest macro score" in which.text
+    assert "is not shown" in sure.text
+    assert "estimated by holding out seeds, not confirmed" in sure.text
+    _, sure = findings(frame, Options(confirmation=confirmed(frame, lead=2.0)))
+    assert ", confirmed." in sure.text
 
 
 def test_the_seeds_that_are_needed_shrink_the_interval_to_the_difference() -> None:

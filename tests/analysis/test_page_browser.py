@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from urllib.parse import parse_qs
@@ -72,11 +73,13 @@ def column(grid: sync_api.Locator, number: int) -> list[str]:
 
 
 def test_the_first_screen_answers(page: sync_api.Page) -> None:
-    """What came out, the macro of every method and what to beware of, without scrolling."""
+    """The four questions, the macro of every method and what to beware of, without scrolling."""
     for words in (
         "Which method, and by how much?",
         "At what cost?",
-        "GLUE · RoBERTa-Base: macro score",
+        "Macro scores · choose one to see it alone",
+        "How sure is that?",
+        "Did the paper hold?",
         "Before you quote a number",
     ):
         box = page.get_by_text(words, exact=True).first.bounding_box()
@@ -140,14 +143,34 @@ def test_a_filter_keeps_the_rows_that_hold_its_words(page: sync_api.Page) -> Non
     assert len(column(grid, 1)) == before
 
 
-def test_a_place_shows_what_is_of_it_and_what_is_of_none(page: sync_api.Page) -> None:
+def places(page: sync_api.Page) -> set[str]:
+    """What the titles in view are of, by their beginnings."""
+    titles = page.locator("main figcaption:visible, main details.table > summary:visible, .answers p:visible")
+    return {found[0] for text in titles.all_inner_texts() if (found := re.match(r"\w+ · [\w-]+", text))}
+
+
+def test_one_place_is_in_view_with_what_is_of_none(page: sync_api.Page) -> None:
+    """At first the smallest backbone's; another by the list or by its card, all when asked for."""
+    assert places(page) == {"GLUE · RoBERTa-Base"}
+    assert page.locator(".card:visible").count() == 2, "cards are the way to the other"
+    assert page.locator("#macro-score-by-backbone figure:visible").count() == 1, "of no one place"
     page.select_option("#place", label="SuperGLUE · DeBERTa-XL")
-    captions = page.locator("#results figcaption:visible, .card caption:visible").all_inner_texts()
-    assert len(captions) == 2
-    assert all(caption.startswith("SuperGLUE · DeBERTa-XL") for caption in captions)
-    assert page.locator("#trials-and-cost .table:visible").count() == 2, "of no one place"
+    assert places(page) == {"SuperGLUE · DeBERTa-XL"}
+    assert page.get_by_role("button", name="SuperGLUE · DeBERTa-XL").get_attribute("aria-pressed") == "true"
+    page.get_by_role("button", name="GLUE · RoBERTa-Base", exact=True).click()
+    assert places(page) == {"GLUE · RoBERTa-Base"}
+    assert page.input_value("#place") == "glue|roberta-base"
     page.select_option("#place", label="everything")
-    assert page.locator("#results figcaption:visible").count() == 2
+    assert places(page) == {"GLUE · RoBERTa-Base", "SuperGLUE · DeBERTa-XL"}
+    hidden = page.locator("section.elsewhere").count()
+    assert hidden == 0
+
+
+def test_sections_on_how_it_was_made_open_by_their_link(page: sync_api.Page) -> None:
+    grid = page.locator("#trials-and-cost figure")
+    assert not grid.first.is_visible()
+    page.locator("nav a[href='#trials-and-cost']").click()
+    assert grid.first.is_visible()
 
 
 def test_legends_hide_and_show_a_method_in_every_figure(page: sync_api.Page) -> None:
@@ -208,6 +231,7 @@ def test_every_point_has_its_value(page: sync_api.Page) -> None:
 def test_nothing_is_hidden_without_a_cue(page: sync_api.Page, width: int) -> None:
     """The page is no wider than the screen; a table or figure that is says so, and can be moved to its last column."""
     page.set_viewport_size({"width": width, "height": 1000})
+    page.select_option("#place", label="everything")
     page.evaluate("all('main details').forEach((fold) => { fold.open = true; })")
     page.wait_for_function("() => all('main details').every((fold) => fold.open)")
     page.evaluate("fit()")
@@ -268,6 +292,7 @@ def test_figures_are_dark_in_the_dark(browser: sync_api.Browser, address: str) -
 
 
 def test_print_has_every_column_and_row_on_white(page: sync_api.Page) -> None:
+    """Of all places, until the reader chooses one."""
     page.set_viewport_size({"width": A4, "height": 700})
     page.emulate_media(media="print", color_scheme="dark")
     page.evaluate("dispatchEvent(new Event('beforeprint'))")
@@ -277,10 +302,15 @@ def test_print_has_every_column_and_row_on_white(page: sync_api.Page) -> None:
     )
     assert beyond == 0
     hidden = page.evaluate(
-        "() => all('main td').filter((cell) => !cell.closest('.elsewhere') && !cell.getClientRects().length).length"
+        "() => all('main td, main p').filter((part) => !part.matches('.cue') && !part.getClientRects().length).length"
     )
-    assert hidden == 0, "also in folded tables"
+    assert hidden == 0, "also in folded tables and texts"
     assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+    page.evaluate("dispatchEvent(new Event('afterprint'))")
+    assert places(page) == {"GLUE · RoBERTa-Base"}
+    page.evaluate("take('superglue|deberta-xl')")
+    page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    assert places(page) == {"SuperGLUE · DeBERTa-XL"}
     page.evaluate("dispatchEvent(new Event('afterprint'))")
     assert page.pdf(prefer_css_page_size=True)[:5] == b"%PDF-"
 
@@ -293,7 +323,7 @@ def test_a_number_leads_to_its_runs(browser: sync_api.Browser) -> None:
     page.close()
     assert address is not None
     query = parse_qs(address.partition("?")[2])
-    assert address.startswith("http://host:5000/#/experiments/3/runs?")
+    assert address.startswith("http://host:5000/#/experiments/3/runs?workflowType=machine_learning&")
     assert query["searchFilter"] == [
         "tags.`aot.kind` = 'trial' and tags.`aot.backbone` = 'base' and tags.`aot.task` = 'glue/rte' "
         "and tags.`aot.method` = 'lora' and tags.`aot.assignment_id` = \"a's\""

@@ -108,7 +108,8 @@ def test_markdown_says_the_same_and_its_figures_are_there(written: Path) -> None
     assert all((written / figure).is_file() for figure in figures)
     expected = (
         "4 methods (Fine-Tuning, LoRA, P-Tuning v1 and FC AoT P-Tuning) on 2 tasks of GLUE",
-        "## What came out",
+        "## Which method, and by how much?",
+        "## How sure is that?",
         "more assignments a method had",
         "The best assignments rest on",
         "failed and",
@@ -127,7 +128,7 @@ def test_the_same_frame_gives_the_same_files(make_runs: Callable, tmp_path: Path
 
 
 def test_what_a_report_answers_stands_on_the_first_screen_and_no_question_stands_there_unanswered(
-    written: Path, make_runs: Callable
+    written: Path, make_runs: Callable, tmp_path: Path
 ) -> None:
     frame = make_runs(
         methods=("fine_tuning", "lora", "p_tuning_v1", "aot_fc"), tasks=("rte", "cola"), seeds=2, losses=0.1
@@ -137,7 +138,10 @@ def test_what_a_report_answers_stands_on_the_first_screen_and_no_question_stands
         text = (written / name).read_text()
         assert f"{hours:.1f} hours of training in all: Fine-Tuning " in text
         assert "At what cost?" in text
-        assert "Did the paper hold?" not in text
+        assert "Did the paper hold?" in text
+        assert "Of 8 cells with a published deviation, " in text
+    write_report(frame, tmp_path)
+    assert "Did the paper hold?" not in (tmp_path / "report.md").read_text(), "nobody asked"
     assert (written / "report.html").read_text().count('class="card"') == 1
 
 

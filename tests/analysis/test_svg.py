@@ -115,3 +115,28 @@ def test_panels_overlap_nothing_and_leave_nothing_out(count: int) -> None:
             apart = one.x0 > other.x1 - 1 or other.x0 > one.x1 - 1 or one.y0 > other.y1 - 1 or other.y0 > one.y1 - 1
             assert apart, (i, one, other)
     assert min(axis.bbox.width for axis in axes) > 40
+
+
+def test_a_long_curve_is_drawn_and_says_its_values_as_finely_as_the_eye_can_tell() -> None:
+    """Values stand a few points apart, the first and the last among them; its shape is kept, in fewer vertices."""
+    made, (axis,) = style.panels(1, "x", "y")
+    x = np.linspace(0, 1, 2000)
+    (line,) = axis.plot(x, np.sin(6 * x))
+    style.mark(line, "lora", [f"at {value:.4f}" for value in x])
+    text = to_svg(made, "f", "A figure")
+    (group,) = groups(text)
+    said = group.get("data-tips").split("|")
+    at = np.array([pair.split(",") for pair in group.get("data-at").split(";")], float)
+    assert len(said) == len(at)
+    assert (said[0], said[-1]) == ("at 0.0000", "at 1.0000")
+    apart = np.hypot(*np.diff(at, axis=0).T)
+    assert apart[:-1].min() > 2
+    assert apart.max() < 5
+    assert 10 < len(group.find("path").get("d")) < 2500
+
+
+def test_a_text_does_not_begin_with_the_methods_name_which_stands_above_it() -> None:
+    made, (axis,) = style.panels(1, "x", "y")
+    dots = axis.scatter([1, 2, 3], [1, 2, 3])
+    style.mark(dots, "lora", ["LoRA: 81.0", "LoRA, 2k: 82.0", "LoRA's: 83.0"])
+    assert groups(to_svg(made, "f", "A figure"))[0].get("data-tips") == "81.0|2k: 82.0|LoRA's: 83.0"

@@ -209,3 +209,20 @@ def test_csv_round_trips() -> None:
 def test_a_ragged_table_is_refused() -> None:
     with pytest.raises(ValueError, match=r"'t' has 2 columns, but rows \[0\]"):
         Table("t", "t", ("a", "b"), ((Cell("1"),),))
+
+
+def test_latex_breaks_long_headings_and_sentences_into_lines() -> None:
+    rows = ((Cell("LoRA"), Cell("1.0"), Cell("could not have been shown with 2 seeds; 3 would be needed")),)
+    text = to_latex(Table("t", "t", ("Method", "Found in 80 of 100 cases", "Answer"), rows))
+    assert r"\begin{tabular}{lrp{18em}}" in text
+    assert r"Method & \shortstack[r]{Found in 80 of \\ 100 cases} & Answer \\" in text
+
+
+def test_latex_sets_a_table_higher_than_a_page_in_several_cut_at_a_rule() -> None:
+    rows = tuple((Cell(f"m{i}"), Cell(f"{i}")) for i in range(100))
+    text = to_latex(Table("t", "Long", ("Method", "Score"), rows, ("A note.",), frozenset({29})))
+    parts = text.split(r"\end{table}")[:-1]
+    assert [sum(f"m{i} & {i} " in part for i in range(100)) for part in parts] == [30, 40, 30]
+    assert [f"Long ({i} of 3)" in part for i, part in enumerate(parts, 1)] == [True] * 3
+    assert (text.count(r"\label"), text.count("A note.")) == (1, 1)
+    assert text.count(r"\begin{table}[t]") == 3

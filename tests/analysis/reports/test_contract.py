@@ -77,10 +77,14 @@ def check_table(table: Table) -> None:
     assert len(lines) == 2 + len(table.rows)
     assert {len(re.split(r"(?<!\\)\|", line)) for line in lines} == {2 + len(table.columns)}
     latex = to_latex(table)
-    rows = [re.split(r"(?<!\\)&", line) for line in latex.splitlines() if line.endswith(r" \\")]
-    halves = [rows[i : i + 1 + len(table.rows)] for i in range(0, len(rows), 1 + len(table.rows))]
-    assert sum(len(half[0]) - table.left for half in halves) == len(table.columns) - table.left
-    assert all(len(row) == len(half[0]) for half in halves for row in half)
+    grids = [
+        [re.split(r"(?<!\\)&", line) for line in part.splitlines() if line.endswith(r" \\")]
+        for part in latex.split(r"\toprule")[1:]
+    ]
+    pages = latex.count(r"\begin{table}")
+    assert sum(len(grid[0]) - table.left for grid in grids) == pages * (len(table.columns) - table.left)
+    assert pages * sum(len(grid) - 1 for grid in grids) == len(grids) * len(table.rows)
+    assert all(len(row) == len(grid[0]) for grid in grids for row in grid)
     assert latex.count("{") - latex.count(r"\{") == latex.count("}") - latex.count(r"\}")
 
 

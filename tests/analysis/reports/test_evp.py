@@ -72,7 +72,7 @@ def test_the_words_say_how_many_count_with_the_floor_and_what_it_is(runs: pd.Dat
     lost = (runs["task"] == "glue/cola") & (runs["hp.learning_rate"] == 5e-3) & (runs["method"] == "lora")
     frame = runs.assign(status=runs["status"].where(~lost, "failed"), score=runs["score"].where(~lost))
     (words,) = [block for block in evp.render(evp.compute(tidy(frame))).blocks if isinstance(block, str)]
-    assert words.startswith("3 assignments of 48 have a seed that failed")
+    assert words.startswith("GLUE · RoBERTa-Base: 3 assignments of 48 have a seed that failed")
     assert "CoLA (floor 0.0, chance is not known): LoRA 3." in words
     known = tidy(frame.assign(majority=np.where(runs["task"] == "glue/cola", 0.0, 52.7)))
     (words,) = [block for block in evp.render(evp.compute(known)).blocks if isinstance(block, str)]
