@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+import shutil
 import tempfile
+import time
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from itertools import count
@@ -24,6 +26,7 @@ from analysis.tables import Table
 
 #: What a report has written into its folder, one path a line: the next one removes what it does not write itself.
 MANIFEST = ".report-files"
+_BEGUN, _ABANDONED = ".report-in-", 3600  # folders of reports in the making; seconds without a sign of life
 _OWN = re.compile(r"report\.(md|html)|(figures|tables)/[^/]+")  # what it may remove, whatever stands in that file
 
 
@@ -72,7 +75,8 @@ def write_report(
     sizes = frame[frame["method"] == APART].groupby("backbone")["trainable_parameters"].max().dropna().to_dict()
     folder = Path(out)
     folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".report-", dir=folder) as fresh:
+    _sweep(folder)
+    with tempfile.TemporaryDirectory(prefix=_BEGUN, dir=folder) as fresh:
         with style.context(labels, frame["method"], sizes), kept(frame):
             sections, answers = _sections(frame, options, chosen, Path(fresh))
             images = _pictures(list(sections.values()), Path(fresh, "figures"))
@@ -91,6 +95,13 @@ def write_report(
             Path(fresh, "report.html").write_text(page(document, images), encoding="utf-8")
         _move(Path(fresh), folder)
     return folder / "report.html"
+
+
+def _sweep(folder: Path) -> None:
+    """Remove what reports that were killed had begun; a recent one may still be at work."""
+    for begun in folder.glob(f"{_BEGUN}*/"):
+        if time.time() - begun.stat().st_mtime > _ABANDONED:
+            shutil.rmtree(begun, ignore_errors=True)
 
 
 def _move(fresh: Path, folder: Path) -> None:

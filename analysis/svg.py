@@ -36,6 +36,7 @@ _SLOTS = {color: f"m{i}" for i, color in enumerate(DARK)} | {color: name for nam
 _LETTERS: dict[Any, str] = {Path.MOVETO: "M", Path.LINETO: "l", Path.CURVE3: "q", Path.CURVE4: "c", Path.CLOSEPOLY: "z"}
 _POINTS = {"l": 1, "q": 2, "c": 3}
 _LARGE = 30  # points across, of no marker
+_SIZE = "8"  # points: of most words
 _LONG = 40  # points of a curve from which it is drawn, and says its values, as finely as the eye can tell
 _FINE, _APART = 0.2, 3.0  # points across: by how far a long curve may be off, and between two that say their values
 _POWER = re.compile(r"\$\\mathdefault\{10\^\{([-\d]+)\}\}\$")  # how matplotlib names the ticks of log axes
@@ -78,7 +79,7 @@ def to_svg(figure: Figure, name: str, title: str) -> str:
     wide, high = (_number(side) for side in (renderer.width, renderer.height))
     size = f'viewBox="0 0 {wide} {high}" style="{_widths(renderer.width)}"'
     return (
-        f'<svg class="fig" {size} role="group" tabindex="0" aria-label="{html.escape(title)}">'
+        f'<svg class="fig" {size} font-size="{_SIZE}" role="group" tabindex="0" aria-label="{html.escape(title)}">'
         + "".join(renderer.out)
         + "</svg>"
     )
@@ -254,8 +255,10 @@ class _Renderer(RendererBase):
             x = mtext.get_transform().transform(mtext.get_unitless_position())[0]
             anchor = _ANCHORS[mtext.get_horizontalalignment()]
         weight = ' font-weight="bold"' if str(prop.get_weight()) in ("bold", "700", "800", "900") else ""
-        paint = self._color(gc.get_rgb(), "f", gc.get_alpha(), text=True)
-        place = f'x="{_number(x)}" y="{_number(y)}" font-size="{_number(prop.get_size_in_points())}"'
+        paint = self._color(gc.get_rgb())
+        place, size = f'x="{_number(x)}" y="{_number(y)}"', _number(prop.get_size_in_points())
+        if size != _SIZE:
+            place += f' font-size="{size}"'
         self.out.append(f"<text {place}{anchor}{turn}{weight}{paint}>{text}</text>")
 
     def _paint(self, gc: GraphicsContextBase, face: Any) -> str:
@@ -279,12 +282,14 @@ class _Renderer(RendererBase):
             text += f' fill-opacity="{face[3]:.2g}"'
         return text
 
-    def _color(self, rgb: Any, kind: str, alpha: float | None, text: bool = False) -> str:
+    def _color(self, rgb: Any) -> str:
         """The colour of a text; white on a dark patch stays white."""
         shade = to_hex(rgb)
-        known = shade in _SLOTS and not (text and shade == figures.GREYS["card"])
         faded = f' fill-opacity="{rgb[3]:.2g}"' if rgb[3] < 1 else ""
-        return (f' class="{kind}-{_SLOTS[shade]}"' if known else f' fill="{shade}"') + faded
+        if shade == figures.GREYS["ink"]:
+            return faded  # as all text is, unless it says otherwise
+        known = shade in _SLOTS and shade != figures.GREYS["card"]
+        return (f' class="f-{_SLOTS[shade]}"' if known else f' style="fill:{shade}"') + faded
 
     def _clip(self, gc: GraphicsContextBase, path: Path, transform: Any) -> str:
         """The attribute that cuts what is drawn to its panel; empty where all of it is inside."""

@@ -120,8 +120,8 @@ def _failures(data: Evp, rows: pd.DataFrame) -> list[str]:
         told.append(f"{style.task(task)} (floor {printed(floor)}{'' if chance else ', chance is not known'}): {counts}")
     total, place = plural(int(lost["n_floor"].sum()), "assignment"), heading(*rows.iloc[0][["benchmark", "backbone"]])
     return [
-        f"{place}: {total} of {int(cells['n_assignments'].sum()):,} have a seed that failed, or diverged without a score; it "
-        f"counts with the floor in their median. {'; '.join(told)}."
+        f"{place}: {total} of {int(cells['n_assignments'].sum()):,} have a seed that failed, or diverged without a "
+        f"score; it counts with the floor in their median. {'; '.join(told)}."
     ]
 
 

@@ -263,7 +263,7 @@ def test_nothing_is_hidden_without_a_cue(page: sync_api.Page, width: int) -> Non
 def test_words_in_figures_can_be_read_on_a_phone(page: sync_api.Page) -> None:
     page.set_viewport_size({"width": 390, "height": 800})
     heights = page.locator(".fig text").evaluate_all(
-        "texts => texts.map((text) => parseFloat(text.getAttribute('font-size')) * text.getScreenCTM().d)"
+        "texts => texts.map((text) => parseFloat(getComputedStyle(text).fontSize) * text.getScreenCTM().d)"
     )
     assert min(size for size in heights if size > 0) > 7
 

@@ -1,6 +1,7 @@
 """The whole report: its files, columns and words, on ordinary runs and on the worst ones."""
 
 import math
+import os
 import re
 from collections.abc import Callable
 from html.parser import HTMLParser
@@ -153,6 +154,17 @@ def test_a_manifest_that_names_what_is_not_a_reports_removes_nothing(make_runs: 
     write_report(one_cell(make_runs()), tmp_path / "out")
     assert (tmp_path / "mine.txt").is_file()
     assert (tmp_path / "out/notes.txt").is_file()
+
+
+def test_what_a_killed_report_had_begun_goes_with_the_next_one(make_runs: Callable, tmp_path: Path) -> None:
+    """Not that of one that may still be at work, and nobody else's."""
+    names = (".report-in-old", ".report-in-new", ".report-mine")
+    for name in names:
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "report.html").write_text("half of it")
+        os.utime(tmp_path / name, (0, 0) if name != ".report-in-new" else None)
+    write_report(one_cell(make_runs()), tmp_path)
+    assert [name for name in names if (tmp_path / name).exists()] == [".report-in-new", ".report-mine"]
 
 
 def test_a_report_in_an_old_folder_leaves_nothing_of_the_earlier_one(make_runs: Callable, tmp_path: Path) -> None:
