@@ -311,7 +311,7 @@ class _Renderer(RendererBase):
 def _drawn(path: Path, transform: Any) -> Path:
     """The path on the canvas, a long one of straight lines without the vertices that nobody could tell."""
     straight = path.codes is None or np.isin(path.codes, (Path.MOVETO, Path.LINETO, Path.CLOSEPOLY)).all()
-    if len(path.vertices) <= _LONG or not straight:
+    if len(np.asarray(path.vertices)) <= _LONG or not straight:
         return path.cleaned(transform, remove_nans=True, simplify=False)
     long = Path(path.vertices, path.codes)
     long.simplify_threshold = _FINE
