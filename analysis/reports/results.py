@@ -8,6 +8,7 @@ import pandas as pd
 
 from analysis import style
 from analysis.devsets import TASK, devsets, standard_error
+from analysis.links import runs_of
 from analysis.reports._section import DEFAULT, Options, Section, groups, heading, slug, span
 from analysis.selection import APART, CELL, assignments, best_assignments, macro_scores
 from analysis.tables import EMPTY, Cell, Mark, Table, marks, median_std, printed
@@ -43,7 +44,8 @@ _LOST = ("failed", "diverged", "pruned")
 class Results:
     """``winners``: a row per cell (selection.best_assignments) with ``own_failed``, ``own_diverged``, ``own_pruned``
     and ``own_trials`` of the chosen assignment alone, and ``bar``, what its score must exceed to beat a constant
-    answer; ``macro``: a row per benchmark, backbone and method; ``devsets``: a row per benchmark, backbone and task.
+    answer, and ``link``, where MLflow shows its trials, if anywhere; ``macro``: a row per benchmark, backbone and
+    method; ``devsets``: a row per benchmark, backbone and task.
     """
 
     winners: pd.DataFrame
@@ -59,6 +61,8 @@ def compute(frame: pd.DataFrame, options: Options = DEFAULT) -> Results:
     winners = best_assignments(table).merge(own, on=CELL, how="left")
     dev = devsets(frame, table, options.predictions)
     winners = winners.merge(dev[[*TASK, "bar"]], on=TASK, how="left")
+    names = ["backbone", "task", "method", "assignment_id"]
+    winners["link"] = [runs_of(options.tracking, *row) for row in winners[names].fillna("").itertuples(index=False)]
     return Results(winners, macro_scores(winners), dev)
 
 
@@ -136,7 +140,7 @@ def _cell(row: dict | None, mark: Mark) -> Cell:
     signs += "‡" if row["fewer_seeds"] else ""
     signs += "§" if row["n_missing"] else ""
     signs += "=" if row["median"] <= row["bar"] else ""
-    return Cell(median_std(row["median"], row["std"]), mark, signs)
+    return Cell(median_std(row["median"], row["std"]), mark, signs, row["link"])
 
 
 def _macro(total: dict, own: pd.DataFrame, planned: int, mark: Mark) -> Cell:

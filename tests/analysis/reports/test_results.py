@@ -160,3 +160,15 @@ def test_notes_stay_short_whatever_was_lost() -> None:
     table, counts = tables(tidy(runs))
     assert sum(map(len, table.notes)) < 500
     assert len(counts.rows) == 20
+
+
+def test_a_number_leads_to_its_runs_where_a_server_is_known() -> None:
+    runs = frame(("lora", {"a": [80.0, 81.0]}), ("bitfit", {"b": [70.0, 71.0]}))
+    (table, *_) = results.render(results.compute(runs, Options(tracking="http://host:5000/#/experiments/3"))).blocks
+    assert isinstance(table, Table)
+    links = [row[1].link for row in table.rows[:2]]
+    assert all(link.startswith("http://host:5000/#/experiments/3/runs?") for link in links)
+    assert ["lora-a" in links[0], "bitfit-b" in links[1]] == [True, True]
+    (plain, *_) = results.render(results.compute(runs)).blocks
+    assert isinstance(plain, Table)
+    assert plain.rows[0][1].link == ""
