@@ -12,7 +12,7 @@ their noise, and every draw would bring its own.
 **A grid.** Its assignments are no draws, so only seeds are uncertain: ``Σ w_i² var(m_i)`` with the weights of the
 estimator, and Student's quantile with Satterthwaite's degrees of freedom.
 
-What covers and what did not: docs/statistics_evp.md, ``benchmarks/_rates_evp.py``.
+What covers and what did not: docs/statistics.md, ``benchmarks/_rates_evp.py``.
 """
 
 from __future__ import annotations
@@ -25,14 +25,13 @@ from scipy.stats import norm
 from scipy.stats import t as student
 
 from analysis._evp_cells import Kind, Values
+from analysis.inference import median_variance
 from common.seeds import seed_of
 
 LEVEL = 0.95
 LEAST = 5  # assignments without which there is no band
 RESAMPLES = 1000
 _MOST = 16  # numbers of draws for which a band is computed; between them it is interpolated
-#: k · var(median of k) / var(one) for normal scores; π/2 for many.
-_MEDIAN = np.array([np.nan, 1.0, 1.0, 1.3460, 1.1930, 1.4341, 1.2882, 1.4732, 1.3457, 1.4944, 1.3833, np.pi / 2])
 _TAIL = (1 - LEVEL) / 2
 
 
@@ -140,7 +139,7 @@ def half_widths(values: Values, weights: np.ndarray) -> np.ndarray:
         return np.full(weights.shape[1], np.nan)
     variances = np.where(known, values.variances, values.variances[known].mean())
     seeds = np.maximum(values.seeds.astype(int), 1)
-    own = variances * _MEDIAN[np.minimum(seeds, len(_MEDIAN) - 1)] / seeds
+    own = variances * median_variance(seeds)
     parts = weights**2 * own[:, None]  # (N, n)
     total = parts.sum(axis=0)
     spent = (parts**2 / np.maximum(seeds - 1, 1)[:, None]).sum(axis=0)

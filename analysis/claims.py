@@ -13,13 +13,13 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from analysis import style
+from analysis import estimates, style
 from analysis.evp import expected_best
 from analysis.outcomes import Macro, Outcome, above, all_of, at_least, macro, mostly, on_par, unknown
 from analysis.published import match, published
 from analysis.reports._section import DEFAULT, Options, heading
 from analysis.reports.size import sized
-from analysis.selection import APART, best_assignments, with_all_seeds
+from analysis.selection import APART, CELL, assignments, best_assignments
 
 FC, KRONECKER, V1, V2 = "aot_fc", "aot_kronecker", "p_tuning_v1", "p_tuning_v2"
 LORA, ADAPTERS, BITFIT = "lora", "adapters", "bitfit"
@@ -34,8 +34,10 @@ COLUMNS = ("claim", "section", "statement", "benchmark", "backbone", "matched", 
 class Place:
     """One benchmark and backbone of ours. ``paper``: the paper's backbone that it is, empty where it is none.
 
-    ``winners``: the best assignment of every cell with a score; ``every``: all assignments. ``tasks``: those that were
-    run. ``margin``: points within which two macros are on par.
+    ``winners``: the best assignment of every cell with a score; ``every``: all assignments. ``fresh``: what fresh seeds
+    say of the winners (``cells`` of :class:`analysis.estimates.Estimates`), ``sizes``: the same of each p or r by
+    itself, ``sign`` and ``size``. ``tasks``: those that were run. ``margin``: points within which two macros are on
+    par.
     """
 
     benchmark: str
@@ -43,6 +45,8 @@ class Place:
     paper: str
     winners: pd.DataFrame
     every: pd.DataFrame
+    fresh: pd.DataFrame
+    sizes: pd.DataFrame
     tasks: frozenset[str]
     margin: float
 
@@ -51,17 +55,20 @@ class Place:
         return all(self._complete(self.winners[self.winners["method"] == method]) for method in methods)
 
     def macro(self, method: str) -> Macro:
-        """The macro of a method's best assignments."""
-        return macro(style.method(method), self.winners[self.winners["method"] == method])
+        """The macro of a method's best assignments on fresh seeds."""
+        return macro(style.method(method), self.fresh[self.fresh["method"] == method])
+
+    def best(self, *methods: str) -> Macro:
+        """The macro of the one with the highest in the results: by fresh seeds it would be too high by luck."""
+        results = self.fresh.groupby("method")["selected"].mean()
+        return self.macro(max(methods, key=lambda name: (results[name], name)))
 
     def by_size(self, method: str) -> list[Macro]:
         """The macro at each p or r that every task has, the smallest first; each is tuned as a method is."""
-        own = sized(self.every[self.every["method"] == method].dropna(subset="median"))
-        own = with_all_seeds(own, ["task", "size"]).sort_values("median", ascending=False)
-        best = own.drop_duplicates(["task", "size"])
+        own = self.sizes[self.sizes["sized"] == method]
         return [
             macro(f"{style.method(method)} at {rows['sign'].iloc[0]} = {size:g}", rows)
-            for size, rows in best.groupby("size")
+            for size, rows in own.groupby("size")
             if self._complete(rows)
         ]
 
@@ -105,19 +112,17 @@ def _adapters_first(place: Place) -> Outcome:
 
 
 def _marginally(place: Place) -> Outcome:
-    best = max((place.macro(name) for name in (V1, V2, KRONECKER, FC)), key=lambda found: found.value)
-    both = [place.macro(name) for name in (LORA, ADAPTERS)]
-    return all_of([*(above(one, best) for one in both), *(on_par(one, best, place.margin) for one in both)])
+    prompts = V1, V2, KRONECKER, FC
+    best, both = place.best(*prompts), [place.macro(name) for name in (LORA, ADAPTERS)]
+    higher = [above(one, place.macro(name)) for one in both for name in prompts]
+    return all_of([*higher, *(on_par(one, best, place.margin) for one in both)])
 
 
 def _short_prompts(place: Place) -> Outcome:
-    prompts, ranks = place.by_size(V2), place.by_size(FC)
-    if len(prompts) < 2 or not ranks:
-        return unknown("p and r are not in these runs, or not two of them on every task")
-    best = max(ranks, key=lambda found: found.value)
-    return all_of([
-        above(prompts[-1], prompts[0]), above(best, prompts[0]), at_least(prompts[-1], best, place.margin),
-    ])  # fmt: skip
+    prompts, fc = place.by_size(V2), place.macro(FC)
+    if len(prompts) < 2:
+        return unknown("p is not in these runs, or not two of them on every task")
+    return all_of([above(prompts[-1], prompts[0]), above(fc, prompts[0]), at_least(prompts[-1], fc, place.margin)])
 
 
 def _step_by_step(place: Place, holds: Callable[[Macro, Macro], Outcome]) -> Outcome:
@@ -135,7 +140,8 @@ def _few_assignments(place: Place) -> Outcome:
         values = [cell["median"].dropna().to_numpy(float) for cell in cells]
         if min(map(len, values)) < _LEAST or not all(map(_is_whole_search, cells)):
             continue
-        fc, v2 = (expected_best(v, "u", np.array([min(FEW, len(v))]))[0] for v in values)
+        n = np.array([min(FEW, *map(len, values))])  # as many of both
+        fc, v2 = (expected_best(v, "u", n)[0] for v in values)
         wins, trials = wins + bool(fc > v2), trials + bool(fc != v2)
     if not trials:
         return unknown(f"no task has {_LEAST} assignments of both that are a whole search")
@@ -181,32 +187,42 @@ CLAIMS = (
 )  # fmt: skip
 
 
-def check(every: pd.DataFrame, options: Options = DEFAULT) -> pd.DataFrame:
+def check(frame: pd.DataFrame, options: Options = DEFAULT) -> pd.DataFrame:
     """A row per conclusion and place where it was or could have been tested, with ``COLUMNS``.
-
-    ``every``: all assignments, as :func:`analysis.selection.assignments` has them.
 
     ``matched``: whether the backbone is the paper's. Two conclusions are over several places: those of deviations, and
     of the gap that shrinks as the backbone grows.
     """
-    places = _places(every, options.margin)
+    places = _places(frame, options)
     rows = [row for claim in CLAIMS for row in _rows(claim, places)]
     rows += [_deviations(places), *_shrinking(places)]
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
-def _places(every: pd.DataFrame, margin: float) -> list[Place]:
+def _places(frame: pd.DataFrame, options: Options) -> list[Place]:
     """Every benchmark and backbone whose benchmark the paper has."""
-    winners = best_assignments(every)
+    every = assignments(frame)
+    winners = best_assignments(every).dropna(subset="median")
+    fresh, sizes = estimates.estimates(frame, options.confirmation).cells, _of_sizes(frame, every)
     of_paper = set(published()[0]["benchmark"])
     places = []
     for (benchmark, backbone), rows in every.groupby(["benchmark", "backbone"]):
         if benchmark in of_paper:
-            best = winners[(winners["benchmark"] == benchmark) & (winners["backbone"] == backbone)]
-            paper = match(backbone, benchmark) or ""
-            tasks = frozenset(rows["task"])
-            places.append(Place(benchmark, backbone, paper, best.dropna(subset="median"), rows, tasks, margin))
+            tables = [t[(t["benchmark"] == benchmark) & (t["backbone"] == backbone)] for t in (winners, fresh, sizes)]
+            paper, tasks = match(backbone, benchmark) or "", frozenset(rows["task"])
+            places.append(Place(benchmark, backbone, paper, tables[0], rows, *tables[1:], tasks, options.margin))
     return places
+
+
+def _of_sizes(frame: pd.DataFrame, every: pd.DataFrame) -> pd.DataFrame:
+    """What held-out seeds say of each p and r of P-Tuning v2 and FC AoT, as if each were a method (``sized``)."""
+    known = sized(every[every["method"].isin([V2, FC])])[[*CELL, "assignment_id", "sign", "size"]]
+    own = frame.merge(known, on=[*CELL, "assignment_id"])
+    if own.empty:
+        return pd.DataFrame(columns=[*CELL, "sized", "sign", "size"])
+    own = own.assign(sized=own["method"], method=own["method"] + "@" + own["size"].astype(str))
+    names = own.drop_duplicates("method")[["method", "sized", "sign", "size"]]
+    return estimates.estimates(own.drop(columns=["sized", "sign", "size"])).cells.merge(names, on="method")
 
 
 def _rows(claim: Claim, places: list[Place]) -> list[dict]:
@@ -283,13 +299,10 @@ def _model_size(place: Place) -> float:
 
 def _shrinks(small: Place, large: Place) -> Outcome:
     """The larger model's lead is below the smaller one's, and not above the margin."""
+    better = [place.best(ADAPTERS, LORA) for place in (small, large)]
     leads = []
-    for place in (small, large):
-        best, fc = _better(place), place.macro(FC)
-        parts = (*best.parts, *fc.parts) if best.parts and fc.parts else ()
-        leads.append(Macro(f"lead with {style.backbone(place.backbone)}", best.value - fc.value, parts))
-    return all_of([above(leads[0], leads[1]), at_least(large.macro(FC), _better(large), large.margin)])
-
-
-def _better(place: Place) -> Macro:
-    return max((place.macro(ADAPTERS), place.macro(LORA)), key=lambda found: found.value)
+    for place, one in zip((small, large), better, strict=True):
+        fc = place.macro(FC)
+        parts = (*one.parts, *fc.parts) if one.parts and fc.parts else ()
+        leads.append(Macro(f"lead with {style.backbone(place.backbone)}", one.value - fc.value, parts))
+    return all_of([above(*leads), at_least(large.macro(FC), better[1], large.margin)])

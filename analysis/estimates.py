@@ -23,7 +23,19 @@ _KEYS = [*CELL, "assignment_id"]
 MACROS = [*_METHOD, "n_tasks", "complete", "selected", "fresh", "lower", "upper", "curse", "curse_lower", "curse_upper",
           "n_confirmed"]  # fmt: skip
 DIFFERENCES = [
-    *(*PLACE, "reference", "method", "n_tasks", "n_confirmed", "n_seeds", "difference", "lower", "upper"),
+    *(
+        *PLACE,
+        "reference",
+        "method",
+        "n_tasks",
+        "n_confirmed",
+        "n_seeds",
+        "difference",
+        "error",
+        "df",
+        "lower",
+        "upper",
+    ),
     *("comparisons", "lower_all", "upper_all", "improvement", "improvement_lower", "improvement_upper"),
 ]
 _THRESHOLDS = 150
@@ -35,7 +47,8 @@ class Estimates:
 
     ``cells``: a row per cell with a score: ``assignment_id``, ``selected`` (its median over the search's ``n_seeds``),
     ``kind`` (``confirmed``, ``held out``, or empty where no seed is fresh), ``n_fresh``, ``fresh`` (the median of the
-    fresh scores), its ``variance`` and ``df``. ``scores``: a row per fresh score. ``macros``: those of the results.
+    fresh scores), its ``variance`` and ``df``, and ``n_assignments`` with a score, out of which it was chosen.
+    ``scores``: a row per fresh score. ``macros``: those of the results.
     """
 
     cells: pd.DataFrame
@@ -52,7 +65,8 @@ def estimates(frame: pd.DataFrame, confirmation: pd.DataFrame | None = None) -> 
     table = assignments(frame)
     winners = best_assignments(table)
     cells = winners.dropna(subset="median").rename(columns={"median": "selected"})
-    cells = cells[[*_KEYS, "selected", "std", "n_seeds"]].reset_index(drop=True)
+    cells = cells[[*_KEYS, "selected", "std", "n_seeds", "n_scored_assignments"]].reset_index(drop=True)
+    cells = cells.rename(columns={"n_scored_assignments": "n_assignments"})
     scored = confirmation[is_scored(confirmation)] if confirmation is not None else frame.iloc[:0]
     fresh = scored.merge(cells[_KEYS], on=_KEYS)[[*CELL, "seed", "score"]].assign(kind="confirmed")
     done = pd.MultiIndex.from_frame(fresh[CELL])
@@ -68,7 +82,8 @@ def _with_variance(cells: pd.DataFrame) -> pd.DataFrame:
     """``variance`` of a cell's estimate and its degrees of freedom.
 
     Confirmed: that of the confirmation seeds and of the winner's search seeds together, as the choice goes by the level
-    of scores and not by their spread. Held out: the chosen assignments' over all seeds.
+    of scores and not by their spread. Held out: the chosen assignments' over all seeds. Of one assignment nothing was
+    chosen, and its seeds are independent.
     """
     n, seeds = cells["n_fresh"].fillna(1).astype(int), cells["n_seeds"]
     held = cells["kind"] == "held out"
@@ -76,7 +91,7 @@ def _with_variance(cells: pd.DataFrame) -> pd.DataFrame:
     squares = (n - 1) * cells["own"].fillna(0) + (seeds - 1) * cells["std"].fillna(0) ** 2
     one = np.where(held, cells["spread"], squares / freedom.where(freedom > 0))
     s = np.maximum(cells["s"].fillna(2), 2)
-    inflation = np.where(held, inference.median_inflation(s), 1.0)
+    inflation = np.where(held & (cells["n_assignments"] > 1), inference.median_inflation(s), 1.0)
     variance = np.where(cells["kind"].notna(), inflation * inference.median_variance(n.to_numpy()) * one, np.nan)
     df = np.where(held, s - 1, freedom)
     cells = cells.assign(kind=cells["kind"].fillna(""), n_fresh=cells["n_fresh"].fillna(0).astype(int))
@@ -146,12 +161,16 @@ def macros(found: Estimates) -> pd.DataFrame:
 
 
 def reference(macros: pd.DataFrame, against: str | None = None) -> str | None:
-    """Of one benchmark and backbone: ``against`` where it has a score on every task; without it the method with the
-    highest complete macro, fine-tuning apart. ``None`` where there is none."""
-    whole = macros[macros["complete"]]
+    """What methods are compared with on one benchmark and backbone, by every interval and test of a report.
+
+    ``against`` where it has a score; without it the method with the highest macro in the results of those with a score
+    on the most tasks, fine-tuning apart. ``None`` where there is none.
+    """
+    scored = macros[macros["n_tasks"] > 0]
     if against is not None:
-        return against if against in set(whole["method"]) else None
-    ranked = whole[whole["method"] != APART].sort_values(["macro", "method"], ascending=[False, True])
+        return against if against in set(scored["method"]) else None
+    ranked = scored[scored["method"] != APART]
+    ranked = ranked.sort_values(["n_tasks", "macro", "method"], ascending=[False, False, True])
     return None if ranked.empty else str(ranked["method"].iloc[0])
 
 
@@ -161,7 +180,10 @@ def differences(found: Estimates, plan: Plan = EVERYTHING) -> pd.DataFrame:
     ``plan``: what is compared; without a reference of its own, with :func:`reference`.
     ``difference`` is the mean over the ``n_tasks`` tasks on which both have fresh scores, ``n_confirmed`` of them
     confirmed on both sides; ``lower`` to ``upper`` holds the truth in 95 % of cases, and ``lower_all`` to ``upper_all``
-    for all ``comparisons`` of a reference at once (Bonferroni; NaN for fine-tuning, which is not of the family).
+    for all ``comparisons`` of a reference at once (Bonferroni; NaN for fine-tuning, which is not of the family). These
+    are all pairs of methods where nobody named the reference and a cell has one assignment and no confirmation: the
+    very scores that are compared then made it the best.
+    ``error`` is the standard error of the difference, with ``df`` degrees of freedom.
     ``improvement``: the probability that a fresh run beats one of the reference on the same task, with its interval.
     ``n_seeds``: the fewest fresh scores of a cell.
     """
@@ -175,6 +197,8 @@ def differences(found: Estimates, plan: Plan = EVERYTHING) -> pd.DataFrame:
         wanted = group["method"] if plan.methods is None else [m for m in plan.methods if m in set(group["method"])]
         others = [m for m in wanted if m != name and (*place, m) in tables]
         family = sum(m != APART for m in others)
+        if plan.reference is None and any(_chose_itself(tables[*place, m]) for m in (name, *others) if m != APART):
+            family = family * (family + 1) // 2
         for method in others:
             both = [tables[*place, m] for m in (method, name)]
             tasks = sorted(set(both[0].index) & set(both[1].index))
@@ -199,7 +223,14 @@ def _difference(both: list[pd.DataFrame], cells: list[np.ndarray], family: int, 
     grid = np.stack([own[:fewest] for own in cells])
     inflation = 1.0 if kinds.all() else inference.HELD_OUT
     better = inference.improvement(grid[:tasks], grid[tasks:], inflation)
-    return (tasks, int(kinds.all(axis=0).sum()), fewest, mean, lower, upper, family, *ends, *better)
+    error, freedom = inference.joined(variances, df)
+    basis = tasks, int(kinds.all(axis=0).sum()), fewest, mean, float(error) / tasks, float(freedom)
+    return (*basis, lower, upper, family, *ends, *better)
+
+
+def _chose_itself(cells: pd.DataFrame) -> bool:
+    """Whether a method's scores that are compared are those by which it was ranked."""
+    return bool(((cells["kind"] == "held out") & (cells["n_assignments"] == 1)).any())
 
 
 # --- all scores of a method ------------------------------------------------------------------------------------------

@@ -49,18 +49,7 @@ def exchange(pairs: Pairs, stream: np.random.Generator) -> float:
     the mean over tasks of the difference of means. Seeds are not paired across methods: the same seed starts different
     weights. Every exchange is counted where one half of the tasks has up to 400,000, else ``DRAWS`` are drawn.
     """
-    observed = abs(difference(pairs))
-    return min(1.0, sum(_beyond(pairs, observed, stream)))
-
-
-def equivalence(pairs: Pairs, margin: float, stream: np.random.Generator) -> float:
-    """p of two one-sided exchange tests that the difference lies beyond ``margin`` points, on either side.
-
-    Small where the methods are equal in practice. Exact for methods whose scores differ by a shift.
-    """
-    above = [(left + margin, right) for left, right in pairs]
-    below = [(left - margin, right) for left, right in pairs]
-    return max(_beyond(above, difference(above), stream)[0], _beyond(below, -difference(below), stream)[1])
+    return min(1.0, sum(_beyond(pairs, abs(difference(pairs)), stream)))
 
 
 def difference(pairs: Pairs) -> float:
@@ -136,11 +125,6 @@ def signed_rank(differences: np.ndarray) -> float:
     """Two-sided p of Wilcoxon's signed-rank test, exact for any number of differences; zeros are left out."""
     above, below = _signed_rank_tails(differences)
     return min(1.0, 2 * min(above, below))
-
-
-def signed_rank_equivalence(differences: np.ndarray, margin: float) -> float:
-    """p of two one-sided signed-rank tests that the typical difference lies beyond ``margin`` points."""
-    return max(_signed_rank_tails(differences + margin)[0], _signed_rank_tails(differences - margin)[1])
 
 
 def least_signed_rank(n_tasks: int) -> float:
@@ -231,7 +215,7 @@ def detectable_exchange(pairs: Pairs, comparisons: int) -> float:
     if len(pairs) == 1 and math.comb(sum(sizes[0]), sizes[0][0]) <= _SIMULATED:
         return float(_exchange_effect(*sizes[0], LEVEL / comparisons) * math.sqrt(variances[0]))
     error = math.sqrt(sum(v * (1 / a + 1 / b) for v, (a, b) in zip(variances, sizes, strict=True))) / len(pairs)
-    return _t_effect(int(free.sum()), LEVEL / comparisons) * error
+    return t_effect(int(free.sum()), LEVEL / comparisons) * error
 
 
 def detectable_signed_rank(differences: np.ndarray, comparisons: int) -> float:
@@ -243,7 +227,7 @@ def detectable_signed_rank(differences: np.ndarray, comparisons: int) -> float:
 
 
 @lru_cache(maxsize=256)
-def _t_effect(free: int, level: float) -> float:
+def t_effect(free: float, level: float) -> float:
     """Effect, in standard errors, that a t-test of so many degrees of freedom finds with ``POWER``."""
     critical = stats.t.isf(level / 2, free)
     root = optimize.brentq(lambda effect: stats.nct.sf(critical, free, effect) - POWER, 0, 3 * critical + 5)

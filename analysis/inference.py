@@ -15,6 +15,9 @@ from scipy import stats
 from common.selection import DIGITS
 
 LEVEL = 0.95
+#: What intervals and tests say of a difference that is not shown: it was not, or no scores could have shown it.
+NOT_SHOWN = "not shown"
+IMPOSSIBLE = "could not have been shown"
 #: Variance of the median of n standard normals, from n = 1.
 _MEDIAN = (1.0, 0.5, 0.4487, 0.2982, 0.2868, 0.2148, 0.2104, 0.1682, 0.1661, 0.1384, 0.1372)
 #: By how much scores that were held out in turn vary more than independent ones, for shares and interquartile means:
@@ -78,13 +81,18 @@ def mean_interval(
     or all are zero: equal scores say nothing of how unequal they could be.
     """
     n = values.shape[-1]
+    error, joint = joined(variances, df)
+    mean, half = values.mean(axis=-1), stats.t.ppf((1 + level) / 2, joint) * error / n
+    return mean, mean - half, mean + half
+
+
+def joined(variances: np.ndarray, df: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Standard error of the sum of independent estimates over the last axis, and its degrees of freedom (Welch and
+    Satterthwaite); both NaN where a variance is unknown or all are zero."""
     total = variances.sum(axis=-1)
     with np.errstate(invalid="ignore", divide="ignore"):
-        joint = total**2 / (variances**2 / df).sum(axis=-1)
-        half = stats.t.ppf((1 + level) / 2, joint) * np.sqrt(total) / n
-    half = np.where(total > 0, half, np.nan)
-    mean = values.mean(axis=-1)
-    return mean, mean - half, mean + half
+        freedom = total**2 / (variances**2 / df).sum(axis=-1)
+    return np.sqrt(np.where(total > 0, total, np.nan)), np.where(total > 0, freedom, np.nan)
 
 
 def improvement(left: np.ndarray, right: np.ndarray, inflation: float = 1.0) -> tuple[np.ndarray, ...]:

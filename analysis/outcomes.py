@@ -1,9 +1,8 @@
-"""Does a statement about two macro scores hold? By their difference and the noise that seeds put into it.
+"""Does a statement about two macro scores hold? By the 95 % interval of their difference on fresh seeds.
 
-The score of a task is a median over k seeds. Its standard error is √(c_k)·std, with c_k the variance of the median of
-k draws of a standard normal distribution; that of a macro over T tasks is √(Σ se²)/T, and that of a difference of two
-macros the root of their squares' sum. Its 95 % interval uses Student's t with Welch and Satterthwaite's degrees of
-freedom. It holds the noise of seeds alone: not that assignments were chosen by the same scores, nor that of tasks.
+The macros are those of :mod:`analysis.estimates`: of the chosen assignments on seeds that took no part in the choice,
+so a method gains nothing by having had more assignments, and the interval is the one of every comparison in a report.
+It is about other seeds on these tasks, not about other tasks.
 """
 
 from __future__ import annotations
@@ -13,22 +12,24 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
 import pandas as pd
 from scipy import stats
 
+from analysis.inference import IMPOSSIBLE, LEVEL, NOT_SHOWN, joined
 from analysis.tables import printed
 
-Verdict = Literal["holds", "holds in the numbers", "does not hold", "does not hold in the numbers", "cannot be said"]
+Verdict = Literal[
+    "holds", "holds in the numbers", "does not hold", "does not hold in the numbers", "not shown",
+    "could not have been shown",
+]  # fmt: skip
 HOLDS: Verdict = "holds"
 NUMBERS: Verdict = "holds in the numbers"
 FAILS: Verdict = "does not hold"
 NUMBERS_FAIL: Verdict = "does not hold in the numbers"
-UNKNOWN: Verdict = "cannot be said"
-
-LEVEL = 0.95
+#: What decides nothing: an interval that leaves it open, and runs from which nothing could have been shown.
+OPEN = (NOT_SHOWN, IMPOSSIBLE)
 _REASONS = 2  # that are told of several alike
-#: Variance of the median of k draws of a standard normal distribution (order statistics, by integration); π/2k after.
-_MEDIAN = {1: 1.0, 2: 0.5, 3: 0.44867, 4: 0.29825, 5: 0.28683, 6: 0.21471, 7: 0.21045, 8: 0.16818, 9: 0.16610}
 
 
 @dataclass(frozen=True)
@@ -45,36 +46,30 @@ class Outcome:
 
 
 def unknown(reason: str) -> Outcome:
-    """What cannot be said, and why."""
-    return Outcome(UNKNOWN, reason)
+    """What could not have been shown, and why."""
+    return Outcome(IMPOSSIBLE, reason)
 
 
 @dataclass(frozen=True)
 class Macro:
-    """A macro score, in points: its parts' variances over seeds and their degrees of freedom, a pair per task.
+    """A macro score on fresh seeds, in points: its parts' variances and their degrees of freedom, a pair per task.
 
-    ``parts`` is empty where a task has one seed: then nobody knows how noisy it is.
+    ``parts`` is empty where a task has no fresh seed or nothing tells its spread; the value is then that of the
+    results.
     """
 
     name: str
     value: float
-    parts: tuple[tuple[float, int], ...] = ()
+    parts: tuple[tuple[float, float], ...] = ()
 
 
 def macro(name: str, rows: pd.DataFrame) -> Macro:
-    """The macro of the rows, one per task with ``median``, ``std`` and ``n_seeds``."""
+    """The macro of the rows, one per task, of :class:`analysis.estimates.Estimates`' ``cells``."""
     tasks = len(rows)
-    value = math.fsum(rows["median"]) / tasks
-    if rows["std"].isna().any():
-        return Macro(name, value)
-    seeds = rows["n_seeds"].astype(int).tolist()
-    variances = [median_variance(k) * std**2 / tasks**2 for k, std in zip(seeds, rows["std"], strict=True)]
-    return Macro(name, value, tuple((v, k - 1) for v, k in zip(variances, seeds, strict=True)))
-
-
-def median_variance(seeds: int) -> float:
-    """The variance of the median of so many draws of a standard normal distribution."""
-    return _MEDIAN.get(seeds, math.pi / (2 * seeds))
+    if rows[["fresh", "variance"]].isna().any(axis=None):
+        return Macro(name, math.fsum(rows["selected"]) / tasks)
+    parts = zip(rows["variance"] / tasks**2, rows["df"], strict=True)
+    return Macro(name, math.fsum(rows["fresh"]) / tasks, tuple((float(v), float(df)) for v, df in parts))
 
 
 def gap(one: Macro, other: Macro) -> tuple[float, float]:
@@ -85,12 +80,9 @@ def gap(one: Macro, other: Macro) -> tuple[float, float]:
     return value, _half((*one.parts, *other.parts))
 
 
-def _half(parts: Sequence[tuple[float, int]]) -> float:
-    total = math.fsum(variance for variance, _ in parts)
-    if total == 0:
-        return 0.0
-    freedom = total**2 / math.fsum(variance**2 / df for variance, df in parts)
-    return float(stats.t.ppf((1 + LEVEL) / 2, freedom)) * math.sqrt(total)
+def _half(parts: Sequence[tuple[float, float]]) -> float:
+    error, freedom = joined(*np.array(parts).T)
+    return float(stats.t.ppf((1 + LEVEL) / 2, freedom) * error)
 
 
 def above(one: Macro, other: Macro, by: float = 0.0) -> Outcome:
@@ -117,13 +109,13 @@ def on_par(one: Macro, other: Macro, margin: float) -> Outcome:
 def _judged(surely: bool, never: bool, one: Macro, other: Macro) -> Outcome:
     if surely or never:
         return Outcome(HOLDS if surely else FAILS, told(one, other))
-    return unknown(f"within noise: {told(one, other)}")
+    return Outcome(NOT_SHOWN, f"within noise: {told(one, other)}")
 
 
 def told(one: Macro, other: Macro) -> str:
     """``FC AoT 84.7, LoRA 84.8: −0.1 ± 0.4``."""
     value, half = gap(one, other)
-    noise = "one seed each, noise unknown" if math.isnan(half) else f"± {printed(half)}"
+    noise = "as selected, noise unknown" if math.isnan(half) else f"± {printed(half)}"
     return (
         f"{one.name} {printed(one.value)}, {other.name} {printed(other.value)}: {printed(value, sign=True)} ({noise})"
     )
@@ -131,7 +123,7 @@ def told(one: Macro, other: Macro) -> str:
 
 def all_of(outcomes: Sequence[Outcome]) -> Outcome:
     """They hold together: no more certain than the least certain one, and the reasons of those that decide."""
-    order = (FAILS, NUMBERS_FAIL, UNKNOWN, NUMBERS, HOLDS)
+    order = (FAILS, NUMBERS_FAIL, IMPOSSIBLE, NOT_SHOWN, NUMBERS, HOLDS)
     worst = min((outcome.verdict for outcome in outcomes), key=order.index)
     reasons = list(dict.fromkeys(outcome.reason for outcome in outcomes if outcome.verdict == worst))
     more = [f"and {len(reasons) - _REASONS} more alike"] if len(reasons) > _REASONS else []
@@ -143,7 +135,9 @@ def mostly(successes: int, trials: int, what: str) -> Outcome:
     reason = f"{what} {successes} of {trials}"
     if not trials:
         return unknown(f"{what}: nothing to compare")
+    if 2.0 ** (1 - trials) >= 1 - LEVEL:
+        return unknown(f"{reason}, of which a sign test can tell nothing (least p = {printed(2.0 ** (1 - trials), 3)})")
     test = stats.binomtest(successes, trials)
     if test.pvalue >= 1 - LEVEL:
-        return unknown(f"{reason}, which chance alone can do (sign test, p = {printed(test.pvalue, 3)})")
+        return Outcome(NOT_SHOWN, f"{reason}, which chance alone can do (sign test, p = {printed(test.pvalue, 3)})")
     return Outcome(HOLDS if successes > trials / 2 else FAILS, reason)

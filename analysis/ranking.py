@@ -3,7 +3,8 @@
 Mean ranks and their critical difference follow Demšar (2006): two methods are told apart where their mean ranks differ
 by more than all orders being equally likely would give to the widest pair (Nemenyi's test; its distribution is drawn
 for so few tasks, not taken from a table for many). Stability: the study is made again from its own trials, with other
-seeds, assignments or tasks, the choice of the best assignments included, and the methods are ranked anew. Fine-tuning
+seeds, assignments or tasks, the choice of the best assignments included and never by the scores that rank it, and the
+methods are ranked anew. Fine-tuning
 is ranked nowhere.
 """
 
@@ -12,7 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from functools import lru_cache
-from itertools import product
+from itertools import combinations, product
 
 import numpy as np
 import pandas as pd
@@ -79,11 +80,12 @@ def together(mean_rank: np.ndarray, critical: float) -> list[tuple[int, int]]:
 def stability(frame: pd.DataFrame) -> pd.DataFrame:
     """How often each method has each rank by macro score, of ``STUDIES`` resampled ones; a row per method and rank.
 
-    ``resampled``: ``seeds`` (each assignment's, with replacement, and the best assignment chosen anew), ``assignments``
-    (of each method half as many as the one with the fewest has on that task, without replacement so that none counts
-    twice, and the best of those) or ``tasks`` (with replacement). Of a cell's assignments those with the most seeds are
-    candidates. Methods that lack a task are left out; ties fall by chance. A kind is missing where there is one of it
-    to draw from.
+    ``resampled``: ``seeds`` (a random half of a cell's seeds chooses its assignment, the rest score it),
+    ``assignments`` (of each method half as many as the one with the fewest has on that task, without replacement so
+    that none counts twice, and the best of those) or ``tasks`` (with replacement, a cell scored by the mean over all
+    halves of its seeds). So no method is first for having had more assignments. Of a cell's assignments those with the
+    most seeds are candidates. Methods that lack a task are left out; ties fall by chance. A kind is missing where there
+    is one of it to draw from; those of seeds and tasks also where one seed chose among several assignments.
     """
     rows: list[pd.DataFrame] = []
     for (benchmark, backbone), cells in _cells(frame):
@@ -128,15 +130,18 @@ def _resampled(
     """Macro scores ``(STUDIES, n_methods)`` by what is resampled."""
     medians = {key: np.median(scores, axis=1) for key, scores in cells.items()}
     half = {t: (min(len(medians[t, m]) for m in methods) + 1) // 2 for t in tasks}
+    # Where one seed chose and scored, the method with more assignments would lead by luck.
+    fair = all(len(scores) == 1 or scores.shape[1] > 1 for scores in cells.values())
+    others = {key: _other_seeds(scores) for key, scores in cells.items()} if fair else {}
     found: dict[str, np.ndarray] = {}
-    if any(scores.shape[1] > 1 for scores in cells.values()):
-        best = [[_other_seeds(cells[t, m], stream) for m in methods] for t in tasks]
-        found["seeds"] = np.mean(best, axis=0).T
+    if any(len(values) > 1 for values in others.values()):
+        drawn = [[others[t, m][stream.integers(len(others[t, m]), size=STUDIES)] for m in methods] for t in tasks]
+        found["seeds"] = np.mean(drawn, axis=0).T
     if any(len(own) > 1 for own in medians.values()):
         best = [[_fewer(medians[t, m], half[t], stream) for m in methods] for t in tasks]
         found["assignments"] = np.mean(best, axis=0).T
-    if len(tasks) > 1:
-        table = np.array([[medians[t, m].max() for m in methods] for t in tasks])
+    if len(tasks) > 1 and fair:
+        table = np.array([[others[t, m].mean() for m in methods] for t in tasks])
         found["tasks"] = table[stream.integers(len(tasks), size=(STUDIES, len(tasks)))].mean(axis=1)
     return found
 
@@ -147,13 +152,31 @@ def _fewer(medians: np.ndarray, count: int, stream: np.random.Generator) -> np.n
     return medians[first].max(axis=1)
 
 
-def _other_seeds(scores: np.ndarray, stream: np.random.Generator) -> np.ndarray:
-    """The best assignment's median, ``(STUDIES,)``, with each assignment's seeds drawn anew."""
-    middles = _middles(scores.shape[1])
-    drawn = middles[stream.integers(len(middles), size=(STUDIES, len(scores)))]  # (studies, assignments, 2)
-    ordered = np.sort(scores, axis=1)
-    rows = np.arange(len(scores))
-    return ((ordered[rows, drawn[..., 0]] + ordered[rows, drawn[..., 1]]) / 2).max(axis=1)
+def _other_seeds(scores: np.ndarray) -> np.ndarray:
+    """What a cell's search ``(n_assignments, n_seeds)`` could have given with other seeds, each as likely.
+
+    Of every half of the seeds (the larger one): the best assignment by its median on it, and that one's median on the
+    rest. Of one assignment, where nothing is chosen, its median in every resample of its seeds.
+    """
+    n_assignments, n_seeds = scores.shape
+    if n_assignments == 1:
+        middles = _middles(n_seeds)
+        return np.asarray(np.sort(scores[0])[middles].mean(axis=1))
+    chosen, rest = _halves(n_seeds)
+    best = np.median(scores[:, chosen], axis=2).argmax(axis=0)  # (halves,)
+    return np.asarray(np.median(scores[best[:, None], rest], axis=1))
+
+
+@lru_cache(maxsize=16)
+def _halves(n: int) -> tuple[np.ndarray, np.ndarray]:
+    """The places of ⌈n/2⌉ of n seeds in every way, or in 1,000 where there are more, and of the others."""
+    size = (n + 1) // 2
+    if math.comb(n, size) <= STUDIES:
+        chosen = np.array(list(combinations(range(n), size)))
+    else:
+        chosen = np.argsort(np.random.default_rng(n).random((STUDIES, n)), axis=1)[:, :size]
+    rest = np.array([np.setdiff1d(np.arange(n), own) for own in chosen])
+    return chosen, rest
 
 
 @lru_cache(maxsize=16)

@@ -1,7 +1,9 @@
 """Is a difference between methods more than luck? Planned comparisons on scores that took no part in any choice.
 
 Scores are those of :mod:`analysis.evidence`: seeds that did not choose the assignment they measure, so a method does
-not win by having had more assignments. Two questions. *Over seeds*: would a method beat the reference with other seeds,
+not win by having had more assignments. The answer to which method is better is the interval on fresh seeds
+(:func:`analysis.estimates.differences`); these tests need no assumption about how scores are spread, and add what the
+design could have shown. Two questions. *Over seeds*: would a method beat the reference with other seeds,
 on one task, or on average over the tasks of a benchmark (exchange test)? *Over tasks*: would it on other tasks too
 (Wilcoxon's signed-rank test, Demšar 2006)? Every p stands beside the least that the design allows, both after Holm
 (1979) within the family of comparisons with one reference; fine-tuning stands outside it.
@@ -12,24 +14,21 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import pandas as pd
 
-from analysis import exact
+from analysis import estimates, exact
 from analysis.exact import LEVEL, holm
+from analysis.inference import IMPOSSIBLE, NOT_SHOWN
 from analysis.planned import EVERYTHING, Plan
-from analysis.selection import APART, CELL, is_scored
+from analysis.selection import APART, assignments, best_assignments, macro_scores
 from common.seeds import seed_of
 
 MACRO = "macro"
-Outcome = Literal["shown", "not shown", "could not have been shown"]
-SHOWN: Outcome = "shown"
-NOT_SHOWN: Outcome = "not shown"
-IMPOSSIBLE: Outcome = "could not have been shown"
+SHOWN = "shown"
 _NAMES = ("benchmark", "backbone", "reference", "method", "family")
-_RESULT = ("p", "p_holm", "p_least", "p_least_holm", "needed", "detectable", "p_equal", "equal", "outcome")
+_RESULT = ("p", "p_holm", "p_least", "p_least_holm", "needed", "detectable", "outcome")
 OVER_SEEDS = [*_NAMES, "task", "n_tasks", "n_reference", "n_method", "kind", "difference", *_RESULT]
 OVER_TASKS = [*_NAMES, "n_tasks", "wins", "ties", "losses", "difference", "typical", "lower", "upper", *_RESULT]
 _DIGITS = 9
@@ -59,11 +58,10 @@ def comparisons(frame: pd.DataFrame, scores: pd.DataFrame, plan: Plan = EVERYTHI
     """What ``plan`` compares, wherever both have a score on a common task.
 
     ``scores`` is an :func:`analysis.evidence.evidence` table of the ``frame``. Fine-tuning is compared but stands
-    outside the family, unless the plan names it. Of no plan the reference is, per benchmark and backbone, the method
-    (fine-tuning apart) with the highest macro on the seeds that *chose* the assignments, so that its own scores in the
-    tests are as free of selection as all others.
+    outside the family, unless the plan names it. Of no plan the reference is that of the intervals. Held-out seeds took
+    part in finding it, which moves the rate of false rejections little (docs/statistics.md).
     """
-    best = references(frame, scores) if plan.reference is None else {}
+    best = references(frame) if plan.reference is None else {}
     found = []
     for (benchmark, backbone), rows in scores.groupby(["benchmark", "backbone"]):
         reference = plan.reference or best.get((benchmark, backbone))
@@ -82,20 +80,11 @@ def comparisons(frame: pd.DataFrame, scores: pd.DataFrame, plan: Plan = EVERYTHI
     return found
 
 
-def references(frame: pd.DataFrame, scores: pd.DataFrame) -> dict[tuple[str, str], str]:
-    """By benchmark and backbone, what methods are compared with where nobody says: the best by the seeds that chose.
-
-    Of those that have scores on the most tasks, the highest macro of medians; fine-tuning is none.
-    """
-    keys = [*CELL, "assignment_id"]
-    own = frame[is_scored(frame)].merge(scores[keys].drop_duplicates(), on=keys)
-    seen = pd.MultiIndex.from_frame(scores.loc[scores["kind"] == "held out", [*keys, "seed"]])
-    chose = own[~pd.MultiIndex.from_frame(own[[*keys, "seed"]]).isin(seen) & (own["method"] != APART)]
-    medians = chose.groupby(CELL)["score"].median().reset_index()
-    table = medians.groupby(["benchmark", "backbone", "method"])["score"].agg(["size", "mean"]).round(_DIGITS)
-    table = table.reset_index().sort_values(["size", "mean", "method"], ascending=[False, False, True])
-    first = table.drop_duplicates(["benchmark", "backbone"])
-    return dict(zip(zip(first["benchmark"], first["backbone"], strict=True), first["method"], strict=True))
+def references(frame: pd.DataFrame) -> dict[tuple[str, str], str]:
+    """By benchmark and backbone, what methods are compared with where nobody says; see ``estimates.reference``."""
+    table = macro_scores(best_assignments(assignments(frame)))
+    found = {place: estimates.reference(own) for place, own in table.groupby(estimates.PLACE)}
+    return {(str(a), str(b)): name for (a, b), name in found.items() if name is not None}
 
 
 def in_family(plan: Plan, reference: str, method: str) -> bool:
@@ -103,58 +92,56 @@ def in_family(plan: Plan, reference: str, method: str) -> bool:
     return bool(plan.methods) or APART not in (method, reference) or plan.reference == APART
 
 
-def over_seeds(found: Iterable[Comparison], margin: float = 1.0) -> pd.DataFrame:
+def over_seeds(found: Iterable[Comparison]) -> pd.DataFrame:
     """Exchange tests: a row per comparison over all its tasks (``task`` is ``macro``), and one per task.
 
     ``difference`` is what is tested: of the means of the seeds, method - reference, in points, averaged over tasks.
     ``p_holm``: within the family on the same task, empty outside of it; ``p_least`` and ``p_least_holm``: the least
     that so many seeds allow. ``needed``: seeds of each method that could show something, where these could not.
-    ``detectable``: points found in 80 of 100 cases, from the deviations that were seen. ``p_equal``: of two one-sided
-    tests that the difference lies beyond ``margin`` (1 where it does); ``equal`` after Holm.
+    ``detectable``: points found in 80 of 100 cases, from the deviations that were seen.
     """
     rows: list[dict] = []
     for comparison in found:
         tasks = list(comparison.pairs)
         for task in [MACRO, *tasks]:
             pairs = [comparison.pairs[t] for t in (tasks if task == MACRO else [task])]
-            rows.append(comparison.names | {"task": task} | _seeds(pairs, _stream(comparison, task), margin)
+            rows.append(comparison.names | {"task": task} | _seeds(pairs, _stream(comparison, task))
                         | {"kind": " and ".join(comparison.kinds), "pairs": pairs})  # fmt: skip
     return _table(rows, OVER_SEEDS, ["benchmark", "backbone", "task"])
 
 
-def over_tasks(found: Iterable[Comparison], margin: float = 1.0) -> pd.DataFrame:
+def over_tasks(found: Iterable[Comparison]) -> pd.DataFrame:
     """Signed-rank tests on the tasks' differences of means, a row per comparison.
 
     ``difference`` is the mean over the ``n_tasks`` tasks; ``typical`` is the estimate that belongs to the test
     (Hodges-Lehmann), with the 95 % interval of what the test does not reject (NaN under six tasks). ``needed``: tasks
     that could show something, where these could not. The rest as in :func:`over_seeds`.
     """
-    return _table([_tasks(comparison, margin) for comparison in found], OVER_TASKS, ["benchmark", "backbone"])
+    return _table([_tasks(comparison) for comparison in found], OVER_TASKS, ["benchmark", "backbone"])
 
 
-def outcome(p: float, least: float) -> Outcome:
+def outcome(p: float, least: float) -> str:
     """Three answers: a difference is shown, is not, or could not have been, whatever the scores."""
     return IMPOSSIBLE if least >= LEVEL else SHOWN if p < LEVEL else NOT_SHOWN
 
 
-def _seeds(pairs: exact.Pairs, stream: np.random.Generator, margin: float) -> dict:
-    difference, sizes = exact.difference(pairs), [(len(a), len(b)) for a, b in pairs]
+def _seeds(pairs: exact.Pairs, stream: np.random.Generator) -> dict:
+    sizes = [(len(a), len(b)) for a, b in pairs]
     return {
         "n_tasks": len(pairs), "n_method": min(a for a, _ in sizes), "n_reference": min(b for _, b in sizes),
-        "difference": difference, "p": exact.exchange(pairs, stream), "p_least": exact.least_exchange(sizes),
-        "p_equal": exact.equivalence(pairs, margin, stream) if abs(difference) < margin else 1.0,
+        "difference": exact.difference(pairs), "p": exact.exchange(pairs, stream),
+        "p_least": exact.least_exchange(sizes),
     }  # fmt: skip
 
 
-def _tasks(comparison: Comparison, margin: float) -> dict:
+def _tasks(comparison: Comparison) -> dict:
     gaps = np.array([left.mean() - right.mean() for left, right in comparison.pairs.values()]).round(_DIGITS)
     typical, lower, upper = exact.typical_difference(gaps)
     return comparison.names | {
         "n_tasks": len(gaps), "wins": int((gaps > 0).sum()), "ties": int((gaps == 0).sum()),
         "losses": int((gaps < 0).sum()), "difference": math.fsum(gaps) / len(gaps),
         "typical": typical, "lower": lower, "upper": upper,
-        "p": exact.signed_rank(gaps), "p_least": exact.least_signed_rank(len(gaps)),
-        "p_equal": exact.signed_rank_equivalence(gaps, margin), "gaps": gaps,
+        "p": exact.signed_rank(gaps), "p_least": exact.least_signed_rank(len(gaps)), "gaps": gaps,
     }  # fmt: skip
 
 
@@ -164,9 +151,9 @@ def _table(rows: list[dict], columns: list[str], family: list[str]) -> pd.DataFr
     for i, row in enumerate(rows):
         members.setdefault((*(row[name] for name in family), None if row["family"] else i), []).append(row)
     for group in members.values():
-        corrected = [holm([row[name] for row in group]) for name in ("p", "p_least", "p_equal")]
-        for row, p, least, equal in zip(group, *corrected, strict=True):
-            row |= {"p_holm": p if row["family"] else math.nan, "p_least_holm": least, "equal": equal < LEVEL}
+        corrected = [holm([row[name] for row in group]) for name in ("p", "p_least")]
+        for row, p, least in zip(group, *corrected, strict=True):
+            row |= {"p_holm": p if row["family"] else math.nan, "p_least_holm": least}
             row |= {"outcome": outcome(p, least), "needed": pd.NA}
             if "pairs" in row:
                 row["detectable"] = exact.detectable_exchange(row["pairs"], len(group))

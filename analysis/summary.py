@@ -8,6 +8,7 @@ import pandas as pd
 
 from analysis import estimates, style
 from analysis.frame import STATUSES
+from analysis.inference import IMPOSSIBLE
 from analysis.planned import planned
 from analysis.reports import comparison
 from analysis.reports._section import DEFAULT, QUESTIONS, Answer, Options, groups, heading, plural, span
@@ -92,28 +93,29 @@ def _lead(gaps: dict[str, dict], ranked: list[str], options: Options) -> str:
     """What :mod:`analysis.reports.comparison` says of the reference and the best of the others."""
     row = next((gaps[method] for method in ranked if method in gaps), None)
     if row is None:
-        return " With no seed that took no part in the choice, whether that lead is luck cannot be told."
+        return (
+            " Nothing could have been shown of that lead: no seed that took no part in the choice has a score for it."
+        )
     reference, other = style.method(row["reference"]), style.method(row["method"])
     kind = comparison.verdict(row, options.margin)
-    if kind == "no interval":
-        return " With so few seeds, whether that lead is luck cannot be told."
+    if kind == IMPOSSIBLE:
+        return " With so few seeds nothing could have been shown of that lead."
     lower, upper = comparison.ends(row)
     size = (
         f"{printed(-row['difference'], sign=True)} points, {printed(-upper, sign=True)} to {printed(-lower, sign=True)}"
     )
     if kind == "better":
-        return (
-            f" That {other} is better is established for other seeds on these tasks ({reference} less {other}: {size})."
-        )
+        return f" That {other} is better is shown for other seeds on these tasks ({reference} less {other}: {size})."
     if kind == "worse":
-        return f" That {reference} is better than {other} is established for other seeds on these tasks: {size}."
+        return f" That {reference} is better than {other} is shown for other seeds on these tasks: {size}."
     if kind == "equal":
         return f" {reference} and {other} are equal within {printed(options.margin)} points: {size}."
     needed = comparison.seeds_needed(row)
     more = f"about {needed}" if needed else f"more than {comparison.MOST_SEEDS}"
     return (
-        f" That {reference} is better than {other} is not shown ({size}): with these seeds nothing under "
-        f"{printed(comparison.least(row))} points could be, and a difference like this would need {more} per cell."
+        f" That {reference} is better than {other} is not shown ({size}): a lead of "
+        f"{printed(comparison.detectable(row))} points would have been found in 80 of 100 cases, and one like this "
+        f"would need {more} fresh seeds per cell."
     )
 
 

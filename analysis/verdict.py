@@ -1,8 +1,9 @@
 """Did the paper hold? Our cells within its deviations, macro by macro, and its conclusions, in sentences.
 
 A cell is within the paper's deviation where |ours − theirs| ≤ std, all as printed; std is over the paper's five seeds.
-In standard errors the difference is |ours − theirs| / √(se² + se²), each se that of a median over its seeds
-(:mod:`analysis.outcomes`). Were both searches draws of the same distributions, about SAME of the cells would lie within
+In standard errors the difference is |ours − theirs| / √(se² + se²), each se that of a median over its seeds. Both are
+results as they were selected: the paper has no others. Its conclusions are tested on fresh seeds
+(:mod:`analysis.claims`). Were both searches draws of the same distributions, about SAME of the cells would lie within
 one deviation and TWICE within two.
 """
 
@@ -11,11 +12,13 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+import numpy as np
 import pandas as pd
 
 from analysis import style
 from analysis.claims import check
-from analysis.outcomes import FAILS, HOLDS, NUMBERS, NUMBERS_FAIL, UNKNOWN, median_variance
+from analysis.inference import IMPOSSIBLE, NOT_SHOWN, median_variance
+from analysis.outcomes import FAILS, HOLDS, NUMBERS, NUMBERS_FAIL, OPEN
 from analysis.published import SEEDS, match, published
 from analysis.reports._section import DEFAULT, Options, heading, plural
 from analysis.selection import assignments, best_assignments, mean
@@ -43,8 +46,8 @@ def cells(winners: pd.DataFrame) -> pd.DataFrame:
     theirs = published()[0].rename(columns={"backbone": "paper_backbone", "median": "paper", "std": "paper_std"})
     theirs = theirs.assign(key=theirs["task"].map(style.plain)).drop(columns="task")
     table = ours.dropna(subset="paper_backbone").merge(theirs, on=["benchmark", "paper_backbone", "method", "key"])
-    variance = table["n_seeds"].map(lambda k: median_variance(int(k))) * table["std"] ** 2
-    variance += median_variance(SEEDS) * table["paper_std"] ** 2
+    variance = median_variance(table["n_seeds"].to_numpy()) * table["std"] ** 2
+    variance += float(median_variance(np.array(SEEDS))) * table["paper_std"] ** 2
     difference = table["ours"] - table["paper"]
     errors = difference.abs() / variance.pow(0.5).where(variance > 0)
     return table.assign(difference=difference, errors=errors)[list(CELLS)]
@@ -65,7 +68,7 @@ def verdict(frame: pd.DataFrame, options: Options = DEFAULT) -> list[str]:
         return []
     every = assignments(frame)
     found = cells(best_assignments(every))
-    return sentences(found, macros(found), check(every, options))
+    return sentences(found, macros(found), check(frame, options))
 
 
 def sentences(found: pd.DataFrame, totals: pd.DataFrame, claims: pd.DataFrame) -> list[str]:
@@ -125,7 +128,7 @@ def _conclusions(claims: pd.DataFrame) -> list[str]:
     by_claim = {name: summary(rows["verdict"].tolist()) for name, rows in claims.groupby("claim", sort=False)}
     statements = claims.drop_duplicates("claim").set_index("claim")["statement"]
     counts = {word: [name for name, own in by_claim.items() if own == word] for word in _SUMMARIES}
-    told = ", ".join(f"{len(names)} {_SUMMARIES[word]}" for word, names in counts.items() if names)
+    told = ", ".join(f"{len(names)} {_SUMMARIES[word][len(names) > 1]}" for word, names in counts.items() if names)
     lines = [f"Of the paper's {len(by_claim)} conclusions that scores can test, {told}."]
     for word in (FAILS, NUMBERS_FAIL, MIXED):
         if counts[word]:
@@ -135,20 +138,24 @@ def _conclusions(claims: pd.DataFrame) -> list[str]:
 
 MIXED = "differs by place"
 _SUMMARIES = {
-    HOLDS: "hold wherever these runs can tell",
-    NUMBERS: "hold in the numbers, partly of one seed whose noise is unknown",
-    FAILS: "do not hold",
-    NUMBERS_FAIL: "do not hold in the numbers",
-    MIXED: "hold in one place and not in another",
-    UNKNOWN: "cannot be told",
+    HOLDS: ("holds wherever these runs can tell", "hold wherever these runs can tell"),
+    NUMBERS: (
+        "holds in the numbers, whose noise is partly unknown",
+        "hold in the numbers, whose noise is partly unknown",
+    ),
+    FAILS: ("does not hold", "do not hold"),
+    NUMBERS_FAIL: ("does not hold in the numbers", "do not hold in the numbers"),
+    MIXED: ("holds in one place and not in another", "hold in one place and not in another"),
+    NOT_SHOWN: ("is not shown either way", "are not shown either way"),
+    IMPOSSIBLE: ("could not have been shown", "could not have been shown"),
 }
 
 
 def summary(verdicts: Sequence[str]) -> str:
-    """One verdict for a conclusion from those of its places; what cannot be said there decides nothing."""
-    told = {verdict for verdict in verdicts if verdict != UNKNOWN}
+    """One verdict for a conclusion from those of its places; what is open there decides nothing."""
+    told = set(verdicts) - set(OPEN)
     if not told:
-        return UNKNOWN
+        return NOT_SHOWN if NOT_SHOWN in verdicts else IMPOSSIBLE
     if told <= {HOLDS, NUMBERS}:
         return NUMBERS if NUMBERS in told else HOLDS
     if told <= {FAILS, NUMBERS_FAIL}:

@@ -7,11 +7,10 @@ from dataclasses import dataclass
 import pandas as pd
 
 from analysis import examples, significance, style
-from analysis.evidence import evidence
 from analysis.exact import LEVEL
 from analysis.planned import planned
 from analysis.reports._section import DEFAULT, Options, Section, groups, heading, plural, slug, span
-from analysis.selection import APART, assignments, best_assignments, macro_scores
+from analysis.selection import assignments, best_assignments
 from analysis.significance import IMPOSSIBLE, SHOWN
 from analysis.tables import EMPTY, Cell, Table, p_value, printed
 
@@ -52,15 +51,10 @@ def compute(frame: pd.DataFrame, options: Options = DEFAULT) -> Examples:
     found, left_out = examples.answers(frame, winners, options.predictions, options.confirmation)
     if not found:
         return empty
-    macro = macro_scores(winners[winners["method"] != APART]).sort_values(
-        ["n_tasks", "macro", "method"], ascending=[False, False, True]
-    )
-    best = {(row["benchmark"], row["backbone"]): row["method"] for row in macro[::-1].to_dict("records")}
-    best |= significance.references(frame, evidence(frame, options.confirmation))
     plan = planned(options.against, frame["method"])
     luck, passed = examples.optimism(frame, table, options.predictions)
     return Examples(
-        examples.compared(found, best, plan),
+        examples.compared(found, significance.references(frame), plan),
         examples.standard_errors(found),
         luck,
         plan.reference is not None,

@@ -22,10 +22,11 @@ _INTRO = (
     "paper's, the difference is ours minus theirs as printed. Otherwise the paper's backbones stand there for "
     "orientation only, without a difference. Only tasks that we ran are shown, and the paper's macros are over them. "
     "A macro followed by (k/n) is over k of the n tasks. A cell is within the paper's deviation where the difference "
-    "is at most its deviation over five seeds. A conclusion holds where the 95 % interval of the macros' difference "
-    "says so, which has the noise of seeds in it and neither the choice of assignments by the same scores nor the "
-    "choice of tasks; in the numbers, where one seed leaves the noise unknown; within noise nothing can be said. On a "
-    "backbone that is not the paper's it is tested in direction only."
+    "is at most its deviation over five seeds. Those are results as selected, ours and theirs. A conclusion is tested "
+    "on the macros of seeds that took no part in the choice, as everywhere in this report: it holds or does not where "
+    "the 95 % interval of their difference says so, and is not shown where that leaves it open; each is taken for "
+    "itself. In the numbers: there are no such seeds, and the noise of the results is not known. On a backbone that is "
+    "not the paper's it is tested in direction only."
 )
 
 
@@ -45,11 +46,10 @@ def compute(frame: pd.DataFrame, options: Options = DEFAULT) -> Beside | None:
     """All of it, where ``paper`` is asked for and a benchmark of ours is the paper's; else ``None``."""
     if not options.paper or not set(frame["benchmark"]) & set(published()[0]["benchmark"]):
         return None
-    every = assignments(frame)
-    winners = best_assignments(every)
+    winners = best_assignments(assignments(frame))
     cells = verdict.cells(winners)
     comparisons = _beside.comparisons(winners)
-    return Beside(comparisons, cells, verdict.macros(cells), check(every, options), options.margin)
+    return Beside(comparisons, cells, verdict.macros(cells), check(frame, options), options.margin)
 
 
 def exports(data: Beside | None) -> dict[str, pd.DataFrame]:

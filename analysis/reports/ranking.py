@@ -19,10 +19,11 @@ TITLE = "Would the ranking hold?"
 POSITION = 140
 _INTRO = (
     "First the mean rank of each method over the tasks, on seeds that chose nothing; methods that a bar joins are "
-    "not told apart. Then the study is made again many times from its own trials, each time with other seeds, other "
-    "assignments (equally many of every method) or other tasks, the best assignments are chosen anew, and the "
-    "methods are ranked by their macro scores. A method that is seldom first in these did not win by much. The "
-    "shares say how far the ranking leans on what was drawn; they are no probabilities of being the best. "
+    "not told apart. Then the study is made again many times from its own trials, each time with other seeds (a random "
+    "half of them chooses the best assignments, the rest score them), other assignments (equally many of every method) "
+    "or other tasks (scored by seeds that did not choose), and the methods are ranked by their macro scores. So "
+    "nobody is first for having had more assignments. The shares say how far the ranking leans on what was drawn; they "
+    "are no probabilities of being the best, which the intervals of Method against method tell of. "
     "Fine-tuning is not ranked."
 )
 _NAMES = {"seeds": "Other seeds", "assignments": "Other assignments", "tasks": "Other tasks"}

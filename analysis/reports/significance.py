@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import pandas as pd
 
-from analysis import significance, style
+from analysis import estimates, significance, style
 from analysis.evidence import evidence
 from analysis.exact import LEVEL
 from analysis.planned import planned
-from analysis.reports._section import DEFAULT, Options, Section, groups, heading, plural, slug
+from analysis.reports import comparison
+from analysis.reports._section import DEFAULT, Options, Section, groups, heading, plural, slug, span
 from analysis.selection import CELL, is_scored
 from analysis.significance import IMPOSSIBLE, MACRO, SHOWN
 from analysis.tables import EMPTY, Cell, Table, p_value, printed
@@ -18,13 +19,15 @@ from analysis.tables import EMPTY, Cell, Table, p_value, printed
 TITLE = "Is the difference real?"
 POSITION = 120
 _INTRO = (
-    "Methods are compared on scores that took no part in any choice: fresh seeds of the best assignments where they "
-    "were confirmed, else seeds held out of a choice made with the first half. So a method with more assignments "
-    "gains nothing by them, and the differences may be smaller than those of the published medians. Three answers: "
-    "shown (p below 0.05 after Holm's correction in its family), not shown (beside the difference that would have "
-    "been found in 80 of 100 cases), and could not have been shown, where no scores at all would have got there. A "
-    "difference that is not shown is not therefore absent; that two methods are practically equal is a test of its "
-    "own. Fine-tuning, which trains everything, stands outside the family and is not corrected."
+    "A second opinion. Which method is better, and whether two are equal in practice, is answered by the intervals of "
+    "Method against method, and their answer counts; it stands here in a column of its own. These tests suppose "
+    "nothing about how scores are spread, say whether the design could have shown anything, and ask of other tasks as "
+    "well. They use fewer scores: fresh seeds of the best assignments where they were confirmed, else only seeds held "
+    "out of a choice made with the first half, and means instead of medians; so their differences are others. Three "
+    "answers: shown (p below 0.05 after Holm's correction in its family), not shown (beside the difference that would "
+    "have been found in 80 of 100 cases), and could not have been shown, where no scores at all would have got there. "
+    "A difference that is not shown is not therefore absent. Fine-tuning, which trains everything, stands outside the "
+    "family and is not corrected."
 )
 _UNTESTED = (
     "Nothing can be tested: every assignment has one seed at most, and that seed chose it. Train two seeds or more, or "
@@ -36,12 +39,13 @@ _UNTESTED = (
 class Significance:
     """The two tables of :mod:`analysis.significance`. ``given``: the reference was named, not found in the scores.
 
-    ``untested``: methods have scores, but none that took no part in a choice.
+    ``intervals``: what the interval on fresh seeds says, by benchmark, backbone and method. ``untested``: methods have
+    scores, but none that took no part in a choice.
     """
 
     over_tasks: pd.DataFrame
     over_seeds: pd.DataFrame
-    margin: float = 1.0
+    intervals: dict[tuple[str, str, str], str] = field(default_factory=dict)
     given: bool = False
     untested: bool = False
 
@@ -53,12 +57,17 @@ def compute(frame: pd.DataFrame, options: Options = DEFAULT) -> Significance:
     found = significance.comparisons(frame, scores, plan)
     several = frame[is_scored(frame)].drop_duplicates(CELL).duplicated(CELL[:3]).any()
     return Significance(
-        significance.over_tasks(found, options.margin),
-        significance.over_seeds(found, options.margin),
-        options.margin,
+        significance.over_tasks(found),
+        significance.over_seeds(found),
+        _intervals(estimates.differences(estimates.estimates(frame, options.confirmation), plan), options.margin),
         plan.reference is not None,
         bool(several) and scores.empty,
     )
+
+
+def _intervals(differences: pd.DataFrame, margin: float) -> dict[tuple[str, str, str], str]:
+    rows = differences.to_dict("records")
+    return {(r["benchmark"], r["backbone"], r["method"]): comparison.verdict(r, margin) for r in rows}
 
 
 def exports(data: Significance) -> dict[str, pd.DataFrame]:
@@ -105,13 +114,22 @@ def _macro(benchmark: str, backbone: str, table: pd.DataFrame, data: Significanc
         seeds = f"{row['n_method']} and {row['n_reference']}"
         needed = f"with {seeds} seeds; {row['needed']} of each would be needed"
         texts = (printed(row["difference"], sign=True), str(row["n_tasks"]), seeds)
-        rows.append((Cell(style.method(method)), *map(Cell, texts), *_answer(row, needed)))
+        interval = Cell(data.intervals.get((benchmark, backbone, method), EMPTY))
+        rows.append((Cell(style.method(method)), *map(Cell, texts), *_answer(row, needed), interval))
     notes = (
         "Difference of the means over seeds, averaged over tasks, in points, method minus reference: what is tested. p "
         "is for other seeds on these tasks: scores change places between the two methods within each task, in every "
-        f"way. Seeds counted are those that chose nothing. {_kinds(table)} {_shared(data)}",
+        f"way. Seeds counted are those that chose nothing. {_kinds(table)} {_APART} Answer of the interval: of all "
+        "seeds, as in Method against method; where the two differ, it counts.",
     )
-    columns = ("Method", "Difference", "Tasks", "Seeds at least, of method and reference", *_COLUMNS)
+    columns = (
+        "Method",
+        "Difference",
+        "Tasks",
+        "Seeds at least, of method and reference",
+        *_COLUMNS,
+        "Answer of the interval",
+    )
     title = f"{heading(benchmark, backbone)}: each method against {_reference(table, data)}, with other seeds"
     name = slug("significance-macro", benchmark, backbone)
     return Table(name, title, columns, tuple(rows), notes, place=(benchmark, backbone))
@@ -131,7 +149,7 @@ def _over_tasks(benchmark: str, backbone: str, table: pd.DataFrame, data: Signif
     notes = (
         "p is for other tasks like these, by Wilcoxon's signed-rank test on the differences of means. The typical "
         "difference (Hodges-Lehmann) and its interval belong to that test: the interval holds what it does not reject; "
-        f"of fewer than six tasks there is none of 95 %. {_shared(data)}",
+        f"of fewer than six tasks there is none of 95 %. {_APART}",
     )
     columns = ("Method", "Typical difference", "95 % interval", "Better / equal / worse", *_COLUMNS)
     title = f"{heading(benchmark, backbone)}: each method against {_reference(table, data)}, on other tasks"
@@ -139,6 +157,7 @@ def _over_tasks(benchmark: str, backbone: str, table: pd.DataFrame, data: Signif
     return Table(name, title, columns, tuple(rows), notes, place=(benchmark, backbone))
 
 
+_APART = "‡ outside the family, not corrected."
 _COLUMNS = ("p", "Least possible p", "Found in 80 of 100 cases", "Answer")
 
 
@@ -146,8 +165,8 @@ def _answer(row: dict, needed: str) -> tuple[Cell, Cell, Cell, Cell]:
     """p, the least possible, the detectable difference, and the answer in words."""
     p = row["p_holm"] if row["family"] else row["p"]
     words = f"{row['outcome']} {needed}" if row["outcome"] == IMPOSSIBLE else row["outcome"]
-    words += "; practically equal" if row["equal"] else ""
     shown = row["outcome"] == SHOWN
+    words += f": {'better' if row['difference'] > 0 else 'worse'}" if shown else ""
     detectable = EMPTY if pd.isna(row["detectable"]) else f"{printed(row['detectable'])} points"
     return (
         Cell(p_value(p), "best" if shown else "", "" if row["family"] else "‡"),
@@ -168,7 +187,7 @@ def _by_task(benchmark: str, backbone: str, table: pd.DataFrame, data: Significa
     if len(hopeless):
         least, n = (hopeless[["n_method", "n_reference"]].min(axis=1), hopeless["needed"])
         limits = (
-            f"† could not have been shown with {_range(least)} seeds; {_range(n)} of each would be needed, seeds that "
+            f"† could not have been shown with {span(least, 'seed')}; {_range(n)} of each would be needed, seeds that "
             "chose nothing."
         )
     found = possible["detectable"].dropna()
@@ -180,7 +199,7 @@ def _by_task(benchmark: str, backbone: str, table: pd.DataFrame, data: Significa
     )
     notes = (
         "Difference of the means over seeds, and in parentheses p for that comparison alone; bold where p is below "
-        f"{LEVEL} after Holm within the task. {_kinds(table)} {_shared(data)}",
+        f"{LEVEL} after Holm within the task. {_kinds(table)} {_APART}",
         *(text for text in (limits, detectable) if text),
     )
     columns = ("Method", *(style.task(t) for t in tasks))
@@ -193,7 +212,7 @@ def _cell(row: dict | None) -> Cell:
     if row is None:
         return Cell(EMPTY)
     text = f"{printed(row['difference'], sign=True)} ({p_value(row['p'])})"
-    signs = "†" * (row["outcome"] == IMPOSSIBLE) + "≈" * bool(row["equal"]) + "‡" * (not row["family"])
+    signs = "†" * (row["outcome"] == IMPOSSIBLE) + "‡" * (not row["family"])
     return Cell(text, "best" if row["outcome"] == SHOWN else "", signs)
 
 
@@ -204,7 +223,7 @@ def _ordered(table: pd.DataFrame) -> list[tuple[str, dict]]:
 
 def _reference(table: pd.DataFrame, data: Significance) -> str:
     name = style.method(table["reference"].iloc[0])
-    return name if data.given else f"{name} (the best by the seeds that chose)"
+    return name if data.given else f"{name} (the best)"
 
 
 def _kinds(table: pd.DataFrame) -> str:
@@ -214,13 +233,6 @@ def _kinds(table: pd.DataFrame) -> str:
     if kinds == ["held out"]:
         return "All scores are of seeds that were held out of the choice, which the other half made."
     return "Scores are of confirmation seeds where there are any, else of seeds held out of the choice."
-
-
-def _shared(data: Significance) -> str:
-    return (
-        f"Practically equal (≈): within {printed(data.margin)} points, by two one-sided tests. ‡ outside the family, "
-        "not corrected."
-    )
 
 
 def _range(values: pd.Series) -> str:

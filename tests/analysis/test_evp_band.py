@@ -5,7 +5,7 @@ import pytest
 from helpers.assignments import cell
 from scipy import stats
 
-from analysis import _evp_band, evp
+from analysis import _evp_band, evp, inference
 from analysis._evp_band import RESAMPLES, gaps, half_widths, levels, resampled, thinned
 from analysis._evp_cells import of_medians
 
@@ -97,7 +97,7 @@ def test_at_one_assignment_of_two_seeds_a_grids_band_is_students() -> None:
 @pytest.mark.parametrize("seeds", range(1, 11))
 def test_the_variance_of_a_median_of_normal_scores(seeds: int) -> None:
     drawn = np.median(np.random.default_rng(seeds).normal(size=(400_000, seeds)), axis=1)
-    assert seeds * drawn.var() == pytest.approx(_evp_band._MEDIAN[seeds], rel=0.01)
+    assert drawn.var() == pytest.approx(float(inference.median_variance(np.array(seeds))), rel=0.01)
 
 
 def test_at_the_end_of_a_grid_stands_its_best_with_the_noise_of_its_seeds() -> None:

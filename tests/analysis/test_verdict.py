@@ -34,7 +34,7 @@ def as_runs(table: pd.DataFrame, seeds: int = 1) -> pd.DataFrame:
 
 
 def check(frame: pd.DataFrame, options: Options = DEFAULT) -> pd.DataFrame:
-    return claims.check(assignments(frame), options)
+    return claims.check(frame, options)
 
 
 def by_place(table: pd.DataFrame) -> dict[tuple[str, str, str], str]:
@@ -49,7 +49,7 @@ def test_the_papers_medians_hold_up_all_that_its_tables_support() -> None:
     told = table[~table["claim"].isin({*UNTOLD_BY_TABLES, "smaller_deviations"})]
     assert set(told["verdict"]) == {"holds in the numbers"}
     assert set(told["claim"]) == {claim.name for claim in CLAIMS} - UNTOLD_BY_TABLES | {"gap_shrinks"}
-    assert set(table[~table.index.isin(told.index)]["verdict"]) == {"cannot be said"}
+    assert set(table[~table.index.isin(told.index)]["verdict"]) == {"could not have been shown"}
 
 
 def test_with_the_papers_deviations_its_noise_decides() -> None:
@@ -61,7 +61,7 @@ def test_with_the_papers_deviations_its_noise_decides() -> None:
     assert told["fc_equals_fine_tuning", "glue", "roberta-large"] == "holds"
     assert told["smaller_deviations", "", ""] == "holds"
     assert told["lora_adapters_xl", "superglue", "deberta-xl"] == "holds in the numbers"  # one seed each
-    assert told["adapters_above_large", "superglue", "roberta-large"] == "cannot be said"  # 85.4 for 84.8, std 20
+    assert told["adapters_above_large", "superglue", "roberta-large"] == "not shown"  # 85.4 for 84.8, std 20
     assert not {"does not hold", "does not hold in the numbers"} & set(table["verdict"])
 
 
@@ -85,7 +85,7 @@ def test_cells_and_macros_by_hand() -> None:
     )
     found = verdict.cells(best_assignments(assignments(frame))).set_index("task")
     assert found["difference"].tolist() == pytest.approx([1.3, 1.4])
-    assert found.at["glue/rte", "errors"] == pytest.approx(1.4 / math.sqrt(2 * 0.28683 * 1.4**2))
+    assert found.at["glue/rte", "errors"] == pytest.approx(1.4 / math.sqrt(2 * 0.2868 * 1.4**2))
     (first, second, *_) = verdict.verdict(frame)
     assert first.startswith("Of 2 cells with a published deviation, 1 (50 %) lie within it and 2 within two;")
     assert "BitFit, GLUE · RoBERTa-Base: 72.0 for 70.7 (+1.3)" in second  # 72.0 = (82.3 + 61.7) / 2; 70.65 prints 70.7
@@ -98,7 +98,7 @@ def test_another_backbone_is_tested_in_direction_only() -> None:
     told = by_place(table)
     assert told["fc_above_kronecker", "glue", "minilm"] == "holds in the numbers"
     assert not table.set_index("claim").loc["fc_above_kronecker", "matched"]
-    assert told["fc_above_v2_large", "glue", "roberta-large"] == "cannot be said"
+    assert told["fc_above_v2_large", "glue", "roberta-large"] == "could not have been shown"
     assert table.set_index("claim").at["fc_above_v2_large", "reason"] == "GLUE · RoBERTa-Large was not run"
     assert verdict.verdict(frame)[0].startswith("No backbone here is one of the paper's")
     assert verdict.verdict(frame.assign(benchmark="mine")) == []
@@ -118,7 +118,7 @@ def test_a_method_that_misses_a_task_is_not_compared() -> None:
     results = published()[0].query("backbone == 'roberta-large' and benchmark == 'glue'")
     frame = as_runs(results[(results["method"] != "aot_fc") | (results["task"] != "glue/rte")])
     told = check(frame).set_index("claim")
-    assert told.at["fc_above_kronecker", "verdict"] == "cannot be said"
+    assert told.at["fc_above_kronecker", "verdict"] == "could not have been shown"
     assert told.at["fc_above_kronecker", "reason"] == "no score on every task of FC AoT P-Tuning"
 
 
@@ -144,19 +144,19 @@ def test_short_prompts() -> None:
     holding = check(sizes({5: 70, 100: 80}, {32: 80, 512: 79})).set_index("claim")
     assert holding.at["short_prompts", "verdict"] == "holds"
     short = check(sizes({5: 80, 100: 80}, {32: 80, 512: 79})).set_index("claim")
-    assert short.at["short_prompts", "verdict"] == "cannot be said"
+    assert short.at["short_prompts", "verdict"] == "not shown"
     assert "P-Tuning v2 at p = 100 80.0, P-Tuning v2 at p = 5 80.0: 0.0" in short.at["short_prompts", "reason"]
     never = check(sizes({5: 80, 100: 70}, {32: 80, 512: 79})).set_index("claim")
     assert never.at["short_prompts", "verdict"] == "does not hold"
 
 
 def test_step_by_step_at_each_size() -> None:
-    place = claims._places(assignments(sizes({5: 70, 100: 80}, {32: 71, 512: 81})), 1.0)[0]
+    place = claims._places(sizes({5: 70, 100: 80}, {32: 71, 512: 81}), DEFAULT)[0]
     assert claims._step_by_step(place, outcomes.above).verdict == "holds"
-    place = claims._places(assignments(sizes({5: 70, 100: 80}, {32: 71, 512: 79})), 1.0)[0]
+    place = claims._places(sizes({5: 70, 100: 80}, {32: 71, 512: 79}), DEFAULT)[0]
     assert claims._step_by_step(place, outcomes.above).verdict == "does not hold"
-    place = claims._places(assignments(sizes({5: 70, 20: 75, 100: 80}, {32: 71, 512: 79})), 1.0)[0]
-    assert claims._step_by_step(place, outcomes.above).verdict == "cannot be said"
+    place = claims._places(sizes({5: 70, 20: 75, 100: 80}, {32: 71, 512: 79}), DEFAULT)[0]
+    assert claims._step_by_step(place, outcomes.above).verdict == "could not have been shown"
 
 
 def test_few_assignments_by_enumeration(make_runs: Callable) -> None:
@@ -175,9 +175,9 @@ def test_few_assignments_by_enumeration(make_runs: Callable) -> None:
     assert told.at["few_assignments", "verdict"] == "holds"  # 99 of 101 have the one of 1100 with chance 99/101
     assert "6 of 6" in told.at["few_assignments", "reason"]
     cut = tidy(pd.DataFrame(rows).assign(planned_in_cell=102, planned_in_study=9999))
-    assert check(cut).set_index("claim").at["few_assignments", "verdict"] == "cannot be said"
+    assert check(cut).set_index("claim").at["few_assignments", "verdict"] == "could not have been shown"
     few = tidy(pd.DataFrame(rows[:4] + rows[101:105]))
-    assert check(few).set_index("claim").at["few_assignments", "verdict"] == "cannot be said"
+    assert check(few).set_index("claim").at["few_assignments", "verdict"] == "could not have been shown"
 
 
 def test_spellings_of_backbones() -> None:
@@ -188,22 +188,25 @@ def test_spellings_of_backbones() -> None:
 
 
 def a_macro(value: float, std: float | None, seeds: int = 5, tasks: int = 4) -> Macro:
-    rows = {"median": [value] * tasks, "std": [math.nan if std is None else std] * tasks, "n_seeds": seeds}
+    variance = math.nan if std is None else 0.2868 * std**2
+    rows = {"selected": [value] * tasks, "fresh": value, "variance": variance, "df": seeds - 1}
     return outcomes.macro("m", pd.DataFrame(rows))
 
 
 def test_the_interval_by_hand() -> None:
-    """Two macros over 4 tasks of 5 seeds, deviation 2: variance 2·4·0.28683·4/16, on 8·4 degrees of freedom."""
+    """Two macros over 4 tasks of 5 seeds, deviation 2: variance 2·4·0.2868·4/16, on 8·4 degrees of freedom."""
     value, half = outcomes.gap(a_macro(71, 2), a_macro(70, 2))
     assert value == 1
-    assert half == pytest.approx(2.0369333 * math.sqrt(2 * 4 * 0.28683 * 4 / 16))
+    assert half == pytest.approx(2.0369333 * math.sqrt(2 * 4 * 0.2868 * 4 / 16))
     assert math.isnan(outcomes.gap(a_macro(71, None), a_macro(70, 2))[1])
-    assert outcomes.gap(a_macro(71, 0), a_macro(70, 0)) == (1.0, 0.0)
+    assert math.isnan(outcomes.gap(a_macro(71, 0), a_macro(70, 0))[1]), (
+        "equal scores do not say how unequal they could be"
+    )
 
 
 @pytest.mark.parametrize(
     ("one", "std", "expected"),
-    [(75, 2, "holds"), (71, 2, "cannot be said"), (65, 2, "does not hold"), (70.1, None, "holds in the numbers")],
+    [(75, 2, "holds"), (71, 2, "not shown"), (65, 2, "does not hold"), (70.1, None, "holds in the numbers")],
 )
 def test_above(one: float, std: float | None, expected: str) -> None:
     assert outcomes.above(a_macro(one, std), a_macro(70, std)).verdict == expected
@@ -211,7 +214,7 @@ def test_above(one: float, std: float | None, expected: str) -> None:
 
 @pytest.mark.parametrize(
     ("one", "std", "expected"),
-    [(70.2, 0.5, "holds"), (71, 0.5, "cannot be said"), (75, 0.5, "does not hold"),
+    [(70.2, 0.5, "holds"), (71, 0.5, "not shown"), (75, 0.5, "does not hold"),
      (71.1, None, "does not hold in the numbers")],
 )  # fmt: skip
 def test_on_par(one: float, std: float | None, expected: str) -> None:
@@ -228,18 +231,20 @@ def test_several_parts_are_as_certain_as_the_least_certain() -> None:
 def test_most_by_a_sign_test() -> None:
     assert outcomes.mostly(6, 6, "").verdict == "holds"  # 2/64
     assert outcomes.mostly(0, 6, "").verdict == "does not hold"
-    assert outcomes.mostly(5, 5, "").verdict == "cannot be said"  # 2/32
-    assert outcomes.mostly(0, 0, "").verdict == "cannot be said"
+    assert outcomes.mostly(5, 5, "").verdict == "could not have been shown"  # 2/32
+    assert outcomes.mostly(5, 6, "").verdict == "not shown"  # 14/64
+    assert outcomes.mostly(0, 0, "").verdict == "could not have been shown"
 
 
 def test_verdicts_of_several_places() -> None:
-    assert verdict.summary(["holds", "cannot be said"]) == "holds"
+    assert verdict.summary(["holds", "not shown"]) == "holds"
     assert verdict.summary(["holds", "holds in the numbers"]) == "holds in the numbers"
     assert verdict.summary(["holds", "does not hold"]) == "differs by place"
-    assert verdict.summary(["cannot be said"]) == "cannot be said"
+    assert verdict.summary(["could not have been shown", "not shown"]) == "not shown"
+    assert verdict.summary(["could not have been shown"]) == "could not have been shown"
 
 
 def test_names_of_methods_are_the_tables(make_runs: Callable) -> None:
     assert {name for claim in CLAIMS for name in claim.needs} <= set(style.METHODS)
     with_runs = check(make_runs(seeds=3), Options(margin=0.1))
-    assert set(with_runs["verdict"]) <= {"holds", "does not hold", "cannot be said"}
+    assert set(with_runs["verdict"]) <= {"holds", "does not hold", "not shown", "could not have been shown"}
