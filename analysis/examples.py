@@ -8,8 +8,10 @@ had more to choose from. Where the answers of all assignments were kept, the luc
 on one half of the examples and scoring on the other.
 
 *Accuracy*: the difference of the two methods' shares of right models changes its sign in each example (``exact.signs``,
-McNemar's exact test with one model each). *Other metrics*: a paired bootstrap over examples of the difference of the
-models' mean scores.
+McNemar's exact test with one model each). *Other metrics on classes*: the two methods change their answers in each
+example, and the difference of their mean scores is counted anew, in every way or in ``EXCHANGES`` drawn ones
+(approximate randomization, Noreen 1989); the interval holds the differences that are not that far. *Correlations*: a
+paired bootstrap over examples, as two methods' values need not have one scale.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
 import pandas as pd
@@ -28,9 +31,12 @@ from analysis.planned import Plan
 from analysis.predictions import Predictions
 from analysis.selection import CELL, is_scored
 from analysis.significance import IMPOSSIBLE
+from common.metrics import METRICS
 from common.seeds import seed_of
 
 RESAMPLES = 1_000
+EXCHANGES = 4_000
+_LISTED = 11  # examples whose exchanges are all listed
 COMPARED = [
     *("benchmark", "backbone", "reference", "method", "family", "task", "metric", "n_examples", "n_models"),
     *("n_reference_models", "difference", "lower", "upper", "p", "p_holm", "p_least", "p_least_holm", "needed"),
@@ -41,6 +47,7 @@ OPTIMISM = [*CELL, "n_examples", "n_assignments", "optimism"]
 _SPLITS = 20  # of the dev examples, each used both ways round
 _MOST = 5_000  # trials whose answers are read to measure the luck of the choice
 _KEYS = [*CELL, "assignment_id"]
+_SLACK = 1e-9  # differences that agree this far are equal
 
 Reader = Callable[[str], Predictions | None]
 
@@ -156,17 +163,35 @@ def _pair(left: Answers, right: Answers) -> dict:
         error = 100 * float(gaps.std()) / common / math.sqrt(n)
         reach = stats.norm.isf(LEVEL / 2) * error
         lower, upper, p, least = difference - reach, difference + reach, exact.signs(gaps), 2.0 ** (1 - n)
-    else:
+    elif METRICS[left.metric].on == "values":
         drawn = np.round(left.resampled - right.resampled, 9)
         error, count = float(drawn.std(ddof=1)), len(drawn) + 1
         lower, upper = np.quantile(drawn, [LEVEL / 2, 1 - LEVEL / 2])
         p = min(1.0, 2 * (min((drawn <= 0).sum(), (drawn >= 0).sum()) + 1) / count)
         least = 2 / count
+    else:
+        far = np.abs(_exchanges(left, right))
+        p, least = float(np.mean(far >= abs(difference) - _SLACK)), max(2.0 ** (1 - n), 1 / EXCHANGES)
+        error, reach = float(np.sqrt(np.mean(far**2))), float(np.quantile(far, 1 - LEVEL, method="higher"))
+        lower, upper = difference - reach, difference + reach
     return {
         "metric": left.metric, "n_examples": n, "n_models": len(left.predicted), "error": error,
         "n_reference_models": len(right.predicted), "difference": difference, "lower": lower, "upper": upper,
         "p": p, "p_least": min(1.0, least),
     }  # fmt: skip
+
+
+def _exchanges(left: Answers, right: Answers) -> np.ndarray:
+    """Differences of the mean scores where the methods change their answers in examples; the first is as observed."""
+    common = math.lcm(len(left.predicted), len(right.predicted))
+    sides = [np.repeat(side.predicted, common // len(side.predicted), axis=0) for side in (left, right)]
+    differ = int((sides[0] != sides[1]).any(axis=0).sum())
+    if differ <= _LISTED:
+        swaps = np.array(list(product((0, 1), repeat=differ))).reshape(-1, differ)
+    else:
+        swaps = np.random.default_rng(seed_of(f"exchanges|{differ}")).integers(2, size=(EXCHANGES, differ))
+        swaps[0] = 0
+    return resample.exchanged(left.metric, swaps, sides, left.gold)
 
 
 def _corrected(rows: list[dict]) -> list[dict]:

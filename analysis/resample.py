@@ -6,7 +6,7 @@ correlations of weighted moments and, for Spearman's, of weighted midranks.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
@@ -41,24 +41,55 @@ def scores(metric: str, weights: np.ndarray, predicted: np.ndarray, gold: np.nda
         gold: ``(n_examples,)``.
     """
     parts = METRICS[metric].parts
-    of = _correlations if METRICS[metric].on == "values" else _agreements
-    return 100 * np.mean([of(part, weights, predicted, gold) for part in parts], axis=0)
+    if METRICS[metric].on == "values":
+        return 100 * np.mean([_correlations(part, weights, predicted, gold) for part in parts], axis=0)
 
+    def count(event: Event) -> np.ndarray:
+        return (weights @ event(predicted).T.astype(np.float32)).astype(np.float64)  # whole numbers, so exact
 
-def _agreements(part: str, weights: np.ndarray, predicted: np.ndarray, gold: np.ndarray) -> np.ndarray:
-    """Accuracy, F1 and Matthews' coefficient from counts by class."""
     total = weights.sum(axis=1, dtype=np.float64)[:, None]
+    classes = np.union1d(gold, predicted.ravel())
+    return 100 * np.mean([_agreements(part, count, total, classes, gold) for part in parts], axis=0)
 
-    def count(chosen: np.ndarray) -> np.ndarray:
-        """How many examples of each resample are chosen, of ``(..., n_examples)``; whole numbers, so exact."""
-        return (weights @ chosen.T.astype(np.float32)).astype(np.float64)
 
+def exchanged(metric: str, swaps: np.ndarray, sides: Sequence[np.ndarray], gold: np.ndarray) -> np.ndarray:
+    """The difference of two methods' mean scores, in percent, where they change answers: ``(exchanges,)``.
+
+    Args:
+        metric: one on classes.
+        swaps: 1 where an example's answers change sides, ``(exchanges, examples)``, of the examples on which the sides
+            differ, in their order.
+        sides: both methods' answers, ``(models, n_examples)`` each, as many models of both.
+        gold: ``(n_examples,)``.
+    """
+    differ = (sides[0] != sides[1]).any(axis=0)
+    classes, total = np.union1d(gold, np.ravel(sides)), np.array(float(len(gold)))
+    weights = swaps.astype(np.float32)
+    scored = []
+    for own, other in (sides, sides[::-1]):
+
+        def count(event: Event, own: np.ndarray = own, other: np.ndarray = other) -> np.ndarray:
+            mine, theirs = (event(side).astype(np.float32) for side in (own, other))
+            return (mine.sum(axis=1) + weights @ (theirs - mine)[:, differ].T).astype(np.float64)
+
+        parts = METRICS[metric].parts
+        scored.append(np.mean([_agreements(part, count, total, classes, gold) for part in parts], axis=0).mean(axis=1))
+    return 100 * (scored[0] - scored[1])
+
+
+#: Which examples are counted, of answers ``(models, n_examples)``, and how many they are, ``(resamples, models)``.
+Event = Callable[[np.ndarray], np.ndarray]
+Count = Callable[[Event], np.ndarray]
+
+
+def _agreements(part: str, count: Count, total: np.ndarray, classes: np.ndarray, gold: np.ndarray) -> np.ndarray:
+    """Accuracy, F1 and Matthews' coefficient from counts by class, ``(resamples, models)``."""
     if part == "accuracy":
-        return count(predicted == gold) / total
-    classes = np.array([1]) if part == "f1" else np.union1d(gold, predicted.ravel())
-    right = np.stack([count((predicted == c) & (gold == c)) for c in classes])  # (classes, resamples, models)
-    given = np.stack([count(predicted == c) for c in classes])
-    there = np.stack([count((gold == c)[None]) for c in classes])  # (classes, resamples, 1)
+        return count(lambda answers: answers == gold) / total
+    classes = np.array([1]) if part == "f1" else classes
+    right = np.stack([count(lambda answers, c=c: (answers == c) & (gold == c)) for c in classes])  # type: ignore[misc]
+    given = np.stack([count(lambda answers, c=c: answers == c) for c in classes])  # type: ignore[misc]
+    there = np.stack([count(lambda answers, c=c: (gold == c)[None]) for c in classes])  # type: ignore[misc]
     return _matthews(right, given, there, total) if part == "matthews" else _f1(right, given, there)
 
 

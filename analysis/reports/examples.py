@@ -23,7 +23,6 @@ _INTRO = (
     "seeds). The assignments, and each model's epoch, were chosen by these examples, which flatters methods that had "
     "more to choose from; no test here takes that back."
 )
-_FEW = 100
 
 
 @dataclass(frozen=True)
@@ -105,7 +104,8 @@ def _tests(benchmark: str, backbone: str, table: pd.DataFrame, data: Examples) -
         "Difference of the models' mean scores on dev, in points, and in parentheses p for that comparison alone; bold "
         f"where it is below {LEVEL} after Holm within the task. {models[0].upper()}{models[1:]} of each method, those "
         "of confirmation seeds where they were kept. Accuracy: the difference changes its sign in each example (with "
-        f"one model each, McNemar's exact test); other metrics: {examples.RESAMPLES:,} paired bootstrap samples of the "
+        "one model each, McNemar's exact test); F1 and Matthews: the methods change answers in each example, in every "
+        f"way or in {examples.EXCHANGES:,}; correlations: {examples.RESAMPLES:,} paired bootstrap samples of the "
         "examples. ‡ outside the family, not corrected."
     ]
     found = table.loc[table["outcome"] != IMPOSSIBLE, "detectable"].dropna()
@@ -117,11 +117,6 @@ def _tests(benchmark: str, backbone: str, table: pd.DataFrame, data: Examples) -
         notes.append(
             f"† could not have been shown with {plural(int(hopeless['n_examples'].min()), 'example')}; "
             f"{hopeless['needed'].max()} would be needed."
-        )
-    if ((table["metric"] != "accuracy") & (table["n_examples"] < _FEW)).any():
-        notes.append(
-            f"Of fewer than {_FEW} examples the bootstrap is too sure: at a nominal 5 of 100 it rejects in 7 to 9 "
-            "(with classes of five examples, simulated)."
         )
     name = style.method(table["reference"].iloc[0])
     named = name if data.given else f"{name} (the best)"
