@@ -23,6 +23,8 @@ _MEDIAN = (1.0, 0.5, 0.4487, 0.2982, 0.2868, 0.2148, 0.2104, 0.1682, 0.1661, 0.1
 #: By how much scores that were held out in turn vary more than independent ones, for shares and interquartile means:
 #: they share the seeds by which they were chosen. Found by simulation, as :func:`median_inflation` was.
 HELD_OUT = 2.0
+#: Fresh seeds from which a median is safe from a run that collapsed; that of two is a mean.
+SAFE_SEEDS = 3
 LEAST_TASKS = 5  # for an interquartile mean: the middle half of fewer tasks is one task or two
 _LEAST_SHARE = 0.5  # of the largest variance that a probability of improvement can have
 

@@ -14,6 +14,7 @@ from matplotlib.axes import Axes
 from analysis import estimates, exact, inference, style
 from analysis.inference import IMPOSSIBLE, NOT_SHOWN
 from analysis.planned import planned
+from analysis.reports import confirmation
 from analysis.reports._section import DEFAULT, Options, Picture, Section, groups, heading, plural, slug
 from analysis.selection import APART
 from analysis.tables import EMPTY, Cell, Table, printed
@@ -34,16 +35,21 @@ _INTRO = (
 
 @dataclass(frozen=True)
 class Comparison:
-    """``differences`` of :mod:`analysis.estimates`, and the points within which methods count as equal."""
+    """``differences`` of :mod:`analysis.estimates`, and the points within which methods count as equal.
+
+    ``unsafe``: a winner was confirmed on so few seeds that one collapsed run moves its median.
+    """
 
     differences: pd.DataFrame
     margin: float
+    unsafe: bool = False
 
 
 def compute(frame: pd.DataFrame, options: Options = DEFAULT) -> Comparison:
     """Every method against ``options.against`` or the best."""
     found = estimates.estimates(frame, options.confirmation)
-    return Comparison(estimates.differences(found, planned(options.against, frame["method"])), options.margin)
+    gaps = estimates.differences(found, planned(options.against, frame["method"]))
+    return Comparison(gaps, options.margin, confirmation.has_unsafe(found.cells))
 
 
 def exports(data: Comparison) -> dict[str, pd.DataFrame]:
@@ -103,6 +109,8 @@ def render(data: Comparison) -> Section | None:
         if table["lower"].notna().any():
             blocks.append(_picture(benchmark, backbone, rows))
         blocks.append(_table(benchmark, backbone, rows, data.margin))
+    if blocks and data.unsafe:
+        blocks.append(confirmation.UNSAFE)
     return Section(TITLE, _INTRO, tuple(blocks)) if blocks else None
 
 
@@ -174,6 +182,8 @@ def _table(benchmark: str, backbone: str, rows: dict[str, dict], margin: float) 
         *("Found in 80 of 100 cases", "Beats a run of it", "Tasks", "of them confirmed", "Fresh seeds"),
     )
     compared = plural(int(first["comparisons"]), "comparison")
+    if first["comparisons"] > sum(method != APART for method in rows):
+        compared += " (all pairs, as the scores that are compared also found the best)"
     note = (
         f"Points, method minus {style.method(first['reference'])}, mean over tasks. Together: {compared}, without "
         f"fine-tuning, which is judged alone. Equal: the interval lies within {printed(margin)} points. Found in 80 of "

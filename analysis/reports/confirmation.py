@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from analysis import estimates, style
+from analysis import estimates, inference, style
 from analysis.reports._section import DEFAULT, Options, Section, groups, heading, plural, slug
+from analysis.selection import CELL, is_scored
 from analysis.tables import EMPTY, Cell, Table, printed
 
 TITLE = "What the results are worth on fresh seeds"
@@ -25,16 +26,42 @@ _INTRO = (
 
 @dataclass(frozen=True)
 class Confirmation:
-    """``macros`` per method and ``cells``, as :mod:`analysis.estimates` has them."""
+    """``macros`` per method and ``cells``, as :mod:`analysis.estimates` has them.
+
+    ``lost``: confirmation trials of winners that have no score; ``others``: those of assignments that are not selected.
+    """
 
     macros: pd.DataFrame
     cells: pd.DataFrame
+    lost: int = 0
+    others: int = 0
+
+
+#: Beside intervals of winners that were confirmed on too few seeds (benchmarks/_rates_inference.py).
+UNSAFE = (
+    "Confirmed on one or two seeds, a median is a mean, which one collapsed run moves: where 2 to 5 % of runs collapse, "
+    "the interval misses the truth in 12 to 16 of 100 cases and not in 5. Confirm on three seeds or more."
+)
 
 
 def compute(frame: pd.DataFrame, options: Options = DEFAULT) -> Confirmation:
     """Selected and fresh scores, per method and per cell."""
     found = estimates.estimates(frame, options.confirmation)
-    return Confirmation(estimates.macros(found), found.cells)
+    return Confirmation(estimates.macros(found), found.cells, *_left_out(found.cells, options.confirmation))
+
+
+def _left_out(cells: pd.DataFrame, confirmation: pd.DataFrame | None) -> tuple[int, int]:
+    """How many confirmation trials of the winners have no score, and how many are of other assignments."""
+    if confirmation is None:
+        return 0, 0
+    keys = [*CELL, "assignment_id"]
+    own = pd.MultiIndex.from_frame(confirmation[keys]).isin(pd.MultiIndex.from_frame(cells[keys]))
+    return int((own & ~is_scored(confirmation)).sum()), int((~own).sum())
+
+
+def has_unsafe(cells: pd.DataFrame) -> bool:
+    """Whether a winner was confirmed on so few seeds that one collapsed run moves its median."""
+    return bool(((cells["kind"] == "confirmed") & (cells["n_fresh"] < inference.SAFE_SEEDS)).any())
 
 
 def exports(data: Confirmation) -> dict[str, pd.DataFrame]:
@@ -46,7 +73,7 @@ def render(data: Confirmation) -> Section | None:
     """What is measured and what estimated, then per benchmark and backbone a table per method and one per cell."""
     if data.cells.empty:
         return None
-    blocks: list[Table | str] = [_basis(data.cells)]
+    blocks: list[Table | str] = [_basis(data)]
     for benchmark, backbone, rows in groups(data.macros):
         if rows["fresh"].notna().any():
             blocks.append(_macros(benchmark, backbone, rows))
@@ -55,20 +82,30 @@ def render(data: Confirmation) -> Section | None:
     return Section(TITLE, _INTRO, tuple(blocks))
 
 
-def _basis(cells: pd.DataFrame) -> str:
+def _basis(data: Confirmation) -> str:
+    cells = data.cells
     kinds = cells["kind"].value_counts()
     confirmed, held, none = (int(kinds.get(kind, 0)) for kind in ("confirmed", "held out", ""))
     parts = [f"{confirmed:,} of {plural(len(cells), 'best assignment')} are confirmed on fresh seeds"]
     if held:
         parts.append(f"{held:,} are estimated by holding out search seeds")
     if none:
-        parts.append(f"of {none:,} nothing can be said, as they have one seed or were cut short by their scores")
+        parts.append(
+            f"of {none:,} nothing can be said, for want of seeds: they have one, lost some, or were cut short by "
+            "their scores"
+        )
     text = "; ".join(parts) + "."
     if left := held + none:
         text += (
             f" To measure the others: aot run STUDY --confirm {SEEDS}, which is {plural(left * SEEDS, 'trial')} "
             f"({SEEDS} seeds of {plural(left, 'best assignment')})."
         )
+    if data.lost:
+        text += f" {plural(data.lost, 'confirmation trial')} of best assignments gave no score, and no number here."
+    if data.others:
+        text += f" {plural(data.others, 'confirmation trial')} of assignments that are not the best are passed over."
+    if has_unsafe(cells):
+        text += f" {UNSAFE}"
     return text
 
 
