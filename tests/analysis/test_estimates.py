@@ -208,7 +208,26 @@ def test_the_report_says_what_a_confirmation_would_cost() -> None:
     assert "aot run STUDY --confirm 5, which is 20 trials (5 seeds of 4 best assignments)" in str(section.blocks[0])
     done = report.render(report.compute(frame, Options(confirmation=confirmed(frame))))
     assert done is not None
-    assert done.blocks[0] == "4 of 4 best assignments are confirmed on fresh seeds."
+    kept = "4 of 4 best assignments are confirmed on fresh seeds."
+    assert done.blocks[0] == f"{kept} 30 confirmation trials of assignments that are not the best are passed over."
+
+
+def test_what_a_confirmation_leaves_open_is_said() -> None:
+    """Winners of which some confirmation seeds failed, so that two are left: a collapsed run moves their median."""
+    frame = study({"lora": (1, 0.0), "bitfit": (1, 0.0)}, tasks=2)
+    fresh = confirmed(frame, 3)
+    lost = fresh["seed"] == 102
+    fresh = fresh.assign(status=["failed" if f else "finished" for f in lost], score=fresh["score"].mask(lost))
+    options = Options(confirmation=fresh)
+    section, comparing = (r.render(r.compute(frame, options)) for r in (report, comparison))
+    assert section is not None
+    assert comparing is not None
+    assert "4 confirmation trials of best assignments gave no score" in str(section.blocks[0])
+    assert str(section.blocks[0]).endswith(report.UNSAFE)
+    assert comparing.blocks[-1] == report.UNSAFE
+    safe = report.render(report.compute(frame, Options(confirmation=confirmed(frame, 3))))
+    assert safe is not None
+    assert report.UNSAFE not in str(safe.blocks[0])
 
 
 def test_interquartile_means_and_profiles_are_of_methods_with_all_tasks() -> None:
