@@ -39,8 +39,8 @@ class Confirmation:
 
 #: Beside intervals of winners that were confirmed on too few seeds (benchmarks/_rates_inference.py).
 UNSAFE = (
-    "Confirmed on one or two seeds, a median is a mean, which one collapsed run moves: where 2 to 5 % of runs collapse, the "
-    "interval misses the truth in 12 to 16 of 100 cases and not in 5. Confirm on three seeds or more."
+    "Confirmed on one or two seeds, a median is a mean, which one collapsed run moves: where 2 to 5 % of runs "
+    "collapse, the interval misses the truth in 12 to 16 of 100 cases and not in 5. Confirm on three seeds or more."
 )
 
 
