@@ -49,7 +49,8 @@ class Simulated:
     def truth(self, seeds: int) -> np.ndarray:
         """What the median over so many fresh seeds is on average, over tasks: ``(r,)``."""
         *head, n = self.fresh.shape
-        return np.median(self.fresh.reshape(*head, n // seeds, seeds), axis=-1).mean(axis=(1, 2))
+        whole = self.fresh[..., : n // seeds * seeds]
+        return np.median(whole.reshape(*head, n // seeds, seeds), axis=-1).mean(axis=(1, 2))
 
     def interquartile_mean(self) -> np.ndarray:
         """That of all fresh scores: ``(r,)``."""

@@ -11,6 +11,7 @@ from analysis.exact import LEVEL
 from analysis.predictions import Predictions
 from benchmarks._rates import Rate
 
+_TRUTH = 2_000  # pairs of methods that the truth of a difference is the mean of
 Noise = Callable[[np.random.Generator, tuple[int, ...]], np.ndarray]
 
 
@@ -194,7 +195,7 @@ def _answered(repeats: int, draw: np.random.Generator) -> Iterator[Rate]:
         inside = [pair["lower"] <= 0 <= pair["upper"] for pair in pairs]
         yield _share(f"the interval holds the truth ({metric})", design, 0.95, inside)
     for metric, n in designs[:3]:
-        truth = np.mean([_gap(metric, _answers(draw, metric, n, 3, 0.1)) for _ in range(2_000)])
+        truth = np.mean([_gap(metric, _answers(draw, metric, n, 3, 0.1)) for _ in range(_TRUTH)])
         pairs = [_compared(metric, _answers(draw, metric, n, 3, 0.1), str(i)) for i in range(min(repeats, 400))]
         inside = [pair["lower"] <= truth <= pair["upper"] for pair in pairs]
         design = f"{n} examples, 3 models each, apart"
