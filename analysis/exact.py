@@ -178,23 +178,25 @@ def _signed_rank_law(ranks: tuple[int, ...]) -> np.ndarray:
 # --- examples --------------------------------------------------------------------------------------------------------
 
 
-def signs(differences: np.ndarray) -> float:
-    """Two-sided p that whole-numbered differences ``(n_examples,)`` are symmetric about zero, by their sum; exact.
+def signs(differences: np.ndarray) -> tuple[float, int]:
+    """Whether whole-numbered differences ``(n_examples,)`` are symmetric about zero, by their sum; exact.
 
-    Each may change its sign. Where all are -1, 0 or 1 this is McNemar's exact test.
+    Each may change its sign. Where all are -1, 0 or 1 this is McNemar's exact test. Returns the two-sided p, and the
+    largest sum, either way, that is not rejected at ``LEVEL``: the p of what lies further is below it.
     """
     sizes, counts = np.unique(np.abs(differences[differences != 0]), return_counts=True)
     if len(sizes) == 0:
-        return 1.0
+        return 1.0, 0
     law = np.ones(1)  # of the sum of those that are positive
     for size, count in zip(sizes.tolist(), counts.tolist(), strict=True):
         own = np.zeros(size * count + 1)
         own[::size] = stats.binom.pmf(np.arange(count + 1), count, 0.5)
         law = signal.fftconvolve(law, own) if min(len(law), len(own)) > 64 else np.convolve(law, own)
-    positive = int(differences[differences > 0].sum())
-    extreme = max(positive, len(law) - 1 - positive)
-    p = float(2 * np.clip(law[extreme:], 0, None).sum())
-    return min(1.0, max(p, 2.0 ** (1 - int(counts.sum()))))
+    beyond = 2 * np.cumsum(np.clip(law, 0, None)[::-1])[::-1]  # p of a sum of positive ones that is as large
+    positive, total = int(differences[differences > 0].sum()), len(law) - 1
+    p = min(1.0, max(float(beyond[max(positive, total - positive)]), 2.0 ** (1 - int(counts.sum()))))
+    possible = np.flatnonzero((beyond >= LEVEL) & (law > 1e-15))
+    return p, 2 * int(possible[-1]) - total
 
 
 # --- what could have been found --------------------------------------------------------------------------------------

@@ -161,8 +161,9 @@ def _pair(left: Answers, right: Answers) -> dict:
         common = math.lcm(len(left.predicted), len(right.predicted))
         gaps = left.right * (common // len(left.predicted)) - right.right * (common // len(right.predicted))
         error = 100 * float(gaps.std()) / common / math.sqrt(n)
-        reach = stats.norm.isf(LEVEL / 2) * error
-        lower, upper, p, least = difference - reach, difference + reach, exact.signs(gaps), 2.0 ** (1 - n)
+        p, far = exact.signs(gaps)
+        reach, least = 100 * far / common / n, 2.0 ** (1 - n)
+        lower, upper = difference - reach, difference + reach
     elif METRICS[left.metric].on == "values":
         drawn = np.round(left.resampled - right.resampled, 9)
         error, count = float(drawn.std(ddof=1)), len(drawn) + 1

@@ -151,7 +151,7 @@ def _signs(repeats: int, draw: np.random.Generator) -> Iterator[Rate]:
             hard = draw.beta(2, 0.6, size=n)  # of each example, shared by the methods, and by a method's models
             own = [np.clip(hard + draw.normal(0, 0.2, size=n), 0, 1) for _ in range(2)]
             left, right = ((draw.random((count, n)) < chance).sum(axis=0) for chance in own)
-            hits.append(exact.signs(left - right) < LEVEL)
+            hits.append(exact.signs(left - right)[0] < LEVEL)
         yield _share("signs of examples reject (accuracy)", f"{n} examples, {count} models each, equal", LEVEL, hits)
 
 

@@ -189,7 +189,7 @@ def test_a_detectable_difference_over_tasks_is_found_in_80_of_100_cases() -> Non
 def test_one_model_on_each_side_is_mcnemars_exact_test(wins: int, losses: int, ties: int) -> None:
     differences = np.array([1] * wins + [-1] * losses + [0] * ties)
     expected = stats.binomtest(wins, wins + losses).pvalue if wins + losses else 1.0
-    assert signs(differences) == pytest.approx(expected, rel=1e-9)
+    assert signs(differences)[0] == pytest.approx(expected, rel=1e-9)
 
 
 @settings(max_examples=30, deadline=None)
@@ -197,11 +197,13 @@ def test_one_model_on_each_side_is_mcnemars_exact_test(wins: int, losses: int, t
 def test_signs_count_every_sign(values: list[int]) -> None:
     found = [v for v in values if v]
     every = [abs(np.dot(s, found)) for s in product((-1, 1), repeat=len(found))] if found else [0]
-    assert signs(np.array(values)) == pytest.approx(np.mean([s >= abs(sum(found)) for s in every]))
+    p, reach = signs(np.array(values))
+    assert p == pytest.approx(np.mean([s >= abs(sum(found)) for s in every]))
+    assert reach == max(size for size in every if np.mean([s >= size for s in every]) >= 0.05), "by the same test"
 
 
 def test_signs_of_thousands_of_examples() -> None:
     draw = np.random.default_rng(2)
     values = draw.integers(-5, 6, size=9_815) + (draw.random(9_815) < 0.02)
     z = values.sum() / math.sqrt((values.astype(float) ** 2).sum())
-    assert signs(values) == pytest.approx(2 * stats.norm.sf(abs(z)), rel=0.02)
+    assert signs(values)[0] == pytest.approx(2 * stats.norm.sf(abs(z)), rel=0.02)
