@@ -208,9 +208,9 @@ def _places(frame: pd.DataFrame, options: Options) -> list[Place]:
     places = []
     for (benchmark, backbone), rows in every.groupby(["benchmark", "backbone"]):
         if benchmark in of_paper:
-            tables = [t[(t["benchmark"] == benchmark) & (t["backbone"] == backbone)] for t in (winners, fresh, sizes)]
+            own = [t[(t["benchmark"] == benchmark) & (t["backbone"] == backbone)] for t in (winners, fresh, sizes)]
             paper, tasks = match(backbone, benchmark) or "", frozenset(rows["task"])
-            places.append(Place(benchmark, backbone, paper, tables[0], rows, *tables[1:], tasks, options.margin))
+            places.append(Place(benchmark, backbone, paper, own[0], rows, own[1], own[2], tasks, options.margin))
     return places
 
 
@@ -305,4 +305,4 @@ def _shrinks(small: Place, large: Place) -> Outcome:
         fc = place.macro(FC)
         parts = (*one.parts, *fc.parts) if one.parts and fc.parts else ()
         leads.append(Macro(f"lead with {style.backbone(place.backbone)}", one.value - fc.value, parts))
-    return all_of([above(*leads), at_least(large.macro(FC), better[1], large.margin)])
+    return all_of([above(leads[0], leads[1]), at_least(large.macro(FC), better[1], large.margin)])

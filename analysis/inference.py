@@ -9,6 +9,8 @@ does not cover. ``benchmarks/_rates_inference.py`` measures how often each inter
 
 from __future__ import annotations
 
+from typing import Final
+
 import numpy as np
 from scipy import stats
 
@@ -16,8 +18,8 @@ from common.selection import DIGITS
 
 LEVEL = 0.95
 #: What intervals and tests say of a difference that is not shown: it was not, or no scores could have shown it.
-NOT_SHOWN = "not shown"
-IMPOSSIBLE = "could not have been shown"
+NOT_SHOWN: Final = "not shown"
+IMPOSSIBLE: Final = "could not have been shown"
 #: Variance of the median of n standard normals, from n = 1.
 _MEDIAN = (1.0, 0.5, 0.4487, 0.2982, 0.2868, 0.2148, 0.2104, 0.1682, 0.1661, 0.1384, 0.1372)
 #: By how much scores that were held out in turn vary more than independent ones, for shares and interquartile means:

@@ -150,6 +150,31 @@ def test_short_prompts() -> None:
     assert never.at["short_prompts", "verdict"] == "does not hold"
 
 
+def test_no_conclusion_holds_for_having_had_more_assignments() -> None:
+    """FC AoT with 60 equal assignments, P-Tuning v2 with 4 of the same quality: by the scores that chose, FC AoT was
+    above it in most studies."""
+    verdicts, apparent = [], []
+    for seed in range(12):
+        draw = np.random.default_rng(seed)
+        rows = [
+            {
+                "study": "s", "benchmark": "glue", "backbone": "roberta-large", "task": f"glue/{task}",
+                "method": method, "assignment_id": f"{i}", "trial_id": f"{task}{method}{i}{k}", "seed": k,
+                "status": "finished", "score": 80 + draw.normal(), "best_epoch": 1, "epochs": 1,
+                "trainable_parameters": 1, "seconds": 1.0,
+            }
+            for task in "abcdef" for method, n in (("aot_fc", 60), ("p_tuning_v2", 4))
+            for i in range(n) for k in range(5)
+        ]  # fmt: skip
+        frame = tidy(pd.DataFrame(rows))
+        verdicts.append(check(frame).set_index("claim").at["fc_above_v2_large", "verdict"])
+        best = best_assignments(assignments(frame)).groupby("method")["median"].mean()
+        apparent.append(best["aot_fc"] - best["p_tuning_v2"])
+    assert np.mean(apparent) > 0.5
+    assert verdicts.count("holds") <= 1
+    assert verdicts.count("does not hold") <= 1
+
+
 def test_step_by_step_at_each_size() -> None:
     place = claims._places(sizes({5: 70, 100: 80}, {32: 71, 512: 81}), DEFAULT)[0]
     assert claims._step_by_step(place, outcomes.above).verdict == "holds"
