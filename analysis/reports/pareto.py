@@ -106,7 +106,7 @@ def _panel(axis: Axes, rows: pd.DataFrame, cost: str) -> None:
         x, y = row[cost], row["macro"]
         (dot,) = axis.plot([x], [y], color=look.color, marker=look.marker, ls=look.line, ms=6, zorder=3)
         style.mark(dot, method, [f"{style.method(method)}: {printed(y)}, {_short(x)} {COSTS[cost].lower()}"])
-        name = axis.annotate(style.method(method), (x, y), (9, -2.5), textcoords="offset points", fontsize=7)
+        name = axis.annotate(style.method(method), (x, y), (9, -2.5), textcoords="offset points", fontsize=8)
         style.mark(name, method)
         if row["front"]:
             (ring,) = axis.plot([x], [y], marker="o", ms=12, mfc="none", mec=look.color, mew=1.1, ls="", zorder=2)
