@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Literal, NamedTuple
@@ -25,7 +25,11 @@ def canonical(value: Any) -> str:
 
 def digest(value: Any) -> str:
     """16 hexadecimal digits of the SHA-256 of ``value``'s canonical JSON."""
-    return hashlib.sha256(canonical(value).encode()).hexdigest()[:16]
+    return _hash(canonical(value))
+
+
+def _hash(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def _number(value: Any) -> Any:
@@ -101,10 +105,17 @@ class Trial:
     seed: int
     protocol: Protocol
 
+    def on(self, seeds: Iterable[int]) -> list[Trial]:
+        """The same assignment on these seeds. What it says of itself is written down once for all of them."""
+        trials = [replace(self, seed=seed) for seed in seeds]
+        for trial in trials:
+            vars(trial).update(_text=self._text, assignment_id=self.assignment_id)
+        return trials
+
     @cached_property
     def assignment_id(self) -> str:
         """The trial without its seed."""
-        return digest(self._identity())
+        return _hash(",".join(self._text))
 
     @cached_property
     def id(self) -> str:
@@ -114,7 +125,8 @@ class Trial:
         same; so are the same rows and the same weights from wherever they come. The backbone's name does not count;
         the task's does, since subsets of rows and the schedule of the batches are drawn by it.
         """
-        return digest({**self._identity(), "seed": self.seed})
+        before, after = self._text
+        return _hash(f'{before},"seed":{canonical(self.seed)},{after}')
 
     @property
     def cell(self) -> CellKey:
@@ -139,6 +151,13 @@ class Trial:
         identity = self._identity()
         others = {name: value for name, value in self.hyperparameters.items() if name != "learning_rate"}
         return {**identity, "hyperparameters": others}
+
+    @cached_property
+    def _text(self) -> tuple[str, str]:
+        """The canonical JSON of the assignment, cut where a trial's has the seed."""
+        identity = self._identity()
+        before, after = ({k: v for k, v in identity.items() if (k < "seed") is side} for side in (True, False))
+        return canonical(before)[:-1], canonical(after)[1:]
 
     def _identity(self) -> dict[str, Any]:
         return {
@@ -188,6 +207,8 @@ class Pack:
             object.__setattr__(self, "planned", tuple(t.id for t in self.trials))
         if not self.group:
             object.__setattr__(self, "group", digest(self.planned))
+        if len(self.trials) == 1:
+            return
         shapes = {self._shape(t) for t in self.trials}
         if len(shapes) != 1:
             raise ValueError(f"the members of a pack must differ only in learning rate and seed, but got {shapes}")

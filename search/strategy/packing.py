@@ -47,9 +47,11 @@ def packs(
         parts = -(-len(group) // size(group[0]))
         for part in range(parts):
             members = tuple(group[part * len(group) // parts : (part + 1) * len(group) // parts])
-            whole = Pack(members)
             again = tuple(trial for trial in members if trial.id in cut)
             out = {trial.id for trial in members if trial.id in ended or trial.id in cut}
+            if len(out) == len(members) and not again:
+                continue
+            whole = Pack(members)
             if (rest := whole.without(out)) is not None:
                 yield rest
             if again:

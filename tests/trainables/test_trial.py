@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from trainables import tasks
-from trainables.trial import BackboneSource, Protocol, Trial
+from trainables.trial import BackboneSource, Protocol, Trial, digest
 
 BACKBONE = BackboneSource("tiny", "/somewhere/tiny", None, "sha256:ab", (0.1, 0.1))
 VALUES = {"rank": 8, "alpha": 16.0, "learning_rate": 1e-4, "batch_size": 16}
@@ -98,3 +98,11 @@ def test_true_is_not_one(trial: Trial) -> None:
 def test_limits_of_rows_that_nobody_counted_stay(trial: Trial) -> None:
     unread = replace(trial, task=tasks.get("glue/rte"))
     assert protocol(train_rows=10**9)(unread).id != unread.id
+
+
+def test_the_ids_hold_the_whole_identity_in_canonical_json(trial: Trial) -> None:
+    identity = trial._identity()
+    for seed, one in zip((0, 7), trial.on((0, 7)), strict=True):
+        assert one == replace(trial, seed=seed)
+        assert one.assignment_id == digest(identity)
+        assert one.id == replace(trial, seed=seed).id == digest({**identity, "seed": seed})
