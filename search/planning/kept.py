@@ -39,7 +39,8 @@ class Kept:
 
 
 def kept(study: Study, plan: Plan, described: Sequence[TaskFacts]) -> Kept | None:
-    """Counted over all trials of the plan, finished or not; None where the study keeps none."""
+    """Counted over all trials of the plan, those of the confirmation too, finished or not; None where the study keeps
+    none."""
     if not study.keep.predictions:
         return None
     trials = bytes_in_all = 0
@@ -49,7 +50,7 @@ def kept(study: Study, plan: Plan, described: Sequence[TaskFacts]) -> Kept | Non
         if rows is None:
             unknown.append(task.name)
             continue
-        number = sum(cell.total for cell in plan.cells if cell.key.task == task.name)
+        number = sum(cell.total + cell.confirmation.total for cell in plan.cells if cell.key.task == task.name)
         trials += number
         bytes_in_all += number * predictions.size(task.metric, rows["dev"], len(task.options or task.labels or ()))
     return Kept(trials, bytes_in_all, tuple(unknown))

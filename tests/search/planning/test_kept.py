@@ -35,6 +35,12 @@ def test_every_trial_is_counted_with_the_dev_rows_of_its_task(rows: int, tmp_pat
     assert found == Kept(trials, trials * predictions.size("accuracy", rows, 2))
 
 
+def test_what_confirms_a_winner_keeps_its_answers_too(tmp_path: Path) -> None:
+    plain, confirmed = counted(write_study(tmp_path)), counted(write_study(tmp_path, confirm=3))
+    assert plain is not None
+    assert confirmed == Kept(plain.trials + 3, plain.bytes // plain.trials * (plain.trials + 3))
+
+
 def test_a_study_that_keeps_none_is_told_of_none(tmp_path: Path) -> None:
     path = write_study(tmp_path, keep={"predictions": False})
     assert counted(path) is None
