@@ -53,7 +53,7 @@ class Coverage:
 
 def coverage(study: Study, known: Known, proposals: Iterable[tuple[CellKey, Proposal]] = ()) -> Coverage:
     """What of ``study`` (loaded with ``bind``) is trained; ``proposals`` are those of earlier runs."""
-    search = StudySearch(study, known.records, proposals)
+    search = StudySearch(study, known.records, proposals, settled=True)
     planned = of_search(search)
     taken = final_statuses(study) | {"failed"}  # one that an earlier search cut short may yet be trained to its end
     records = {trial_id: record for trial_id, record in known.records.items() if record.status in taken}

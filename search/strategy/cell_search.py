@@ -52,7 +52,8 @@ class CellSearch:
 
     ``before``: how trials ended in earlier runs, by trial id. ``proposals``: what an earlier run asked an adaptive
     sampler for; ``on_proposal`` is told what this one does. ``trials`` holds every trial that is decided on, ended or
-    not, and ``undecided`` how many more there can be.
+    not, and ``undecided`` how many more there can be. ``settled``: nothing is trained now, so that a trial that failed
+    before has ended, and what was decided after it is as it was.
     """
 
     def __init__(
@@ -64,6 +65,8 @@ class CellSearch:
         before: Mapping[str, Ending] | None = None,
         proposals: Iterable[Proposal] = (),
         on_proposal: Callable[[CellKey, Proposal], None] = lambda cell, proposal: None,
+        *,
+        settled: bool = False,
     ) -> None:
         self.key = CellKey(backbone.name, task.name, method)
         self.backbone, self.task, self.method = backbone, task, method
@@ -73,7 +76,7 @@ class CellSearch:
         self.out: set[str] = set()
         self.promoted: frozenset[str] | None = None  # assignment ids, once they are chosen
         self._settings, self._seeds = study.search, study.seeds
-        self._final = final_statuses(study)
+        self._final = final_statuses(study) | (frozenset({"failed"}) if settled else frozenset())
         self._before = before or {}
         self._endings: dict[str, Ending] = {}
         self._size = pack_size(study, task, method)
@@ -222,8 +225,7 @@ class CellSearch:
             return None
 
     def _trials(self, hyperparameters: Mapping[str, Any], seeds: Sequence[int]) -> list[Trial]:
-        place = (self.backbone, self.task, self.method, hyperparameters)
-        return [Trial(*place, seed, self.protocol) for seed in seeds]
+        return Trial(self.backbone, self.task, self.method, hyperparameters, seeds[0], self.protocol).on(seeds)
 
     def _hyperparameters(self, drawn: Assignment) -> dict[str, Any]:
         """``learning_rate``, ``batch_size`` and all fields of the method's config, defaults included."""

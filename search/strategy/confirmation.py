@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Mapping
-from dataclasses import replace
 
 from search.strategy.cell_search import CellSearch, Ending
 from search.strategy.packing import pack_size, packs
@@ -90,7 +89,7 @@ class CellConfirmation:
         won = next((trial for trial in self.cell.trials.values() if trial.assignment_id == self._winner), None)
         if won is None:
             return
-        trials = [replace(won, seed=seed) for seed in self._seeds]
+        trials = won.on(self._seeds)
         self.trials = {trial.id: trial for trial in trials}
         before = {trial.id: self._before[trial.id].status for trial in trials if trial.id in self._before}
         ended = {trial_id for trial_id, status in before.items() if status in _FINAL}

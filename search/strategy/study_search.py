@@ -16,7 +16,7 @@ class StudySearch:
     """Hands out the packs of a study and hears how their trials ended.
 
     ``records``: how trials of earlier runs ended, by trial id. ``proposals``: what earlier runs asked adaptive samplers
-    for, cell by cell; ``on_proposal`` is told what this one asks for.
+    for, cell by cell; ``on_proposal`` is told what this one asks for. ``settled``: as in ``CellSearch``.
 
     ``confirmations``: of each cell, where the study has any; their packs come when no cell has one, as soon as the
     search of their own cell is over. ``recorded``: the trials on fresh seeds that are known, by
@@ -29,6 +29,8 @@ class StudySearch:
         records: Mapping[str, TrialRecord],
         proposals: Iterable[tuple[CellKey, Proposal]] = (),
         on_proposal: Callable[[CellKey, Proposal], None] = lambda cell, proposal: None,
+        *,
+        settled: bool = False,
     ) -> None:
         before = {i: Ending(r.status, r.score, r.trainable_parameters) for i, r in records.items()}
         adaptive = study.search.strategy == "tpe"
@@ -40,7 +42,7 @@ class StudySearch:
                 for method in study.methods:
                     key = CellKey(backbone.name, task.name, method)
                     own = (before, earlier.get(key, ()), on_proposal)
-                    self.cells[key] = CellSearch(study, backbone, task, method, *own)
+                    self.cells[key] = CellSearch(study, backbone, task, method, *own, settled=settled)
         self.recorded = recorded(study, records)
         confirmed = self.cells if study.confirm else {}
         self.confirmations = {key: CellConfirmation(study, cell, before) for key, cell in confirmed.items()}

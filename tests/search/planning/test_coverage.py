@@ -236,3 +236,20 @@ def test_a_backbone_is_called_as_the_study_calls_it_now(tmp_path: Path) -> None:
     (source,) = (backbone.source for backbone in before.backbones)
     renamed = make(tmp_path, backbones=[{"source": source, "name": "small"}])
     assert [row["backbone"] for row in covered(renamed).own] == ["small"] * 4
+
+
+def test_promoted_trials_are_the_studys_where_the_first_seed_of_another_failed(tmp_path: Path) -> None:
+    of = make(tmp_path, seeds=[0, 1, 2], search={"promote": 0.5})
+    search, records = StudySearch(of, {}), {}
+    while (pack := search.next()) is not None:
+        for trial in pack.trials:
+            failed = not records  # the very first one
+            records[trial.id] = record_of(trial, **({"status": "failed", "score": None} if failed else {}))
+            search.tell(trial, records[trial.id].status, records[trial.id].score)
+    found = coverage(of, Known(records))
+    assert (len(found.own), found.others) == (4, [])
+    assert [row["promotion"] for row in found.own] == ["first", "first", "promoted", "promoted"]
+    assert numbers(found) == {
+        "planned": 4, "finished": 3, "failed": 1, "assignments": 2, "complete": 1,
+    }  # fmt: skip
+    assert StudySearch(of, records).left == 3  # the one that failed is trained again, and who is promoted open until then
