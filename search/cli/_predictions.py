@@ -54,7 +54,8 @@ def reader(studies: Iterable[Path], folder: Path | None = None) -> Reader:
     from analysis.predictions import Predictions
 
     if folder is not None and not folder.is_dir():
-        fail(f"--predictions must be a folder that aot export --predictions filled, but there is no {folder}")
+        what = f"{folder} is a file" if folder.exists() else f"there is no {folder}"
+        fail(f"--predictions must be a folder that aot export --predictions filled, but {what}")
     places = [] if folder is None else [_in(folder)]
     places += [_Folder(Storage(load(path, bind=False, offline=True).folder), PREDICTIONS) for path in studies]
 

@@ -1,4 +1,4 @@
-"""Runs compared: the report, and what changed between two searches."""
+"""The report of runs."""
 
 from __future__ import annotations
 
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
     from analysis.reports import MethodInfo, Options
-    from analysis.tables import Table
 
 ADDRESS = ("http://", "https://")
 OUT, MARGIN = Path("report"), 1.0
@@ -42,12 +41,11 @@ class Failures(StrEnum):
 
 
 def register(app: typer.Typer) -> None:
-    """Add the commands to ``aot``."""
+    """Add the command to ``aot``."""
     app.command(
         epilog="Examples: `aot report studies/demo.yaml --out report`; `aot report a.yaml b.yaml --runs old.csv "
         '--paper`; `aot report --list`; `aot report a.yaml --only "Table 2" --only figure-3`'
     )(report)
-    app.command(epilog="Examples: `aot diff first.yaml second.yaml`; `aot diff old.csv new.csv --out changes.md`")(diff)
 
 
 @dataclass(frozen=True)
@@ -134,10 +132,11 @@ def report(
         ),
     ] = None,
     margin: Annotated[
-        float, typer.Option(min=0, metavar="POINTS", help="Within so many points methods are practically equal.")
+        float,
+        typer.Option(min=0, max=100, metavar="POINTS", help="Within so many points methods are practically equal."),
     ] = MARGIN,
     price: Annotated[
-        float | None, typer.Option(min=0, metavar="PER_DEVICE_HOUR", help="Show the budget in money as well.")
+        float | None, typer.Option(min=0, max=1e9, metavar="PER_DEVICE_HOUR", help="Show the budget in money as well.")
     ] = None,
     estimator: Annotated[
         EstimatorName, typer.Option(help="EVP's estimator: u, without replacement (Tang 2020); v, with (Dodge 2019).")
@@ -155,7 +154,7 @@ def report(
         bool, typer.Option(help="Put the report of one study into its experiment in MLflow, where aot ui shows it.")
     ] = True,
     watch: Annotated[
-        float | None, typer.Option(min=0.1, metavar="SECONDS", help="Look again so often until Ctrl-C.")
+        float | None, typer.Option(min=0.1, max=86_400, metavar="SECONDS", help="Look again so often until Ctrl-C.")
     ] = None,
 ) -> None:
     """Write the report: what came out, how sure it is, what to choose, and what of the paper holds.
@@ -167,6 +166,9 @@ def report(
         return
     if not study_files and not runs:
         fail("give at least one STUDY or --runs FILE; what a report holds is told by: aot report --list")
+    for path in study_files or ():
+        if path.suffix.lower() in RUNS:
+            fail(f"a STUDY is a YAML file, but {path} is a file of runs; report it with: aot report --runs {path}")
     if tracking_url is not None and not tracking_url.startswith(ADDRESS):
         fail(f"--tracking-url must be an address that starts with http:// or https://, but got {masked(tracking_url)}")
     _outputs.check_folder(out, "--out")
@@ -271,46 +273,3 @@ def method_infos() -> dict[str, MethodInfo]:
 
     kinds = {name: methods.get(name) for name in methods.names()}
     return {name: MethodInfo(kind.label, kind.sizes) for name, kind in kinds.items()}
-
-
-def diff(
-    before: Annotated[Path, typer.Argument(metavar="A", help="A study, or a file of runs: .csv or .parquet.")],
-    after: Annotated[Path, typer.Argument(metavar="B", help="The same, later or otherwise.")],
-    out: Annotated[Path | None, typer.Option("--out", "-o", help="Write the changes to a .md or .csv file.")] = None,
-) -> None:
-    """Show what changed between two searches: trials, cells, winners, medians, macro scores, protocol."""
-    from analysis import diff as compared
-    from analysis import style
-    from analysis.frame import FrameError
-    from analysis.tables import to_markdown
-
-    if out is not None:
-        _outputs.check_file(out, "--out", (".md", ".csv"))
-    with faults(FrameError):
-        changes = compared.diff(*(_runs(path).frame for path in (before, after)))
-    if changes.empty:
-        say("nothing changed")
-    with style.context({name: info.label for name, info in method_infos().items()}):
-        table = compared.table(changes, f"From {before} to {after}")
-    if out is None and len(changes):
-        wide_console().print(_rich(table))
-    elif out is not None:
-        out.write_text(changes.to_csv(index=False) if out.suffix.lower() == ".csv" else to_markdown(table), "utf-8")
-        typer.echo(out)
-
-
-def _runs(path: Path) -> Runs:
-    """The runs of a study or of a file of them, by the name."""
-    return gather([], [path]) if path.suffix.lower() in RUNS else gather([path], [])
-
-
-def _rich(table: Table) -> object:
-    from rich import box
-    from rich.table import Table as RichTable
-
-    shown = RichTable(title=plain(table.title)[0], title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
-    for i, name in enumerate(table.columns):
-        shown.add_column(name.lower(), justify="left" if i < table.left else "right", overflow="fold")
-    for row in table.rows:
-        shown.add_row(*plain(*(cell.text for cell in row)))
-    return shown

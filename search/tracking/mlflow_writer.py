@@ -16,7 +16,7 @@ from typing import Any
 
 from common.selection import Seed
 from search._words import Say
-from search.tracking import about, journal, mlflow_front
+from search.tracking import _as_run, about, journal, mlflow_front
 from search.tracking._record import MOST_OF_A_REASON
 from search.tracking._summary import Summary
 from search.tracking.journal import Entry
@@ -146,11 +146,11 @@ class Writer:
         return trial_id
 
     def _log(self, entry: Entry) -> None:
-        tags = {"mlflow.parentRunId": self._parent(entry), **_trial_tags(entry)}
+        tags = {"mlflow.parentRunId": self._parent(entry), **_as_run.trial_tags(entry)}
         logged = self.runs.get(entry.trial_id)
         if logged is None:
-            name = _trial_name(entry)
-            run = self.client.create_run(self.experiment_id, _milliseconds(entry.time - entry.seconds), tags, name)
+            start = _as_run.milliseconds(entry.time - entry.seconds)
+            run = self.client.create_run(self.experiment_id, start, tags, _as_run.trial_name(entry))
             logged, tags = LoggedRun(run.info.run_id, None), {}
             self.runs[entry.trial_id] = logged
         else:
@@ -160,19 +160,20 @@ class Writer:
         logged.entry_digest = None
         self._log_values(logged.run_id, entry, tags)
         status = "FAILED" if entry.status == "failed" else "FINISHED"
-        self.client.set_terminated(logged.run_id, status, _milliseconds(entry.time))
+        self.client.set_terminated(logged.run_id, status, _as_run.milliseconds(entry.time))
         logged.entry_digest = entry.digest
 
     def _log_values(self, run_id: str, entry: Entry, tags: dict[str, str]) -> None:
         """Metrics, params and tags; of one request MLflow takes the tags last, so the status comes after the rest."""
         from mlflow.entities import Metric, Param, RunTag
 
-        metrics = [Metric(*point) for point in _metrics(entry)]
+        metrics = [Metric(*point) for point in _as_run.metrics(entry)]
         while len(metrics) > METRICS_PER_REQUEST:
             self.client.log_batch(run_id, metrics=metrics[:METRICS_PER_REQUEST])
             del metrics[:METRICS_PER_REQUEST]
-        params = [Param(name, value) for name, value in _params(entry).items()]
-        tags |= {"aot.details": json.dumps(_details(entry)), "aot.status": entry.status, "aot.record": entry.digest}
+        params = [Param(name, value) for name, value in _as_run.params(entry).items()]
+        details = json.dumps(_as_run.details(entry))
+        tags |= {"aot.details": details, "aot.status": entry.status, "aot.record": entry.digest}
         if entry.reason:
             tags["aot.reason"] = entry.reason[:MOST_OF_A_REASON]
         self.client.log_batch(run_id, metrics, params, [RunTag(name, value) for name, value in tags.items()])
@@ -180,13 +181,13 @@ class Writer:
     def _parent(self, entry: Entry) -> str:
         summary = self._cell(entry.cell)
         if summary.run_id is None:
-            tags = _cell_tags(entry, "cell")
+            tags = _as_run.cell_tags(entry, "cell")
             conditions = [f"tags.`{k}` = '{_quoted(v)}'" for k, v in tags.items()] if self._uncertain else []
             run = next(self._search(" AND ".join(conditions)), None) if conditions else None
             if run is None:
                 name = f"{entry.method} · {entry.task} · {entry.backbone}"
                 # Cells start with the study, so that they come before all trials where MLflow sorts by time.
-                start = min(self._created, _milliseconds(entry.time - entry.seconds)) - 1
+                start = min(self._created, _as_run.milliseconds(entry.time - entry.seconds)) - 1
                 run = self.client.create_run(self.experiment_id, start, tags, name)
             summary.run_id = run.info.run_id
         return summary.run_id
@@ -201,7 +202,7 @@ class Writer:
             if not summary.changed or summary.run_id is None:
                 continue
             # MLflow shows the metric of the largest step: all trials, as the number of the study's own may fall.
-            now, step = _milliseconds(time.time()), len(summary.scores)
+            now, step = _as_run.milliseconds(time.time()), len(summary.scores)
             numbers = summary.metrics()
             metrics = [Metric(name, float(value), now, step) for name, value in numbers.items()]
             tags = [RunTag("aot.best_assignment_id", summary.best_assignment() or "")]
@@ -255,63 +256,5 @@ def search_runs(client: Any, experiment_id: str, condition: str, *, deleted: boo
             return
 
 
-def _cell_tags(entry: Entry, kind: str) -> dict[str, str]:
-    where = {"benchmark": entry.benchmark, "backbone": entry.backbone, "task": entry.task, "method": entry.method}
-    return {"aot.kind": kind, **{f"aot.{name}": value for name, value in where.items()}}
-
-
-def _trial_tags(entry: Entry) -> dict[str, str]:
-    own = {"trial_id": entry.trial_id, "assignment_id": entry.assignment_id}
-    own |= entry.search  # strategy, promotion, role
-    return {**_cell_tags(entry, "trial"), **{f"aot.{name}": value for name, value in own.items()}}
-
-
-def _trial_name(entry: Entry) -> str:
-    """Method, seed, and the assignment in as few signs as tell it."""
-    values = [f"{name} {value:g}" if isinstance(value, float) else f"{name} {value}" for name, value in
-              entry.hyperparameters.items() if value is not None]  # fmt: skip
-    return f"{entry.method} · seed {entry.seed} · {', '.join(values)}"[:250]
-
-
-def _details(entry: Entry) -> dict[str, Any]:
-    """What a report needs and nobody filters by: one tag instead of many."""
-    own = {
-        "commit": entry.git_commit, "device": entry.device, "pack_size": entry.pack_size,
-        "result_version": entry.result_version, "weights": entry.weights, "versions": dict(entry.versions),
-    }  # fmt: skip
-    return {name: value for name, value in own.items() if value not in (None, "")}
-
-
 def _quoted(value: str) -> str:
     return value.replace("'", "''")
-
-
-def _milliseconds(seconds: float) -> int:
-    return int(seconds * 1_000)
-
-
-def _metrics(entry: Entry) -> Iterator[tuple[str, float, int, int]]:
-    """(name, value, time, step). Times follow from the entry: logging it again changes nothing."""
-    now = entry.time - entry.seconds
-    for epoch, score, train_loss, seconds in entry.history:
-        now += seconds
-        yield "dev_score", score, _milliseconds(now), epoch
-        yield "train_loss", train_loss, _milliseconds(now), epoch
-    final = {
-        "score": entry.score,
-        "best_epoch": entry.best_epoch,
-        "epochs": len(entry.history),
-        "trainable_parameters": entry.trainable_parameters,
-        "seconds": entry.seconds,
-        "majority": entry.majority,
-    }
-    parts = {f"dev_{name}": value for name, value in entry.metrics.items() if name != "score"}
-    for name, value in {**final, **parts, **entry.text}.items():
-        if value is not None:
-            yield name, float(value), _milliseconds(entry.time), 0
-
-
-def _params(entry: Entry) -> dict[str, str]:
-    """Seed, hyperparameters by their own names, ``protocol.NAME``; what is no text is written as JSON."""
-    values = {"seed": entry.seed, **entry.hyperparameters, **{f"protocol.{k}": v for k, v in entry.protocol.items()}}
-    return {k: v if isinstance(v, str) else json.dumps(v) for k, v in values.items()}

@@ -166,6 +166,12 @@ def test_against_names_what_the_runs_have(two: Path) -> None:
     assert "compared with itself" in refused("report", path, "--against", "bitfit:BitFit", "--out", two / "report")
     assert "must be an address" in refused("report", path, "--tracking-url", "sqlite:///runs/mlflow.db")
     assert "give at least one STUDY or --runs FILE" in refused("report")
+    runs = two / "runs.csv"
+    runs.touch()
+    assert f"report it with: aot report --runs {runs}" in refused("report", runs, "--out", two / "other")
+    assert "runs.csv is a file" in refused("report", path, "--predictions", runs, "--out", two / "other")
+    for option in ("--margin", "--price", "--watch"):
+        assert f"Invalid value for '{option}'" in refused("report", path, option, "inf", "--out", two / "other")
 
 
 def waited(condition: Callable[[], bool], seconds: float = 60) -> None:
