@@ -21,10 +21,11 @@ def trial_tags(entry: Entry) -> dict[str, str]:
 
 
 def trial_name(entry: Entry) -> str:
-    """Method, seed, and the assignment in as few signs as tell it."""
-    values = [f"{name} {value:g}" if isinstance(value, float) else f"{name} {value}" for name, value in
-              entry.hyperparameters.items() if value is not None]  # fmt: skip
-    return f"{entry.method} · seed {entry.seed} · {', '.join(values)}"[:250]
+    """Method, seed, and the assignment in as few signs as tell it: MLflow cuts a name off, so the rate comes first."""
+    own = dict(entry.hyperparameters)
+    values = {"lr": own.pop("learning_rate", None), **own}
+    told = [f"{k} {v:g}" if isinstance(v, float) else f"{k} {v}" for k, v in values.items() if v is not None]
+    return f"{entry.method} · seed {entry.seed} · {', '.join(told)}"[:250]
 
 
 def details(entry: Entry) -> dict[str, Any]:

@@ -88,7 +88,7 @@ class TestDress:
         names = [run.info.run_name for run in runs]
         assert names[0] == "bitfit · glue/rte · tiny"
         assert sorted(names[1:]) == [
-            f"bitfit · seed {seed} · learning_rate 0.001, batch_size 16, deep True, kind x" for seed in (0, 1)
+            f"bitfit · seed {seed} · lr 0.001, batch_size 16, deep True, kind x" for seed in (0, 1)
         ]
 
 
