@@ -185,8 +185,8 @@ def report(
         found = gather(asked.studies, asked.files)
         page = _write(asked, names, found)
     _tell(found)
-    if attach and len(asked.studies) == 1 and not asked.files:
-        _attach(asked.studies[0], page)
+    if attach and len(asked.studies) == 1 and not asked.files and not names:  # a whole report, of a study
+        _attach(asked.studies[0], page, found.tracking)
     say("the report is written; open")
     typer.echo(page)
 
@@ -197,8 +197,11 @@ def _write(asked: _Asked, names: Sequence[str], runs: Runs) -> Path:
     return write_report(runs.frame, asked.out, asked.options(runs), notes=runs.notes, only=names)
 
 
-def _attach(path: Path, page: Path) -> None:
-    """Put the page into the study's experiment; a store that takes none is told of, and the report stands."""
+def _attach(path: Path, page: Path, experiment: str | None) -> None:
+    """Put the page into the study's experiment; a store that takes none is told of, and the report stands.
+
+    ``experiment``: its address in MLflow's UI, where that is known.
+    """
     from search.cli._shared import load
     from search.errors import RefusedError
     from search.tracking import mlflow_front
@@ -206,9 +209,12 @@ def _attach(path: Path, page: Path) -> None:
 
     study = load(path, bind=False, offline=True)
     try:
-        mlflow_front.attach(study.name, study.tracking, page, study.description)
+        run_id = mlflow_front.attach(study.name, study.tracking, page, study.description)
     except (AwayError, RefusedError) as error:
         say(f"the report is not put into MLflow: {error}")
+        return
+    if run_id is not None and experiment is not None:
+        say(f"it is in MLflow, too: {mlflow_front.report_page(experiment, run_id)}")
 
 
 def _only(wanted: Sequence[str]) -> list[str]:

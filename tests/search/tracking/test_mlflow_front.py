@@ -7,6 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from helpers import stored
+from helpers.commands import runner
 from helpers.entries import result, trial
 from helpers.servers import mlflow_server, running
 from helpers.stub_study import copy_database, write_study
@@ -14,6 +16,8 @@ from mlflow import MlflowClient
 
 from analysis.links import runs_of
 from search import study
+from search.cli import app
+from search.planning.plan import plan
 from search.tracking import about, mlflow_front
 from search.tracking.mlflow_access import page_of
 from search.tracking.records import read_known
@@ -112,6 +116,31 @@ class TestAttach:
         elsewhere = tmp_path / "elsewhere.db"
         assert mlflow_front.attach("stub", f"sqlite:///{elsewhere}", report(tmp_path, "four"), "") is None
         assert not elsewhere.exists()
+
+    def test_a_whole_report_of_a_study_gets_there_and_no_part_of_one(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        copy_database(tmp_path)
+        path = write_study(tmp_path, None)
+        of = study.load(path)
+        with Store(of.name, of.folder, of.tracking, print) as store:
+            store.records()
+            store.record([(one, stored.result(one)) for one in plan(of).trials])
+        client = MlflowClient(of.tracking)
+        number = client.get_experiment_by_name(of.name).experiment_id
+
+        def reported(*options: str) -> list[str]:
+            """The reports in MLflow after another one was made."""
+            done = runner.invoke(app, ["report", str(path), "--out", str(tmp_path / "report"), *options])
+            assert done.exit_code == 0, done.output
+            runs = [run.info.run_id for run in client.search_runs([number], "tags.`aot.kind` = 'report'")]
+            return [Path(client.download_artifacts(run, "report.html")).read_text() for run in runs]
+
+        assert reported("--no-attach") == []
+        whole = reported()
+        assert whole == [(tmp_path / "report/report.html").read_text()]
+        assert reported("--only", "results") == whole
 
 
 @pytest.mark.cluster
