@@ -71,8 +71,8 @@ class TestRun:
         outcome, _ = run(write_study(tmp_path))
         assert outcome == Outcome(skipped=4), "the study of before: nothing is to be trained"
         assert {name: (m["n_trials"], m["n_planned"]) for name, m in summaries(tmp_path).items()} == {
-            "minilm · demo/sentiment · bitfit": (4, 4),
-            "minilm · demo/sentiment · lora": (0, 0),
+            "bitfit · demo/sentiment · minilm": (4, 4),
+            "lora · demo/sentiment · minilm": (0, 0),
         }
 
     def test_faults_in_packs(self, tmp_path: Path) -> None:
@@ -172,7 +172,7 @@ def check_summary(folder: Path, trials: dict[str, list[dict[str, Any]]]) -> None
     client = MlflowClient(f"sqlite:///{folder}/runs/mlflow.db")
     experiment = client.get_experiment_by_name("stub")
     cells = client.search_runs([experiment.experiment_id], "tags.`aot.kind` = 'cell'")
-    assert {c.info.run_name for c in cells} == {"minilm · demo/sentiment · bitfit", "minilm · demo/sentiment · lora"}
+    assert {c.info.run_name for c in cells} == {"bitfit · demo/sentiment · minilm", "lora · demo/sentiment · minilm"}
     for cell in cells:
         children = [r[0] for r in trials.values() if r[0]["tags"]["mlflow.parentRunId"] == cell.info.run_id]
         metrics = cell.data.metrics
