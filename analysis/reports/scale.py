@@ -26,19 +26,10 @@ def compute(frame: pd.DataFrame, options: Options = DEFAULT) -> pd.DataFrame:
     table = table[table["complete"]]
     tuned = frame[frame["method"] == APART].groupby("backbone")["trainable_parameters"].max()
     table = table.assign(size=table["backbone"].map(tuned).astype("Float64"))
-    order = _by_size(table)
+    order = style.backbones(table["backbone"], tuned.dropna().to_dict())
     columns = ["benchmark", "backbone", "size", "method", "macro"]
     table = table.assign(place=table["backbone"].map(order.index))
     return table.sort_values(["benchmark", "place", "method"], ignore_index=True)[columns]
-
-
-def _by_size(table: pd.DataFrame) -> list[str]:
-    """The backbones, the smallest first; in the order of the house's names where not each one's size is known."""
-    sizes = table.drop_duplicates("backbone").set_index("backbone")["size"]
-    if sizes.notna().all():
-        return [str(name) for name in sizes.reset_index().sort_values(["size", "backbone"])["backbone"]]
-    known = list(style.BACKBONES)
-    return sorted(sizes.index, key=lambda name: (known.index(name) if name in known else len(known), name))
 
 
 def exports(data: pd.DataFrame) -> dict[str, pd.DataFrame]:

@@ -169,3 +169,10 @@ def test_reports_are_found_by_the_papers_names(text: str, found: str) -> None:
 def test_an_unknown_name_is_told_with_the_known_ones(text: str) -> None:
     with pytest.raises(ValueError, match=r"known: coverage, .*of the paper: table-2, table-3, .*figure-8$"):
         find(text)
+
+
+def test_known_backbones_stand_by_their_published_size_whatever_was_counted() -> None:
+    one = rows(("glue", "rte", "fine_tuning", {}, 70.0))
+    counted = {"deberta-xl": 10, "roberta-base": 30, "roberta-large": 20}
+    frames = [one.assign(backbone=b, trial_id=b, trainable_parameters=n) for b, n in counted.items()]
+    assert scale.compute(pd.concat(frames))["backbone"].tolist() == ["roberta-base", "roberta-large", "deberta-xl"]
