@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 
 import analysis.report
 from analysis.predictions import Predictions
+from analysis.reports import Options
 from common import metrics
 from search import study
 from search.cli import _predictions, app
@@ -55,9 +56,9 @@ def given(monkeypatch: pytest.MonkeyPatch) -> list[Lookup]:
     lookups: list[Lookup] = []
     write = analysis.report.write_report
 
-    def noted(*arguments: Any, **options: Any) -> Path:
-        lookups.append(options["predictions"])
-        return write(*arguments, **options)
+    def noted(frame: pd.DataFrame, out: Path, options: Options, **more: Any) -> Path:
+        lookups.append(options.predictions)
+        return write(frame, out, options, **more)
 
     monkeypatch.setattr(analysis.report, "write_report", noted)
     return lookups

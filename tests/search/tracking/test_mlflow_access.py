@@ -44,5 +44,5 @@ def test_the_page_of_an_experiment_on_a_server(tmp_path: Path) -> None:
     with running(mlflow_server(tmp_path, f"sqlite:///{tmp_path}/mlflow.db")) as server:
         uri = f"http://127.0.0.1:{server.port}"
         assert page_of("study", uri) is None
-        number = open_experiment(client(uri), "study")
+        number = open_experiment(client(uri), "study", uri, tmp_path).experiment_id
         assert page_of("study", uri.replace("//", "//lab:s3cret@")) == f"{uri}/#/experiments/{number}"
