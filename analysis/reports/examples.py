@@ -10,9 +10,10 @@ from analysis import examples, significance, style
 from analysis.exact import LEVEL
 from analysis.planned import planned
 from analysis.reports._section import DEFAULT, Options, Section, groups, heading, plural, slug, span
+from analysis.reports._tested import tested
 from analysis.selection import assignments, best_assignments
-from analysis.significance import IMPOSSIBLE, SHOWN
-from analysis.tables import EMPTY, Cell, Table, p_value, printed
+from analysis.significance import IMPOSSIBLE
+from analysis.tables import EMPTY, Cell, Table, printed
 
 TITLE = "Would other examples agree?"
 POSITION = 130
@@ -96,7 +97,7 @@ def _tests(benchmark: str, backbone: str, table: pd.DataFrame, data: Examples) -
     cells = {(row["method"], row["task"]): row for row in table.to_dict("records")}
     tasks = style.tasks(table["task"])
     body = [
-        (Cell(style.method(method)), *(_cell(cells.get((method, task))) for task in tasks))
+        (Cell(style.method(method)), *(tested(cells.get((method, task))) for task in tasks))
         for method in style.methods(table["method"])
     ]
     models = span({*table["n_models"], *table["n_reference_models"]}, "model")
@@ -124,14 +125,6 @@ def _tests(benchmark: str, backbone: str, table: pd.DataFrame, data: Examples) -
     columns = ("Method", *(style.task(task) for task in tasks))
     stem = slug("examples", benchmark, backbone)
     return Table(stem, title, columns, tuple(body), tuple(notes), place=(benchmark, backbone))
-
-
-def _cell(row: dict | None) -> Cell:
-    if row is None:
-        return Cell(EMPTY)
-    text = f"{printed(row['difference'], sign=True)} ({p_value(row['p'])})"
-    signs = "†" * (row["outcome"] == IMPOSSIBLE) + "‡" * (not row["family"])
-    return Cell(text, "best" if row["outcome"] == SHOWN else "", signs)
 
 
 def _errors(benchmark: str, backbone: str, table: pd.DataFrame) -> Table:

@@ -12,6 +12,7 @@ from analysis.exact import LEVEL
 from analysis.planned import planned
 from analysis.reports import comparison
 from analysis.reports._section import DEFAULT, Options, Section, groups, heading, plural, slug, span
+from analysis.reports._tested import tested
 from analysis.selection import CELL, is_scored
 from analysis.significance import IMPOSSIBLE, MACRO, SHOWN
 from analysis.tables import EMPTY, Cell, Table, p_value, printed
@@ -180,7 +181,7 @@ def _by_task(benchmark: str, backbone: str, table: pd.DataFrame, data: Significa
     rows = []
     for method in style.methods(table["method"]):
         row = [cells.get((method, task)) for task in tasks]
-        rows.append((Cell(style.method(method)), *map(_cell, row)))
+        rows.append((Cell(style.method(method)), *map(tested, row)))
     possible = table[table["outcome"] != IMPOSSIBLE]
     limits = ""
     hopeless = table[table["outcome"] == IMPOSSIBLE]
@@ -206,14 +207,6 @@ def _by_task(benchmark: str, backbone: str, table: pd.DataFrame, data: Significa
     title = f"{heading(benchmark, backbone)}: each method against {_reference(table, data)}, task by task"
     name = slug("significance-seeds", benchmark, backbone)
     return Table(name, title, columns, tuple(rows), notes, place=(benchmark, backbone))
-
-
-def _cell(row: dict | None) -> Cell:
-    if row is None:
-        return Cell(EMPTY)
-    text = f"{printed(row['difference'], sign=True)} ({p_value(row['p'])})"
-    signs = "†" * (row["outcome"] == IMPOSSIBLE) + "‡" * (not row["family"])
-    return Cell(text, "best" if row["outcome"] == SHOWN else "", signs)
 
 
 def _ordered(table: pd.DataFrame) -> list[tuple[str, dict]]:
