@@ -55,12 +55,6 @@ class Values:
         return len(self.medians)
 
 
-def of_medians(medians: np.ndarray, kind: Kind = "sample") -> Values:
-    """Values of which nothing is known but the medians ``(N,)``."""
-    ordered, nothing = np.sort(np.asarray(medians, dtype=float)), np.full(len(medians), np.nan)
-    return Values(("", "", "", ""), kind, ordered, nothing, np.ones(len(ordered)), nothing, lowest=float(ordered[0]))
-
-
 def cells(frame: pd.DataFrame, failures: Failures = "floor") -> tuple[list[Values], dict[tuple[str, ...], str]]:
     """The values of every cell that has any, in the order of the names, and why others were refused, by their key."""
     if failures not in ("floor", "drop"):
