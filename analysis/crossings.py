@@ -15,10 +15,9 @@ from analysis.selection import APART
 #: from ``upper`` on; empty where nowhere.
 COLUMNS = ["benchmark", "backbone", "task", "first", "later", "hours", "lower", "upper"]
 #: Of the interval of a difference at one budget. Over all budgets a lead between equals is then claimed in fewer than
-#: 5 % of studies (benchmarks/_rates_evp.py); with 95 % it would be in 14 %.
+#: 5 % of studies (benchmarks/_rates_evp.py); with 95 % it would be in twice as many (benchmarks/_rates_tried_evp.py).
 LEVEL = 0.99
 _POINTS = 64
-_TAIL = (1 - LEVEL) / 2
 
 
 def budgets(courses: Sequence[Course], points: int = _POINTS) -> np.ndarray:
@@ -80,9 +79,10 @@ def _pair(hours: np.ndarray, one: _Curves, other: _Curves) -> Iterator[tuple[boo
             )
 
 
-def leads(one: _Curves, other: _Curves) -> np.ndarray:
+def leads(one: _Curves, other: _Curves, level: float = LEVEL) -> np.ndarray:
     """1 where ``one`` leads for sure, −1 where ``other`` does, else 0: ``(h,)``, of curves as ``Course.within``."""
-    least = np.quantile(one[1] - other[2], _TAIL, axis=1)
-    most = np.quantile(one[2] - other[1], 1 - _TAIL, axis=1)
+    tail = (1 - level) / 2
+    least = np.quantile(one[1] - other[2], tail, axis=1)
+    most = np.quantile(one[2] - other[1], 1 - tail, axis=1)
     shift = one[0] - other[0]
     return np.where((least > 0) & (shift > 0), 1, np.where((most < 0) & (shift < 0), -1, 0))

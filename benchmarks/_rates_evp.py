@@ -18,6 +18,7 @@ SEEDS = 5
 _NOISE = 0.7  # deviation over seeds, points
 _TRUTH = 400_000  # assignments that the truth is computed from
 _AT_ONCE = 50
+_LONG = 60  # assignments of searches whose courses may cross
 _CHANCE = 50.0
 
 Shape = Callable[[np.random.Generator, tuple[int, ...]], np.ndarray]
@@ -158,28 +159,35 @@ def _grids(repeats: int, draw: np.random.Generator) -> Iterator[Rate]:
 
 def _leads(repeats: int, draw: np.random.Generator) -> Iterator[Rate]:
     """Two methods of one task: alike in all, and with a crossing at 20 assignments."""
-    size = 60
-
-    def course(scale: float, top: float, name: str) -> courses.Course:
-        scores = _scores(draw, top - draw.exponential(scale, size))
-        values = _values(scores, "sample", name, hours=draw.gamma(4, 0.25, size))
-        same = Values(**{**vars(values), "cell": ("b", "k", "t", name)})
-        return courses.of_cells([same], {("b", "k"): 1})[1][0]
-
-    claimed = 0
-    for repeat in range(repeats):
-        both = [course(5, 88, f"{name}{repeat}") for name in ("one", "other")]
-        hours = crossings.budgets(both)
-        claimed += bool(np.any(crossings.leads(*(one.within(hours) for one in both))))
-    yield Rate("a lead claimed anywhere, two equal methods", f"N = {size}", 0.05, claimed / repeats, repeats)
+    claimed = claims(repeats, draw, crossings.LEVEL)
+    yield Rate("a lead claimed anywhere, two equal methods", f"N = {_LONG}", 0.05, claimed / repeats, repeats)
 
     # Tops of 84 and 88 with tails that make the expected bests of 10 assignments alike: 84 − a·0.1 = 88 − b·0.1
     small, large, found, right = 2.0, 42.0, 0, 0
     for repeat in range(repeats):
-        table = crossings.find([course(small, 84, f"early{repeat}"), course(large, 88, f"late{repeat}")])
+        table = crossings.find([
+            _course(draw, small, 84, f"early{repeat}"), _course(draw, large, 88, f"late{repeat}")
+        ])  # fmt: skip
         sure = table.dropna(subset=["lower", "upper"])
         found += len(sure) > 0
         right += bool(((sure["lower"] <= 10) & (sure["upper"] >= 10)).any())
-    yield Rate("a crossing found, sure on both sides", f"N = {size}", None, found / repeats, repeats)
+    yield Rate("a crossing found, sure on both sides", f"N = {_LONG}", None, found / repeats, repeats)
     if found:
-        yield Rate("its interval holds the crossing", f"N = {size}", 0.95, right / found, found)
+        yield Rate("its interval holds the crossing", f"N = {_LONG}", 0.95, right / found, found)
+
+
+def claims(repeats: int, draw: np.random.Generator, level: float) -> int:
+    """In how many studies of two equal methods one leads for sure at some budget, by intervals of so high a level."""
+    claimed = 0
+    for repeat in range(repeats):
+        both = [_course(draw, 5, 88, f"{name}{repeat}") for name in ("one", "other")]
+        hours = crossings.budgets(both)
+        claimed += bool(np.any(crossings.leads(*(one.within(hours) for one in both), level)))
+    return claimed
+
+
+def _course(draw: np.random.Generator, scale: float, top: float, name: str) -> courses.Course:
+    scores = _scores(draw, top - draw.exponential(scale, _LONG))
+    values = _values(scores, "sample", name, hours=draw.gamma(4, 0.25, _LONG))
+    same = Values(**{**vars(values), "cell": ("b", "k", "t", name)})
+    return courses.of_cells([same], {("b", "k"): 1})[1][0]

@@ -29,9 +29,7 @@ def main() -> None:
             continue
         print(f"\n{name.removeprefix('_rates_')}")
         for rate in importlib.import_module(f"benchmarks.{name}").rates(arguments.repeats, arguments.seed):
-            nominal = "" if rate.nominal is None else f"{100 * rate.nominal:g} %"
-            measured = f"{100 * rate.measured:5.1f} ± {100 * rate.error:.1f} %"
-            print(f"  {rate.what:<60} {rate.design:<40} {nominal:>6} {measured}", flush=True)
+            print(f"  {rate}", flush=True)
 
 
 if __name__ == "__main__":

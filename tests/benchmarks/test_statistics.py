@@ -9,13 +9,13 @@ import pkgutil
 import pytest
 
 import benchmarks
-from benchmarks._rates import Rate
+from benchmarks._rates import Rate, Size
 
 NAMES = [module.name for module in pkgutil.iter_modules(benchmarks.__path__) if module.name.startswith("_rates_")]
 
 
 def test_there_are_rates() -> None:
-    assert {"_rates_evp", "_rates_inference", "_rates_paper", "_rates_tests"} <= set(NAMES)
+    assert {"_rates_evp", "_rates_inference", "_rates_paper", "_rates_tests", "_rates_tried"} <= set(NAMES)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -25,6 +25,8 @@ def test_every_file_yields_rates(name: str, monkeypatch: pytest.MonkeyPatch) -> 
         monkeypatch.setattr(module, "_TRUTH", 50)  # what a truth is reckoned from
     found = module.rates(2, 0)
     assert len(found) > 5
-    assert all(isinstance(rate, Rate) and 0 <= rate.measured <= 1 and rate.repeats >= 1 for rate in found)
-    assert all(math.isfinite(rate.error) for rate in found)
+    shares = [rate for rate in found if isinstance(rate, Rate)]
+    assert all(isinstance(rate, Rate | Size) for rate in found)
+    assert all(0 <= rate.measured <= 1 and rate.repeats >= 1 for rate in shares)
+    assert all(math.isfinite(rate.measured) and math.isfinite(rate.error) for rate in found)
     assert len({(rate.what, rate.design) for rate in found}) == len(found), "a line is told from every other"
