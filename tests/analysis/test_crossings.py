@@ -41,6 +41,15 @@ def test_a_noisy_crossing_is_open_on_its_sides() -> None:
     assert np.isnan(row["upper"])
 
 
+def test_a_lead_is_sure_where_the_interval_of_its_level_is_on_one_side() -> None:
+    """Differences are evenly spread from -0.02 to 0.98: 2 % of them are below zero."""
+    curves = np.linspace(-0.02, 0.98, 1001)[None]
+    one, other = (np.array([0.5]), curves, curves), (np.array([0.0]), np.zeros((1, 1001)), np.zeros((1, 1001)))
+    assert [crossings.leads(one, other, level).tolist() for level in (0.99, 0.95)] == [[0], [1]]
+    assert [crossings.leads(other, one, level).tolist() for level in (0.99, 0.95)] == [[0], [-1]]
+    assert crossings.leads(one, other).tolist() == [0], "it is the 99 % interval that counts"
+
+
 def test_methods_that_never_cross_and_those_apart_have_no_row() -> None:
     below, above = course(grid(60, 70), "lora"), course(grid(75, 80), "aot_fc")
     assert crossings.find([below, above]).empty
