@@ -229,10 +229,10 @@ def test_bands_are_cut_at_the_ends_of_the_scale_and_in_the_order_of_the_studies(
 
 
 def test_one_variance_for_all_of_a_grid_is_the_pooled_interval_at_one_assignment() -> None:
-    scores = np.random.default_rng(9).normal(80, 1, (6, 2))
+    scores = np.random.default_rng(9).normal(80, 1, (6, 3))
     values = evp_simulation._values(scores, "grid", "x")
     weights = evp.weights(6, np.array([1, 3]), "u")
-    expected = stats.t.ppf(0.975, 6) * np.sqrt(scores.var(axis=1, ddof=1).mean() / 2 / 6)
-    narrow = _rates_tried_evp.pooled(weights, values.variances, 2)
+    expected = stats.t.ppf(0.975, 12) * np.sqrt(scores.var(axis=1, ddof=1).mean() * 0.4487 / 6)
+    narrow = _rates_tried_evp.pooled(weights, values.variances, 3)
     assert narrow[0] == pytest.approx(expected)
     assert (narrow < half_widths(values, weights)).all()
