@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -17,6 +17,9 @@ from analysis.reports._section import DEFAULT, Options, Section, groups, heading
 from analysis.selection import CELL, assignments
 from analysis.tables import EMPTY, Cell, Table, printed
 from common.seeds import seed_of
+
+if TYPE_CHECKING:
+    import optuna
 
 TITLE = "Importance of hyperparameters"
 POSITION = 250
@@ -45,8 +48,7 @@ def compute(frame: pd.DataFrame, options: Options = DEFAULT) -> pd.DataFrame:
 
 
 def _of_cell(cell: tuple[str, ...], table: pd.DataFrame) -> Iterator[tuple]:
-    values = {name: table[name].tolist() for name in hyperparameters(table)
-              if table[name].notna().all() and table[name].nunique() > 1}  # fmt: skip
+    values = varying(table)
     if len(values) < 2:
         return
     generator = np.random.default_rng(seed_of("|".join(("importance", *cell))))
@@ -56,6 +58,12 @@ def _of_cell(cell: tuple[str, ...], table: pd.DataFrame) -> Iterator[tuple]:
     for name in values:
         by_chance = float(np.mean([share[name] for share in chance]))
         yield (*cell, name.removeprefix(HYPERPARAMETER), found[name], by_chance, len(table))
+
+
+def varying(table: pd.DataFrame) -> dict[str, list]:
+    """The hyperparameters that every assignment of a cell has and that differ between them, with their values."""
+    return {name: table[name].tolist() for name in hyperparameters(table)
+            if table[name].notna().all() and table[name].nunique() > 1}  # fmt: skip
 
 
 def _importances(values: dict[str, list], scores: list[np.ndarray]) -> list[dict[str, float]]:
@@ -74,6 +82,21 @@ def _importances(values: dict[str, list], scores: list[np.ndarray]) -> list[dict
 
 def _by_optuna(values: dict[str, list], scores: list[np.ndarray]) -> list[dict[str, float]]:
     import optuna
+
+    study = optuna_study(values)
+    evaluator = optuna.importance.PedAnovaImportanceEvaluator(target_quantile=QUARTER)
+    shares = []
+    for each in scores:
+        losses = dict(enumerate((-each).tolist()))  # a target is minimized
+        found = evaluator.evaluate(study, target=partial(_of_trial, losses))
+        total = sum(found.values())
+        shares.append({name: float(found[name]) / total if total > 0 else 1 / len(values) for name in values})
+    return shares
+
+
+def optuna_study(values: dict[str, list]) -> optuna.Study:
+    """One trial per assignment, in their order, all with the value 0."""
+    import optuna
     from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
 
     kinds: dict[str, BaseDistribution] = {}
@@ -89,14 +112,7 @@ def _by_optuna(values: dict[str, list], scores: list[np.ndarray]) -> list[dict[s
         optuna.trial.create_trial(params=dict(zip(values, row, strict=True)), distributions=kinds, value=0.0)
         for row in rows
     ])  # fmt: skip
-    evaluator = optuna.importance.PedAnovaImportanceEvaluator(target_quantile=QUARTER)
-    shares = []
-    for each in scores:
-        losses = dict(enumerate((-each).tolist()))  # a target is minimized
-        found = evaluator.evaluate(study, target=partial(_of_trial, losses))
-        total = sum(found.values())
-        shares.append({name: float(found[name]) / total if total > 0 else 1 / len(values) for name in values})
-    return shares
+    return study
 
 
 def _of_trial(losses: dict[int, float], trial: Any) -> float:
