@@ -72,7 +72,7 @@ def aot(*arguments: str) -> list[str]:
 
 
 def from_mlflow(trials: int, epochs: int, tracking: str | None, folder: Path) -> tuple[list[Step], dict[str, float]]:
-    """The steps from a store with so many trials to a report, and what is known beside: sizes in MB."""
+    """The steps from a store with so many trials to a report, and what is known beside, with sizes in MB."""
     import yaml
 
     from benchmarks._stores import document, fill
@@ -99,7 +99,10 @@ def from_mlflow(trials: int, epochs: int, tracking: str | None, folder: Path) ->
     report = aot("report", str(file), "--out", str(page.parent))
     steps.append(measured("report", report, folder / "elsewhere"))
     steps.append(measured("mlflow.search_runs", [sys.executable, "-c", PEER.format(tracking=uri)], home))
-    return steps, {"trials": count, "epochs": epochs, "page_mb": page.stat().st_size / 1e6}
+    kept = sum(file.stat().st_size for file in (folder / "elsewhere").rglob("logged/*.parquet"))
+    return steps, {
+        "trials": count, "epochs": epochs, "page_mb": page.stat().st_size / 1e6, "cache_bytes_per_trial": kept / count,
+    }  # fmt: skip
 
 
 def of_paper_size(folder: Path) -> tuple[list[Step], dict[str, float]]:
