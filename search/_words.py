@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from rich.console import Console
 from rich.progress import track
 from rich.text import Text
 
 from common.words import shown
-from trainables.trial import Pack
+
+if TYPE_CHECKING:
+    from trainables.trial import Pack
 
 #: A table that must fit into less would lose columns.
 TABLE_COLUMNS = 80

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
-from torch import Tensor
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,8 @@ class Batch:
 
     def to(self, device: torch.device | str) -> Batch:
         """The same batch with every tensor on ``device``."""
+        from torch import Tensor
+
         values: dict[str, Any] = {f.name: getattr(self, f.name) for f in fields(self)}
         tensors = {name: value for name, value in values.items() if isinstance(value, Tensor)}
         return Batch(**values | {name: tensor.to(device, non_blocking=True) for name, tensor in tensors.items()})

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 
-import torch
-
 
 def cores() -> int:
     """CPU cores that this process may use."""
@@ -14,4 +12,6 @@ def cores() -> int:
 
 def gpus() -> list[str]:
     """The names of the GPUs that PyTorch can use here, such as ``NVIDIA A100-SXM4-40GB``; none of another kind."""
+    import torch
+
     return [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]

@@ -6,11 +6,14 @@ those for RoBERTa, ELECTRA and DeBERTa put a layer of d² parameters before the 
 
 from __future__ import annotations
 
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING
 
 from trainables import dropout
 from trainables.batch import Batch
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
 
 #: Probability of dropout before the linear layer where the protocol gives none; the paper does not state one.
 DROPOUT = 0.1
@@ -23,6 +26,8 @@ WEIGHT, BIAS = f"{PREFIX}weight", f"{PREFIX}bias"
 
 def initial(outputs: int, width: int, generator: torch.Generator) -> dict[str, Tensor]:
     """One member's fresh head: weight ``(outputs, d)`` from N(0, 0.02²), zero bias ``(outputs,)``."""
+    import torch
+
     weight = torch.empty(outputs, width).normal_(0.0, _STD, generator=generator)
     return {WEIGHT: weight, BIAS: torch.zeros(outputs)}
 
@@ -41,4 +46,4 @@ def logits(hidden: Tensor, batch: Batch, weight: Tensor, bias: Tensor, p: float)
     tokens = batch.input_ids.shape[1]
     first = hidden[:, hidden.shape[1] - tokens].float().unflatten(0, (batch.members, -1))  # (k, b, d)
     dropped = dropout.of_examples(first, p, batch, "head")
-    return torch.baddbmm(bias.unsqueeze(1), dropped, weight.transpose(1, 2))
+    return bias.unsqueeze(1).baddbmm(dropped, weight.transpose(1, 2))

@@ -14,16 +14,11 @@ from functools import cache
 from pathlib import Path
 from typing import Literal
 
-from huggingface_hub import HfApi, constants
-from huggingface_hub.errors import HfHubHTTPError, RepositoryNotFoundError, RevisionNotFoundError
-from huggingface_hub.file_download import repo_folder_name
-from huggingface_hub.utils import get_session, validate_repo_id
+from huggingface_hub import constants  # the rest of it where it is used: what is local never asks the hub
 
 Kind = Literal["model", "dataset"]
 
 SECONDS = 5.0  # to wait for the hub's answer
-#: What a request raises that gets no answer; whose HTTP library that is, is the hub library's own choice.
-NO_ANSWER: tuple[type[Exception], ...] = HfHubHTTPError.__bases__
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 #: What Git takes for the name of a branch or tag, and some less: it becomes a part of addresses and paths.
 _REVISION = re.compile(r"(?!.*(\.\.|//|/\.|\.lock$|\.$|/$))[\w][\w./+-]{0,199}", re.ASCII)
@@ -38,6 +33,8 @@ def check_revision(revision: str) -> str:
 
 def check_id(repository: str) -> str:
     """The id itself; ValueError where no repository of the hub can be called so."""
+    from huggingface_hub.utils import validate_repo_id
+
     validate_repo_id(repository)
     return repository
 
@@ -56,6 +53,9 @@ def commit(kind: Kind, repository: str, revision: str | None = None) -> str | No
     Raises:
         ValueError: the hub knows no such repository or revision.
     """
+    from huggingface_hub import HfApi
+    from huggingface_hub.errors import RepositoryNotFoundError, RevisionNotFoundError
+
     if revision is not None and is_commit(revision):
         return revision
     if reachable():
@@ -69,7 +69,7 @@ def commit(kind: Kind, repository: str, revision: str | None = None) -> str | No
             raise ValueError(
                 f"the hub has no {kind} {what}, or this machine may not see it; correct the id, or log in"
             ) from error
-        except NO_ANSWER:
+        except _no_answer():
             pass  # it answers, but not to this
     return _cached(kind, repository, revision or "main")
 
@@ -83,6 +83,13 @@ def remember(kind: Kind, repository: str, revision: str | None, found: str) -> N
     if not is_commit(revision) and (_repository(kind, repository) / "snapshots" / found).is_dir():
         reference.parent.mkdir(parents=True, exist_ok=True)
         reference.write_text(found)
+
+
+def has(name: str, repository: str, revision: str | None) -> bool:
+    """Whether a file of a model is in the hub's cache on this machine."""
+    from huggingface_hub import try_to_load_from_cache
+
+    return isinstance(try_to_load_from_cache(repository, name, revision=revision), str)
 
 
 def reachable() -> bool:
@@ -107,11 +114,20 @@ def spared() -> Iterator[None]:
             module.HF_HUB_OFFLINE = value  # type: ignore[attr-defined]
 
 
+def _no_answer() -> tuple[type[Exception], ...]:
+    """What a request raises that gets no answer; whose HTTP library that is, is the hub library's own choice."""
+    from huggingface_hub.errors import HfHubHTTPError
+
+    return HfHubHTTPError.__bases__
+
+
 @cache
 def _answers(endpoint: str) -> bool:
+    from huggingface_hub.utils import get_session
+
     try:
         get_session().head(endpoint, timeout=SECONDS)
-    except NO_ANSWER:
+    except _no_answer():
         return False
     return True
 
@@ -126,4 +142,6 @@ def _cached(kind: Kind, repository: str, revision: str) -> str | None:
 
 def _repository(kind: Kind, repository: str) -> Path:
     """Where the hub's cache keeps a repository: ``refs`` with the commits of branches, ``snapshots`` with the files."""
+    from huggingface_hub.file_download import repo_folder_name
+
     return Path(constants.HF_HUB_CACHE) / repo_folder_name(repo_id=repository, repo_type=kind)

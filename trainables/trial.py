@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Literal, NamedTuple
 
+from trainables import head
 from trainables.tasks import Task
 
 #: Raised whenever a change to the code changes the result of a trial; old results are then not taken for new ones.
@@ -174,8 +175,6 @@ class Trial:
         train_rows, dev_rows = protocol.row_limits(self.task)
         dropout = (protocol.dropout,) * 3  # of hidden states, attention and head
         if protocol.dropout is None and self.backbone.dropout is not None:
-            from trainables import head  # with torch, which reading results does not need
-
             dropout = (*self.backbone.dropout, head.DROPOUT)
         return {
             "epochs": protocol.epochs,

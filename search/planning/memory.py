@@ -6,8 +6,6 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-import torch
-
 from search.planning.plan import Size
 from search.study import Study, spec_if_known
 from trainables.methods import BYTES_PER_TRAINED
@@ -43,8 +41,11 @@ def too_large(study: Study, sizes: Sequence[Size], available: int | None = None)
 
 def machine_bytes(study: Study) -> int:
     """The memory of what a trial trains on here: of the first GPU, where the study takes one and one is there."""
-    if study.resources.gpu and torch.cuda.is_available():
-        return int(torch.cuda.get_device_properties(0).total_memory)
+    if study.resources.gpu:
+        import torch
+
+        if torch.cuda.is_available():
+            return int(torch.cuda.get_device_properties(0).total_memory)
     found = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
     for file in _LIMITS:
         if file.is_file() and (written := file.read_text().strip()).isdigit():

@@ -34,7 +34,7 @@ def bind_backbones(
             source = backbones.resolve(entry.source, entry.name, entry.revision)
             check_name(source.name)
             spec_if_known(source) if offline else backbones.spec(source)
-            backbones.tokenizer_if_here(source)
+            backbones.check_tokenizer(source)
         except ValueError as error:
             problems.add(entry.location, str(error), entry.source)
             continue

@@ -7,11 +7,14 @@ import json
 from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
-import transformers
 from safetensors import SafetensorError, safe_open
+
+from trainables.backbones._remembered import Stamps, remembered, stamps
+
+if TYPE_CHECKING:  # what is remembered is told without the libraries, whose import takes over a second
+    import torch
 
 #: Of a config: where it comes from, how heads, outputs and fresh weights are made (weights fill the whole encoder, in
 #: float32 whatever the files have), what only decoders and generation read or is refused with any other value, and
@@ -39,14 +42,18 @@ def identity_of(folder: Path) -> str:
     """``sha256:`` and a hash of config, tokenizer and weights, as they are once loaded.
 
     The same weights saved again (other metadata, order, shards or number format, with or without a head), a config
-    with defaults written out, and a tokenizer saved again are the same backbone. Remembered in the process as long as
-    the files are the same by size and time.
+    with defaults written out, and a tokenizer saved again are the same backbone. Remembered as long as the files are
+    the same by size and times.
     """
-    return _identity(folder, _stamps(folder))
+    return _identity(folder, stamps(folder))
 
 
 def dropout_of(folder: Path) -> tuple[float, float] | None:
     """Dropout of hidden states and of attention in the folder's config; ``None`` where that cannot be read."""
+    return remembered(tuple[float, float] | None, ["dropout", str(folder), stamps(folder)], lambda: _dropout_of(folder))
+
+
+def _dropout_of(folder: Path) -> tuple[float, float] | None:
     config = _config(folder)
     return None if config is None else config_dropout(config)
 
@@ -57,13 +64,12 @@ def config_dropout(config: Any) -> tuple[float, float] | None:
     return None if None in found else (float(found[0]), float(found[1]))  # type: ignore[arg-type]
 
 
-def _stamps(folder: Path) -> tuple[tuple[str, int, int], ...]:
-    states = ((path.name, path.stat()) for path in sorted(folder.iterdir()) if path.is_file())
-    return tuple((name, state.st_size, state.st_mtime_ns) for name, state in states)
-
-
 @lru_cache(maxsize=64)
-def _identity(folder: Path, stamps: tuple[tuple[str, int, int], ...]) -> str:
+def _identity(folder: Path, seen: Stamps) -> str:
+    return remembered(str, ["identity", str(folder), seen], lambda: _hashed(folder))
+
+
+def _hashed(folder: Path) -> str:
     total = hashlib.sha256()
     for part in (_config_part(folder), _tokenizer_part(folder), *_weight_parts(folder)):
         total.update(part.encode() + b"\n")
@@ -71,6 +77,8 @@ def _identity(folder: Path, stamps: tuple[tuple[str, int, int], ...]) -> str:
 
 
 def _config(folder: Path) -> Any:
+    import transformers
+
     try:
         return transformers.AutoConfig.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
     except (OSError, ValueError, KeyError):
@@ -88,6 +96,8 @@ def _config_part(folder: Path) -> str:
 
 def _tokenizer_part(folder: Path) -> str:
     """The tokenizer without the length, sides and padding that it was last used with: texts are encoded whole."""
+    import transformers
+
     try:
         tokenizer = transformers.AutoTokenizer.from_pretrained(
             folder, use_fast=True, trust_remote_code=False, local_files_only=True
@@ -132,6 +142,8 @@ def _plain(name: str) -> str:
 
 
 def _tensor_part(tensor: torch.Tensor) -> str:
+    import torch
+
     values = tensor.to(torch.float32) if tensor.is_floating_point() else tensor
     return f"{list(values.shape)} {hashlib.sha256(values.contiguous().flatten().numpy().data).hexdigest()}"
 

@@ -39,7 +39,7 @@ def load(source: BackboneSource) -> Backbone:
     folder = folder_of(source.source)
     if folder is not None and source.identity and identity_of(folder) != source.identity:
         raise ValueError(f"the files of backbone {source.source!r} have changed since the study was read; start again")
-    config = _config(source)
+    config = config_of(source)
     family = _registry.of_model_type(config.model_type)
     with quiet(), spared(source):
         try:
@@ -70,18 +70,12 @@ def _check_complete(source: BackboneSource, report: Mapping[str, Any]) -> None:
         )
 
 
-@lru_cache(maxsize=64)
-def spec(source: BackboneSource) -> Spec:
-    """The sizes of a backbone, from its config alone; errors as ``load``."""
-    return spec_of(_config(source))
-
-
 def spec_of(config: PretrainedConfig) -> Spec:
     """The sizes of a backbone with this config, computed without building its model."""
     return describe(config, _registry.of_model_type(config.model_type))
 
 
-def _config(source: BackboneSource) -> PretrainedConfig:
+def config_of(source: BackboneSource) -> PretrainedConfig:
     """The config of a source, of a known family: from its folder, the hub's cache, what we ship, or the hub."""
     folder = folder_of(source.source)
     config = _hub_config(source) if folder is None else _folder_config(folder)

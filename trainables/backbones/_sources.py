@@ -9,11 +9,10 @@ import re
 from contextlib import suppress
 from pathlib import Path
 
-from transformers import AutoConfig
-
 from common.words import check_name
 from trainables import hub
 from trainables.backbones._identity import config_dropout, dropout_of, identity_of
+from trainables.backbones._remembered import remembered
 from trainables.trial import BackboneSource
 
 PACKAGE, COMMIT = "package:", "commit:"
@@ -55,12 +54,24 @@ def _on_the_hub(source: str, name: str, revision: str | None) -> BackboneSource:
     if commit is None:
         return BackboneSource(name, source, revision, f"{source}@{revision or 'main'}")
     try:
-        with hub.spared():
-            dropout = config_dropout(AutoConfig.from_pretrained(source, revision=commit, trust_remote_code=False))
+        dropout = _dropout_at(source, commit)
         hub.remember("model", source, revision, commit)
     except (OSError, ValueError, KeyError):
         dropout = None  # whoever loads it says what is wrong
     return BackboneSource(name, source, commit, f"{COMMIT}{commit}", dropout)
+
+
+def _dropout_at(source: str, commit: str) -> tuple[float, float] | None:
+    """As ``dropout_of``, of a commit on the hub."""
+
+    def find() -> tuple[float, float] | None:
+        from transformers import AutoConfig  # with torch
+
+        with hub.spared():
+            return config_dropout(AutoConfig.from_pretrained(source, revision=commit, trust_remote_code=False))
+
+    here = hub.has("config.json", source, commit)
+    return remembered(tuple[float, float] | None, ["dropout", source, commit], find) if here else find()
 
 
 def folder_of(source: str) -> Path | None:

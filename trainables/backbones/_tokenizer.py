@@ -6,9 +6,10 @@ from functools import lru_cache
 from typing import Any
 
 import transformers
-from huggingface_hub import try_to_load_from_cache
 
-from trainables.backbones._loading import quiet, spared, spec
+from trainables import hub
+from trainables.backbones._facts import spec
+from trainables.backbones._loading import quiet, spared
 from trainables.backbones._sources import folder_of, location
 from trainables.trial import BackboneSource
 
@@ -38,8 +39,7 @@ def tokenizer_if_here(source: BackboneSource) -> Any | None:
 
 
 def _in_cache(source: BackboneSource) -> bool:
-    found = (try_to_load_from_cache(source.source, name, revision=source.revision) for name in _HUB_FILES)
-    return any(isinstance(path, str) for path in found)
+    return any(hub.has(name, source.source, source.revision) for name in _HUB_FILES)
 
 
 def _loaded(source: BackboneSource) -> Any:

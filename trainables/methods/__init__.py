@@ -1,7 +1,8 @@
 """The methods. The folder is the registry: ``method: lora`` in a study is the file ``lora.py`` here.
 
 A method's file holds one class, the only public class of the file that has a ``Config``. It meets ``Method``.
-Add a method by adding a file; nothing else names it. All that such a file needs of ours is imported from here.
+Add a method by adding a file; nothing else names it. All that such a file needs of ours is imported from here. Ours
+import torch in the functions that use it: a study is read, planned and reported without it.
 """
 
 from __future__ import annotations
@@ -9,15 +10,19 @@ from __future__ import annotations
 import importlib
 import pkgutil
 from functools import cache
+from typing import TYPE_CHECKING, Any
 
-from trainables import dropout
-from trainables.backbones import Backbone, Seams, Site, Spec
+from trainables import backbones, dropout
+from trainables.backbones import Seams, Site, Spec
 from trainables.batch import Batch
 from trainables.methods._config import SETTINGS
 from trainables.methods._members import FROZEN, affine, by_layer, grouped, trainable
 from trainables.methods._method import BYTES_PER_TRAINED, Fused, Method, prompt_tokens
 from trainables.methods._norms import normalised
 from trainables.methods._rows import add_rows, all_rows, take
+
+if TYPE_CHECKING:
+    from trainables.backbones import Backbone
 
 __all__ = [
     "BYTES_PER_TRAINED",
@@ -47,6 +52,12 @@ __all__ = [
 
 #: What the class of a method says of itself beside its ``Config``; see ``Method``.
 DECLARED = ("label", "sizes", "fusable", "max_members")
+
+
+def __getattr__(name: str) -> Any:
+    if name != "Backbone":  # which comes with torch
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return backbones.Backbone
 
 
 def names() -> list[str]:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
-import torch
-from torch import Tensor
+if TYPE_CHECKING:
+    from torch import Tensor
 
 #: How the names of tensors begin that a member draws once and never trains.
 FROZEN = "frozen."
@@ -33,4 +34,4 @@ def grouped(x: Tensor, members: int) -> Tensor:
 
 def affine(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     """``x W + b`` for every member: ``x`` (k, m, i), ``weight`` (k, i, o), ``bias`` (k, o) -> (k, m, o)."""
-    return torch.baddbmm(bias.unsqueeze(1), x, weight)
+    return bias.unsqueeze(1).baddbmm(x, weight)

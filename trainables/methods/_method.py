@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
-import torch
 from pydantic import BaseModel
-from torch import Tensor
 
-from trainables.backbones import Backbone, Seams, Spec
+from trainables.backbones import Seams, Spec
 from trainables.batch import Batch
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+    from trainables.backbones import Backbone
 
 #: What training holds of a trained number, in float32: the number, its gradient, Adam's two means, the best epoch's.
 BYTES_PER_TRAINED = 5 * 4

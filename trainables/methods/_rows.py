@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-
-import torch
-from torch import Tensor
-from torch.nn import functional
+from typing import TYPE_CHECKING
 
 from trainables import dropout
 from trainables.batch import Batch
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 #: Tokens whose rows are computed at once when the whole of P is written out.
 CHUNK = 2048
@@ -17,6 +17,8 @@ CHUNK = 2048
 
 def take(table: Tensor, index: Tensor) -> Tensor:
     """Rows of each member's own table: ``table`` (k, m, c), ``index`` (k, i) -> (k, i, c)."""
+    from torch.nn import functional
+
     members, size, width = table.shape
     return functional.embedding(_offset(index, size), table.reshape(members * size, width))
 
@@ -27,6 +29,8 @@ def add_rows(rows: Callable[[int], Tensor], batch: Batch, p: float) -> Callable[
     ``rows(layer)`` are the rows ``(k, u, d)`` of the tokens ``batch.distinct``, so that no row is computed twice.
     Dropout with probability ``p`` acts on the rows after the look-up: each occurrence of a token has a mask of its own.
     """
+    from torch.nn import functional
+
     where = _offset(batch.where, batch.distinct.shape[1])  # (k, b·n)
 
     def before_layer(layer: int, hidden: Tensor) -> Tensor:
@@ -36,7 +40,6 @@ def add_rows(rows: Callable[[int], Tensor], batch: Batch, p: float) -> Callable[
     return before_layer
 
 
-@torch.no_grad()
 def all_rows(rows: Callable[[int, Tensor], Tensor], vocabulary: int, layers: int, width: int) -> Tensor:
     """The whole of P, ``(v, l, d)`` in half precision and in host memory, computed in float32 chunk by chunk.
 
@@ -45,12 +48,15 @@ def all_rows(rows: Callable[[int, Tensor], Tensor], vocabulary: int, layers: int
     Raises:
         ValueError: if a row is too large for half precision, or is not a number.
     """
+    import torch
+
     full = torch.empty(vocabulary, layers, width, dtype=torch.float16)
     for start in range(0, vocabulary, CHUNK):
         chunk = full[start : start + CHUNK]  # (c, l, d)
         ids = torch.arange(start, start + len(chunk)).unsqueeze(0)
         for layer in range(layers):
-            chunk[:, layer] = rows(layer, ids)[0]
+            with torch.no_grad():
+                chunk[:, layer] = rows(layer, ids)[0]
         if not chunk.isfinite().all():
             raise ValueError(
                 f"rows of P must be finite in half precision (at most 65504), but some of tokens {start} to "
@@ -61,5 +67,7 @@ def all_rows(rows: Callable[[int, Tensor], Tensor], vocabulary: int, layers: int
 
 def _offset(index: Tensor, size: int) -> Tensor:
     """Indices ``(k, i)`` into tables of ``size`` rows, as indices into the tables one below the other."""
+    import torch
+
     members = torch.arange(index.shape[0], device=index.device)
     return index + size * members.unsqueeze(1)

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
-import torch
 from pydantic import BaseModel, Field
-from torch import Tensor
-from torch.nn import functional
 
-from trainables.methods import SETTINGS, Backbone, Batch, Fused, Seams, Spec, affine, by_layer, grouped
+from trainables.methods import SETTINGS, Fused, Seams, Spec, affine, by_layer, grouped
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+    from trainables.methods import Backbone, Batch
 
 SITES = ("attention", "feed_forward")
 DOWN_STD = 1e-2  # Houlsby et al. find the start insensitive to it up to 1e-2 and unstable above; they draw ``up`` too
@@ -53,6 +56,8 @@ class Adapters:
 
     def initial(self, backbone: Backbone, generator: torch.Generator) -> dict[str, Tensor]:
         """``down`` normal with a small deviation, the rest zero: the backbone as it is."""
+        import torch
+
         params = {}
         for site in SITES:
             down = torch.randn(self.layers, self.width, self.rank, generator=generator)
@@ -64,6 +69,8 @@ class Adapters:
 
     def seams(self, params: Mapping[str, Tensor], backbone: Backbone, batch: Batch) -> Seams:
         """The bottleneck with its own residual around each sublayer's output."""
+        from torch.nn import functional
+
         layers = by_layer(params)
 
         def sublayer(site: str, layer: int, output: Tensor) -> Tensor:

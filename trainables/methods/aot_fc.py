@@ -7,26 +7,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
-import torch
 from pydantic import BaseModel, Field
-from torch import Tensor
-from torch.nn import functional
 
-from trainables.methods import (
-    SETTINGS,
-    Backbone,
-    Batch,
-    Fused,
-    Seams,
-    Spec,
-    add_rows,
-    affine,
-    all_rows,
-    by_layer,
-    dropout,
-)
+from trainables.methods import SETTINGS, Fused, Seams, Spec, add_rows, affine, all_rows, by_layer, dropout
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+    from trainables.methods import Backbone, Batch
 
 
 class FullyConnectedAoT:
@@ -66,6 +57,8 @@ class FullyConnectedAoT:
 
     def initial(self, backbone: Backbone, generator: torch.Generator) -> dict[str, Tensor]:
         """``W_1`` from N(0, 1/d), the rest zero. The paper draws ``W_1`` at random; the scale is ours."""
+        import torch
+
         layers, rank, width = self.spec.layers, self.rank, self.spec.width
         std = 1 / math.sqrt(width)  # an output has the scale of an entry of E
         return {
@@ -101,5 +94,7 @@ class FullyConnectedAoT:
 
 def _network(layer: Mapping[str, Tensor], embedded: Tensor) -> Tensor:
     """Equation 3 for some rows of ``E``: (k, u, d) -> (k, u, d)."""
+    from torch.nn import functional
+
     hidden = functional.gelu(affine(embedded, layer["w_1"], layer["b_1"]))  # (k, u, r)
     return affine(hidden, layer["w_2"], layer["b_2"])

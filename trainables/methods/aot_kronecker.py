@@ -7,13 +7,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
-import torch
 from pydantic import BaseModel, Field
-from torch import Tensor
 
-from trainables.methods import SETTINGS, Backbone, Batch, Fused, Seams, Spec, add_rows, all_rows, by_layer, take
+from trainables.methods import SETTINGS, Fused, Seams, Spec, add_rows, all_rows, by_layer, take
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+    from trainables.methods import Backbone, Batch
 
 
 class KroneckerAoT:
@@ -65,6 +69,8 @@ class KroneckerAoT:
 
         The paper draws the first two at random; the scale is ours.
         """
+        import torch
+
         layers, rank = self.spec.layers, self.rank
         std = rank**-0.5
         return {
@@ -94,6 +100,8 @@ class KroneckerAoT:
 
     def _rows(self, layer: Mapping[str, Tensor], ids: Tensor) -> Tensor:
         """Rows of P in one layer: ids ``(k, u)`` -> (k, u, d)."""
+        import torch
+
         left = take(layer["w_l"], ids // self.b)  # (k, u, r)
         right = take(layer["w_m"], ids % self.b)  # (k, u, r)
         products = (left.unsqueeze(-1) * right.unsqueeze(-2)).flatten(-2)  # (k, u, r²)

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
-import torch
 from pydantic import BaseModel
-from torch import Tensor, nn
 
-from trainables.methods import SETTINGS, Backbone, Batch, Fused, Seams, Site, Spec, grouped
+from trainables.methods import SETTINGS, Fused, Seams, Site, Spec, grouped
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor, nn
+
+    from trainables.methods import Backbone, Batch
 
 
 class BitFit:
@@ -46,6 +50,8 @@ class BitFit:
 
     def initial(self, backbone: Backbone, generator: torch.Generator) -> dict[str, Tensor]:
         """Zeros; nothing is drawn."""
+        import torch
+
         return {site.name: torch.zeros(self._shape(site)) for site in self.sites}
 
     def seams(self, params: Mapping[str, Tensor], backbone: Backbone, batch: Batch) -> Seams:

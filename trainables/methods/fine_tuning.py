@@ -6,13 +6,17 @@ It is what the other methods are measured against.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
-import torch
 from pydantic import BaseModel
-from torch import Tensor
 
-from trainables.methods import SETTINGS, Backbone, Batch, Fused, Seams, Spec
+from trainables.methods import SETTINGS, Fused, Seams, Spec
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+    from trainables.methods import Backbone, Batch
 
 
 class FineTuning:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
-import torch
 from pydantic import BaseModel
-from torch import Tensor, nn
 
-from trainables.methods import SETTINGS, Backbone, Batch, Fused, Seams, Spec, by_layer, grouped
+from trainables.methods import SETTINGS, Fused, Seams, Spec, by_layer, grouped
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor, nn
+
+    from trainables.methods import Backbone, Batch
 
 OUTPUTS = ("key", "value")  # sites of which the output is rescaled
 INPUT = "feed_forward_output"  # of this one the input is: what the feed-forward's activation gave
@@ -48,6 +52,8 @@ class IA3:
 
     def initial(self, backbone: Backbone, generator: torch.Generator) -> dict[str, Tensor]:
         """Ones; nothing is drawn."""
+        import torch
+
         return {name: torch.ones(self.layers, width) for name, width in self.widths.items()}
 
     def seams(self, params: Mapping[str, Tensor], backbone: Backbone, batch: Batch) -> Seams:

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
-import torch
 from pydantic import BaseModel, Field
-from torch import Tensor, nn
 
-from trainables.methods import SETTINGS, Backbone, Batch, Fused, Seams, Spec, by_layer, grouped
+from trainables.methods import SETTINGS, Fused, Seams, Spec, by_layer, grouped
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor, nn
+
+    from trainables.methods import Backbone, Batch
 
 SITES = ("query", "value")
 
@@ -54,6 +58,8 @@ class LoRA:
 
     def initial(self, backbone: Backbone, generator: torch.Generator) -> dict[str, Tensor]:
         """``A`` uniform in ±1/√inputs (what Kaiming's uniform rule with a = √5 comes to), ``B`` zero."""
+        import torch
+
         params = {}
         for site in self.sites:
             bound = 1 / math.sqrt(site.inputs)
@@ -64,6 +70,8 @@ class LoRA:
 
     def seams(self, params: Mapping[str, Tensor], backbone: Backbone, batch: Batch) -> Seams:
         """``x W + (α/r) x Aᵀ Bᵀ`` at query and value, never forming ΔW."""
+        import torch
+
         layers = by_layer(params)
 
         def linear(site: str, layer: int, module: nn.Module, x: Tensor) -> Tensor:

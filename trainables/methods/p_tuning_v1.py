@@ -7,13 +7,17 @@ Liu et al., 2021b, https://arxiv.org/abs/2103.10385; without a network that make
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
-import torch
 from pydantic import BaseModel, Field
-from torch import Tensor
 
-from trainables.methods import SETTINGS, Backbone, Batch, Fused, Seams, Spec
+from trainables.methods import SETTINGS, Fused, Seams, Spec
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+    from trainables.methods import Backbone, Batch
 
 
 class PTuningV1:
@@ -61,6 +65,8 @@ class PTuningV1:
 
         The paper does not say how a prompt starts; this is one of the ways of Lester et al.
         """
+        import torch
+
         embeddings = backbone.embedding_matrix.detach()  # (v, d_embedding)
         tokens = torch.randint(embeddings.shape[0], (self.length,), generator=generator)
         return {"prompt": embeddings[tokens.to(embeddings.device)].to("cpu", torch.float32, copy=True)}

@@ -7,13 +7,17 @@ https://arxiv.org/abs/2101.00190).
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
-import torch
 from pydantic import BaseModel, Field
-from torch import Tensor
 
-from trainables.methods import SETTINGS, Backbone, Batch, Fused, Seams, Spec, by_layer
+from trainables.methods import SETTINGS, Fused, Seams, Spec, by_layer
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+    from trainables.methods import Backbone, Batch
 
 STD = 0.02  # what encoders are themselves initialised with
 
@@ -52,6 +56,8 @@ class PTuningV2:
 
     def initial(self, backbone: Backbone, generator: torch.Generator) -> dict[str, Tensor]:
         """Normal with deviation 0.02."""
+        import torch
+
         return {name: STD * torch.randn(self.shape, generator=generator) for name in ("keys", "values")}
 
     def seams(self, params: Mapping[str, Tensor], backbone: Backbone, batch: Batch) -> Seams:

@@ -1,0 +1,64 @@
+"""The masks of dropout, drawn and applied; whose they are, and where, says ``dropout.py``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from trainables.dropout import Place
+
+_LEVELS = 1 << 16  # of the numbers drawn on the CPU: a probability is met to 1 in 131,072
+
+
+class Dropout(torch.autograd.Function):
+    """``x · mask / (1 - p)``, and the same of the gradient."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, p: float, place: Place) -> Tensor:
+        ctx.p, ctx.place = p, place
+        if x.device.type == "cuda":
+            return _on_gpu(x, p, place)
+        ctx.mask, ctx.scale = _drawn(p, place, x.dtype)
+        return (x * ctx.mask.view(x.shape)).mul_(ctx.scale)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
+        (gradient,) = gradients
+        if gradient.device.type == "cuda":
+            return _on_gpu(gradient, ctx.p, ctx.place), None, None
+        return (gradient * ctx.mask.view(gradient.shape)).mul_(ctx.scale), None, None
+
+
+def _drawn(p: float, place: Place, dtype: torch.dtype) -> tuple[Tensor, float]:
+    """Masks of zeros and ones ``place.shape``, and what makes up for the zeros; padding is dropped."""
+    dropped = min(round(p * _LEVELS), _LEVELS - 1)
+    threshold = dropped - _LEVELS // 2  # of signed numbers
+    masks = [
+        _own_mask(place, member, rows, columns, threshold).to(dtype) for member, (rows, columns) in enumerate(place.own)
+    ]
+    scale = _LEVELS / (_LEVELS - dropped)
+    if all(own == place.shape[2:] for own in place.own):
+        return masks[0] if len(masks) == 1 else torch.stack(masks), scale
+    padded = torch.zeros(place.shape, dtype=dtype)
+    for member, mask in enumerate(masks):
+        _, rows, columns = mask.shape
+        first = (place.shape[2] - rows) // 2 if place.centred else 0
+        padded[member, :, first : first + rows, :columns] = mask
+    return padded, scale
+
+
+def _own_mask(place: Place, member: int, rows: int, columns: int, threshold: int) -> Tensor:
+    """One member's mask ``(outer, rows, columns)``: what its stream says at this site."""
+    shape = (place.shape[1], rows, columns)
+    size = shape[0] * rows * columns
+    bits = np.random.SFC64([int(place.streams[member]), place.site]).random_raw(-(-size // 4))
+    return torch.from_numpy(bits.view(np.int16)[:size]).view(shape) >= threshold
+
+
+def _on_gpu(x: Tensor, p: float, place: Place) -> Tensor:
+    from trainables._dropout_kernel import dropped  # needs Triton, which comes with torch for CUDA
+
+    return dropped(x, p, place.shape, place.streams, place.site, place.centred)
