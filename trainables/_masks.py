@@ -2,15 +2,29 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from trainables.dropout import Place
-
 _LEVELS = 1 << 16  # of the numbers drawn on the CPU: a probability is met to 1 in 131,072
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where masks are needed, in one step: the sizes that they have, and which part is each member's own.
+
+    ``shape``: ``(k, outer, rows, columns)``. ``own``: rows and columns of each member; those behind, or with
+    ``centred`` those around, are padding. ``streams``: ``(k,)`` int64. ``site``: a number of 32 bits.
+    """
+
+    shape: tuple[int, int, int, int]
+    own: tuple[tuple[int, int], ...]
+    streams: Tensor
+    site: int
+    centred: bool = False
 
 
 class Dropout(torch.autograd.Function):

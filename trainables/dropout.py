@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -22,21 +21,6 @@ from trainables.batch import Batch
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where masks are needed, in one step: the sizes that they have, and which part is each member's own.
-
-    ``shape``: ``(k, outer, rows, columns)``. ``own``: rows and columns of each member; those behind, or with
-    ``centred`` those around, are padding. ``streams``: ``(k,)`` int64. ``site``: a number of 32 bits.
-    """
-
-    shape: tuple[int, int, int, int]
-    own: tuple[tuple[int, int], ...]
-    streams: Tensor
-    site: int
-    centred: bool = False
 
 
 def of_tokens(x: Tensor, p: float, batch: Batch, site: str, layer: int = -1) -> Tensor:

@@ -2,8 +2,8 @@
 
 A family's file declares one ``FAMILY``. Files that begin with ``_`` hold what the families share: ``_seams.py`` says
 where a method may touch a backbone, ``_encoder.py`` holds the loop over the layers, ``_attention.py`` the attention,
-``_sources.py`` and ``_loading.py`` how a source becomes a backbone, ``_tokenizer.py`` its tokenizer, ``_facts.py`` what
-a study is read with: that takes no torch where it was found before.
+``_sources.py`` and ``_loading.py`` how a source becomes a backbone, ``_tokenizer.py`` its tokenizer, ``_facts.py`` and
+``_remembered.py`` what a study is read with, which takes no torch where it was found before.
 """
 
 from __future__ import annotations
@@ -11,14 +11,14 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from trainables.backbones._facts import check_tokenizer, spec
+from trainables.backbones._facts import spec
 from trainables.backbones._seams import Seams, Site, Spec
 from trainables.backbones._sources import resolve
+from trainables.backbones._tokenizer import check_tokenizer, tokenizer, tokenizer_if_here
 
 if TYPE_CHECKING:
     from trainables.backbones._encoder import Backbone
     from trainables.backbones._loading import load, spec_of
-    from trainables.backbones._tokenizer import tokenizer, tokenizer_if_here
 
 __all__ = [
     "Backbone", "Seams", "Site", "Spec", "check_tokenizer", "families", "load", "resolve", "spec", "spec_of",
@@ -26,13 +26,7 @@ __all__ = [
 ]  # fmt: skip
 
 #: Names that come with torch and transformers, and where they stand: imported when they are used.
-_WITH_TORCH = {
-    "Backbone": "_encoder",
-    "load": "_loading",
-    "spec_of": "_loading",
-    "tokenizer": "_tokenizer",
-    "tokenizer_if_here": "_tokenizer",
-}
+_WITH_TORCH = {"Backbone": "_encoder", "load": "_loading", "spec_of": "_loading"}
 
 
 def __getattr__(name: str) -> Any:

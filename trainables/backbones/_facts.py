@@ -1,7 +1,4 @@
-"""What a study needs to know of a backbone before anything is trained: its sizes, and that its tokenizer fits.
-
-Found once with the libraries, and remembered.
-"""
+"""The sizes of a backbone: found once with the libraries, and remembered."""
 
 from __future__ import annotations
 
@@ -25,27 +22,12 @@ def spec(source: BackboneSource) -> Spec:
 
         return _loading.spec_of(_loading.config_of(source))
 
-    config = _config_named(source)
+    config = config_named(source)
     found: Spec = find() if config is None else remembered(Spec, ["spec", *config], find)
     return found
 
 
-def check_tokenizer(source: BackboneSource) -> None:
-    """Errors as ``tokenizer``; none where the tokenizer would have to be fetched from the hub."""
-
-    def find() -> bool:
-        from trainables.backbones import _tokenizer
-
-        return _tokenizer.tokenizer_if_here(source) is not None
-
-    config = _config_named(source)
-    if config is None or not source.pinned:
-        find()
-    else:
-        remembered(bool, ["tokenizer", *config], find)
-
-
-def _config_named(source: BackboneSource) -> list[Any] | None:
+def config_named(source: BackboneSource) -> list[Any] | None:
     """What stands for the config that ``load`` would take; ``None`` where that may change, or is yet to be fetched."""
     folder = folder_of(source.source)
     if folder is not None:

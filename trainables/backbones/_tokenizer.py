@@ -5,11 +5,9 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Any
 
-import transformers
-
 from trainables import hub
-from trainables.backbones._facts import spec
-from trainables.backbones._loading import quiet, spared
+from trainables.backbones._facts import config_named, spec
+from trainables.backbones._remembered import remembered
 from trainables.backbones._sources import folder_of, location
 from trainables.trial import BackboneSource
 
@@ -38,6 +36,15 @@ def tokenizer_if_here(source: BackboneSource) -> Any | None:
     return None if folder_of(source.source) is None and not _in_cache(source) else tokenizer(source)
 
 
+def check_tokenizer(source: BackboneSource) -> None:
+    """Errors as ``tokenizer``; none where it would have to be fetched from the hub. One that fits is remembered."""
+    config = config_named(source)
+    if config is None or not source.pinned:
+        tokenizer_if_here(source)
+    elif folder_of(source.source) is not None or _in_cache(source):
+        remembered(bool, ["tokenizer", *config], lambda: tokenizer(source) is not None)
+
+
 def _in_cache(source: BackboneSource) -> bool:
     return any(hub.has(name, source.source, source.revision) for name in _HUB_FILES)
 
@@ -49,6 +56,10 @@ def _loaded(source: BackboneSource) -> Any:
             f"a backbone's folder needs the files of its tokenizer ({', '.join(_FILES)}), but {source.source!r} has "
             "none: save_pretrained of the model alone leaves them out; save the tokenizer there too"
         )
+    import transformers  # with torch
+
+    from trainables.backbones._loading import quiet, spared
+
     with quiet(), spared(source):
         try:
             return transformers.AutoTokenizer.from_pretrained(
