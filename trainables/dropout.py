@@ -67,12 +67,12 @@ def _dropout(
     own: Sequence[tuple[int, int]],
     centred: bool = False,
 ) -> Tensor:
+    from trainables._masks import Dropout, Place  # with torch, which reading a study does not need
+
     if batch.streams is None or p == 0:
         return x
     outer = x.numel() // (batch.members * sizes[0] * sizes[1])
     place = Place((batch.members, outer, *sizes), tuple(own), batch.streams, _number(*site), centred)
-    from trainables._masks import Dropout  # with torch, which reading a study does not need
-
     dropped: Tensor = Dropout.apply(x, p, place)
     return dropped
 
