@@ -104,11 +104,19 @@ def from_rows(rows: Iterable[Mapping[str, Any]], source: str = "runs") -> pd.Dat
     Raises FrameError as :func:`tidy` does.
     """
     listed = list(rows)
-    raw = pd.DataFrame(
-        {name: [row.get(name) for row in listed] for name in {name: None for row in listed for name in row}}
-    )
-    names = sorted(hyperparameters(raw))
-    raw = raw[[c for c in raw.columns if c not in names] + names] if len(raw) else pd.DataFrame(columns=list(COLUMNS))
+    names = {name: None for row in listed for name in row}
+    return from_columns([{name: [row.get(name) for row in listed] for name in names}], source)
+
+
+def from_columns(tables: Sequence[Mapping[str, Sequence[Any]]], source: str = "runs") -> pd.DataFrame:
+    """As :func:`from_rows`, of tables that are one below the other, a mapping of columns to their values each."""
+    lengths = [len(next(iter(table.values()), ())) for table in tables]
+    parts = [(table, length) for table, length in zip(tables, lengths, strict=True) if length]
+    names = dict.fromkeys(name for table, _ in parts for name in table)
+    whole = {name: [v for table, length in parts for v in table.get(name, [None] * length)] for name in names}
+    raw = pd.DataFrame(whole) if whole else pd.DataFrame(columns=list(COLUMNS))
+    own = sorted(hyperparameters(raw))
+    raw = raw[[c for c in raw.columns if c not in own] + own]
     return tidy(raw, source).sort_values([*COLUMNS[1:6], "seed"], ignore_index=True)
 
 

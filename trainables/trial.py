@@ -19,9 +19,13 @@ Status = Literal["finished", "diverged", "failed", "pruned"]
 Precision = Literal["float32", "bfloat16"]
 
 
+#: Made once: ``json.dumps`` makes another one for every value.
+_CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+
+
 def canonical(value: Any) -> str:
     """``value`` as canonical JSON: sorted keys, no spaces."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+    return _CANONICAL.encode(value)
 
 
 def digest(value: Any) -> str:

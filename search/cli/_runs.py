@@ -76,7 +76,7 @@ def _check(study: Study, found: Coverage, *, others: bool) -> None:
         names = f"study {study.name!r} names {trials(found.counts['planned'])}, of which none has a result"
         what = f"{names}; there are results of {trials(len(found.others))} of other versions of it"
         reason = "Are data_dir, AOT_DATA_DIR and the backbones as they were? Else train it"
-        if all(row["result_version"] != RESULT_VERSION for row in found.others):
+        if RESULT_VERSION not in found.others.columns["result_version"]:
             reason = f"They are of another version of the code (its RESULT_VERSION is {RESULT_VERSION} now); train it"
         fail(f"{what}. {reason}: aot run STUDY; or look at those: aot export STUDY --all-runs --out runs.csv")
     if found.away:

@@ -72,7 +72,7 @@ def _of_study(path: Path, tell: Say, empty: bool, several: bool) -> Runs:
     from search.tracking.mlflow_access import page_of
 
     found = coverage_of(path, tell=tell, empty=empty)
-    table = frame.from_rows([*found.own, *found.others], f"study {found.study!r}")
+    table = frame.from_columns([found.own.columns, found.others.columns], f"study {found.study!r}")
     told = [f"{found.study}: {note}" if several else note for note in notes(found)]
     if not found.own:
         told.append(f"{found.study}: no trial of it has a result yet.")

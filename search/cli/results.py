@@ -88,7 +88,8 @@ def export(
         if predictions is not None:
             _outputs.check_folder(predictions, "--predictions")
         found = coverage_of(study_file, unbound=all_runs)
-        runs = frame.from_rows([*found.own, *(found.others if all_runs else [])], f"study {found.study!r}")
+        taken = [found.own.columns, *([found.others.columns] if all_runs else [])]
+        runs = frame.from_columns(taken, f"study {found.study!r}")
         if on_stdout:
             typer.echo(runs.to_csv(index=False).encode(), nl=False)
         else:

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import Any
 
 from search.planning.plan import CellPlan, Plan, of_search
+from search.planning.rows import Rows, Told, rows
 from search.strategy.cell_search import Proposal, final_statuses
 from search.strategy.confirmation import ROLE
 from search.strategy.study_search import StudySearch
 from search.study import Study, fresh_seeds
-from search.tracking.records import TEXT_SHARES, Known, TrialRecord
-from trainables.trial import CellKey, canonical, digest
+from search.tracking.records import Known, TrialRecord
+from trainables.trial import CellKey, digest
 
 ENDINGS = ("finished", "diverged", "failed", "pruned")
 SEARCH = "search"  # the role of a trial that is none of a confirmation
@@ -33,8 +34,8 @@ class Coverage:
     """
 
     study: str
-    own: list[dict[str, Any]]
-    others: list[dict[str, Any]]
+    own: Rows
+    others: Rows
     cells: list[dict[str, Any]] = field(default_factory=list)
     unsent: int = 0
     away: bool = False
@@ -57,38 +58,45 @@ def coverage(study: Study, known: Known, proposals: Iterable[tuple[CellKey, Prop
     planned = of_search(search)
     taken = final_statuses(study) | {"failed"}  # one that an earlier search cut short may yet be trained to its end
     records = {trial_id: record for trial_id, record in known.records.items() if record.status in taken}
-    own: dict[str, dict[str, Any]] = {}
+    own: dict[str, Told] = {}
     strategy = "tpe" if study.search.strategy == "tpe" else ""
     for cell in planned.cells:
         place, draws = _place(study, planned, cell), _draws(study, cell)
+        told: dict[tuple[str, str], dict[str, Any]] = {}  # of an assignment, of its first seed or a later one
         for trial in cell.trials:
             if trial.id in records:
-                row = _row(study.name, trial.id, records[trial.id]) | place
-                origin = {"strategy": "", "promotion": "", **search.origin(trial)}  # as the study stands
-                own[trial.id] = row | origin | {"role": SEARCH, "draw": draws.get(trial.assignment_id)}
+                origin = search.cells[cell.key].origin(trial)  # as the study stands
+                one = trial.assignment_id, origin.get("promotion", "")
+                if one not in told:
+                    way = {"strategy": "", "promotion": "", **origin, "role": SEARCH, "draw": draws.get(one[0])}
+                    told[one] = place | way
+                own[trial.id] = trial.id, records[trial.id], told[one]
         for assignment_id in dict.fromkeys(trial.assignment_id for trial in cell.trials):
             fresh = {"strategy": strategy, "promotion": "", "role": ROLE, "draw": draws.get(assignment_id)}
             for trial_id, record in search.recorded.get(assignment_id, {}).items():
-                own[trial_id] = _row(study.name, trial_id, record) | place | fresh
-    others = list(_of_others(study, {i: r for i, r in known.records.items() if i not in own}, in_study=False))
+                own[trial_id] = trial_id, record, place | fresh
+    others = _of_others(study, {i: r for i, r in known.records.items() if i not in own}, in_study=False)
     cells = [_counted(study, cell, records, known.lost) for cell in planned.cells]
-    return Coverage(study.name, list(own.values()), others, cells, len(known.unsent & own.keys()), known.away)
+    mine = rows(study.name, list(own.values()))
+    return Coverage(study.name, mine, others, cells, len(known.unsent & own.keys()), known.away)
 
 
 def unchecked(study: Study, known: Known) -> Coverage:
     """All trials that anybody knows of, where nobody can tell which of them the study names: it is not bound."""
-    rows = list(_of_others(study, known.records, in_study=None))
-    return Coverage(study.name, rows, [], [], len(known.unsent), known.away)
+    others = _of_others(study, known.records, in_study=None)
+    return Coverage(study.name, rows(study.name, []), others, [], len(known.unsent), known.away)
 
 
-def _of_others(study: Study, records: Mapping[str, TrialRecord], *, in_study: bool | None) -> Iterator[dict[str, Any]]:
+def _of_others(study: Study, records: Mapping[str, TrialRecord], *, in_study: bool | None) -> Rows:
     """Rows of trials of which the study does not say, as it stands, how they came about."""
     metrics, fresh = {task.name: task.metric for task in study.tasks}, fresh_seeds(study)
+    told: list[Told] = []
     for trial_id, record in records.items():
         confirmed = record.search.get("role") == ROLE and record.seed not in study.seeds
         role = ROLE if confirmed or record.seed in fresh else SEARCH
         more = {"in_study": in_study, "role": role, "metric": metrics.get(record.cell.task, "")}
-        yield _row(study.name, trial_id, record) | more
+        told.append((trial_id, record, more))
+    return rows(study.name, told)
 
 
 def _place(study: Study, planned: Plan, cell: CellPlan) -> dict[str, Any]:
@@ -125,7 +133,8 @@ def _counted(
 ) -> dict[str, Any]:
     """A cell's row: how many of its trials ended how, and how many did not."""
     own = {trial.id: records[trial.id] for trial in cell.trials if trial.id in records}
-    ended = {status: sum(r.status == status for r in own.values()) for status in ENDINGS}
+    counted = Counter(record.status for record in own.values())
+    ended = {status: counted[status] for status in ENDINGS}
     lost = sum(trial.id in missing for trial in cell.trials)
     seeds: dict[str, int] = {}
     for record in own.values():
@@ -144,44 +153,3 @@ def _counted(
         "to_confirm": cell.confirmation.total,
         "confirmed": cell.confirmation.recorded,
     }
-
-
-def _row(study: str, trial_id: str, record: TrialRecord) -> dict[str, Any]:
-    """A trial with the columns of the runs file; ``max_epochs`` is the protocol's, as ``epochs`` is what it took."""
-    protocol = {"max_epochs" if name == "epochs" else name: value for name, value in record.protocol.items()}
-    return {
-        "study": study,
-        "benchmark": record.benchmark,
-        **record.cell._asdict(),
-        "assignment_id": record.assignment_id,
-        "trial_id": trial_id,
-        "seed": record.seed,
-        "status": record.status,
-        "score": record.score,
-        "best_epoch": record.best_epoch,
-        "epochs": record.epochs,
-        "trainable_parameters": record.trainable_parameters,
-        "seconds": record.seconds,
-        **{f"hp.{name}": value for name, value in record.hyperparameters.items()},
-        "strategy": record.search.get("strategy", ""),
-        "promotion": record.search.get("promotion", ""),
-        **dict.fromkeys(("role", "planned_seeds", "planned_in_cell", "planned_tasks", "planned_in_study", "draw")),
-        **{name: protocol.get(name) for name in _PROTOCOL},
-        **{name: record.text.get(name) for name in TEXT_SHARES},
-        "metric": None,
-        "majority": record.majority,
-        "pack_size": record.pack_size,
-        "device": record.device,
-        "commit": record.git_commit,
-        "result_version": record.result_version,
-        "versions": canonical(record.versions) if record.versions else "",
-        **dict.fromkeys(("backbone_hash", "data_hash")),
-        "ended": ""
-        if record.ended is None
-        else datetime.fromtimestamp(record.ended, UTC).isoformat(timespec="seconds"),
-        "run_id": record.run_id,
-        "reason": record.reason,
-    }
-
-
-_PROTOCOL = ("max_length", "precision", "dropout", "max_epochs", "patience", "train_rows", "dev_rows")
