@@ -30,10 +30,10 @@ _VERSION = hashlib.sha256(json.dumps([FORMAT, _FIELDS]).encode()).hexdigest()
 Read = tuple[str, TrialRecord]
 
 
-def place(study: str, tracking: str) -> Path:
-    """The file of a study's runs in a store. Where a store is reached by another password it is the same one."""
+def place(study: str, tracking: str, kind: str = "logged") -> Path:
+    """The file of a study's runs in a store, or of another ``kind``. By another password it is the same store."""
     named = hashlib.sha256(json.dumps([study, masked(tracking)]).encode()).hexdigest()[:16]
-    return Path.home() / ".cache" / "aot-search" / "logged" / f"{named}.parquet"
+    return Path.home() / ".cache" / "aot-search" / kind / f"{named}.parquet"
 
 
 def read(path: Path) -> dict[str, Read]:

@@ -1,7 +1,7 @@
 """A study's trials as MLflow has them: from the tables of a database, of any other store through MLflow.
 
 Of many runs in a database, what they hold is kept in a file (``_cache.py``), and the database is asked for what tells
-that a run has changed. A server has no such question: it sends a run whole or not at all.
+that a run has changed (``_listed.py``). A server has no such question: it sends a run whole or not at all.
 """
 
 from __future__ import annotations
@@ -11,17 +11,14 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from common.uris import masked
 from search._words import Say, progress
-from search.tracking import _cache, _tables
+from search.tracking import _cache, _listed, _tables
 from search.tracking._record import TEXT_SHARES, TrialRecord
 from search.tracking._tables import Head, Points
 from search.tracking.mlflow_access import AwayError, cell_of, client, is_empty, translated
-
-if TYPE_CHECKING:  # importing it takes a third of a second
-    from sqlalchemy import Connection
 
 #: So many runs are read as fast from a database as from a file, and kept in none.
 FEW = 500
@@ -61,12 +58,12 @@ def logged(
 def _in_tables(tracking: str, study: str, say: Say, curves: bool, written: Collection[str]) -> Logged:
     if is_empty(tracking):
         return Logged()
-    with _tables.opened(tracking) as connection:
-        heads = _tables.heads(connection, study)
-        whole = [head for head in heads if head.whole]
-        runs = _whole_runs(connection, _cache.place(study, tracking), whole, say)
-        if curves:
-            asked = [head for head in whole if head.run_id in runs and head.trial_id not in written]
+    heads = _listed.heads(tracking, study, _cache.place(study, tracking, "listed"), FEW)
+    whole = [head for head in heads if head.whole]
+    runs = _whole_runs(tracking, _cache.place(study, tracking), whole, say)
+    if curves:
+        asked = [head for head in whole if head.run_id in runs and head.trial_id not in written]
+        with _tables.opened(tracking) as connection:
             drawn = _tables.points(connection, asked)
             for head, points in progress(drawn, len(asked), "reading curves from MLflow", say):
                 record = runs[head.run_id]
@@ -75,16 +72,17 @@ def _in_tables(tracking: str, study: str, say: Say, curves: bool, written: Colle
     return Logged(records, frozenset(head.trial_id for head in heads) - records.keys())
 
 
-def _whole_runs(connection: Connection, kept_in: Path, heads: list[Head], say: Say) -> dict[str, TrialRecord]:
+def _whole_runs(tracking: str, kept_in: Path, heads: list[Head], say: Say) -> dict[str, TrialRecord]:
     """What runs hold, by their ids and without curves: as it was kept of those that have not changed, else read."""
     kept = _cache.read(kept_in) if len(heads) > FEW else {}
-    asked = [head for head in heads if head.run_id not in kept or kept[head.run_id][0] != head.mark]
-    found = {head.run_id: kept[head.run_id] for head in heads if head.run_id in kept}
-    told = progress(_tables.values(connection, asked), len(asked), "reading trials from MLflow", say)
-    for head, tags, params, metrics in told:
-        found.pop(head.run_id, None)
-        if "aot.status" in tags:  # else it was removed a moment ago
-            found[head.run_id] = head.mark, _of_run(head.run_id, head.ended, tags, params, metrics, {})
+    found = {head.run_id: kept[head.run_id] for head in heads if kept.get(head.run_id, ("",))[0] == head.mark}
+    asked = [head for head in heads if head.run_id not in found]
+    if asked:
+        with _tables.opened(tracking) as connection:
+            told = progress(_tables.values(connection, asked), len(asked), "reading trials from MLflow", say)
+            for head, tags, params, metrics in told:
+                if "aot.status" in tags:  # else it was removed a moment ago
+                    found[head.run_id] = head.mark, _of_run(head.run_id, head.ended, tags, params, metrics, {})
     if len(asked) > FEW:
         _cache.write(kept_in, found)
     return {run: record for run, (_, record) in found.items()}

@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import importlib.metadata
 import json
-import time
 from collections.abc import Callable
 from contextlib import suppress
 from functools import cache
@@ -19,20 +18,17 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
+from common.stamps import Stamp, settled, stamp
 from trainables.whole_files import replacing
 
 LIBRARIES = ("transformers", "tokenizers", "safetensors")
-#: A file that was changed so short a while ago might change again within one tick of its clock.
-SETTLED_SECONDS = 5.0
-
-#: Of each file of a folder: name, size, times of its content and of its entry (nanoseconds), and number.
-Stamps = tuple[tuple[str, int, int, int, int], ...]
+#: Of each file of a folder.
+Stamps = tuple[Stamp, ...]
 
 
 def stamps(folder: Path) -> Stamps:
-    """What tells that a file of the folder has changed: nobody can set the time of an entry (ctime) back."""
-    states = ((path.name, path.stat()) for path in sorted(folder.iterdir()) if path.is_file())
-    return tuple((n, s.st_size, s.st_mtime_ns, s.st_ctime_ns, s.st_ino) for n, s in states)
+    """What tells that a file of the folder has changed."""
+    return tuple(stamp(path) for path in sorted(folder.iterdir()) if path.is_file())
 
 
 def remembered(kind: Any, asked: list[Any], find: Callable[[], Any]) -> Any:
@@ -44,7 +40,7 @@ def remembered(kind: Any, asked: list[Any], find: Callable[[], Any]) -> Any:
     with suppress(OSError, ValueError):
         return TypeAdapter(kind).validate_json(path.read_bytes())
     found = find()
-    if _settled(asked):
+    if all(settled(part) for part in asked if isinstance(part, tuple)):
         with suppress(OSError), replacing(path) as new:
             new.write_bytes(TypeAdapter(kind).dump_json(found))
     return found
@@ -54,11 +50,6 @@ def place(asked: list[Any]) -> Path:
     """The file of an answer."""
     name = hashlib.sha256(json.dumps([_code(), asked]).encode()).hexdigest()[:32]
     return Path.home() / ".cache" / "aot-search" / "backbones" / f"{name}.json"
-
-
-def _settled(asked: list[Any]) -> bool:
-    times = [one[3] for part in asked if isinstance(part, tuple) for one in part]
-    return time.time() - max(times, default=0) / 1e9 > SETTLED_SECONDS
 
 
 @cache

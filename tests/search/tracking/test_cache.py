@@ -17,6 +17,7 @@ from helpers.servers import Server
 from mlflow import MlflowClient
 from sqlalchemy import Engine, event
 
+import common.stamps
 from benchmarks._stores import document, fill
 from search import study as studies
 from search.planning.plan import plan
@@ -51,6 +52,12 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "home"
 
 
+@pytest.fixture(autouse=True)
+def settled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was written a moment ago counts as settled: a list of runs is kept at once."""
+    monkeypatch.setattr(common.stamps, "SETTLED_SECONDS", -1.0)
+
+
 @pytest.fixture
 def tracking(whole: tuple[Path, list[Trial]], tmp_path: Path) -> str:
     shutil.copy(whole[0] / "mlflow.db", tmp_path / "mlflow.db")
@@ -69,6 +76,21 @@ def asked() -> Iterator[set[str]]:
     event.listen(Engine, "before_cursor_execute", listen)
     try:
         yield runs
+    finally:
+        event.remove(Engine, "before_cursor_execute", listen)
+
+
+@contextmanager
+def statements() -> Iterator[list[str]]:
+    """What is asked of any database meanwhile."""
+    sent: list[str] = []
+
+    def listen(connection: object, cursor: object, statement: str, *_: object) -> None:
+        sent.append(statement)
+
+    event.listen(Engine, "before_cursor_execute", listen)
+    try:
+        yield sent
     finally:
         event.remove(Engine, "before_cursor_execute", listen)
 
@@ -162,6 +184,41 @@ def test_a_file_that_does_not_fit_is_thrown_away(tracking: str, damage: str) -> 
     with asked() as runs:
         assert read(tracking) == before
     assert not runs
+
+
+def test_a_file_that_is_the_same_is_not_asked(tracking: str, whole: tuple[Path, list[Trial]]) -> None:
+    """Neither what its runs hold nor which there are; after any write it is."""
+    before = read(tracking)
+    with statements() as sent:
+        assert read(tracking) == before
+    assert sent == []
+    MlflowClient(tracking).create_experiment("another study")
+    with statements() as sent:
+        assert read(tracking) == before
+    assert len(sent) == 1
+    MlflowClient(tracking).delete_run(run_of(tracking, whole[1][3]))
+    assert read(tracking).begun == {whole[1][3].id}
+
+
+def test_of_a_file_that_is_being_written_no_list_is_kept(tracking: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(common.stamps, "SETTLED_SECONDS", 3600.0)
+    for _ in range(2):
+        with statements() as sent:
+            assert len(read(tracking).records) == TRIALS
+        assert sent
+
+
+@pytest.mark.parametrize("damage", ["cut off", "no parquet", "another version"])
+def test_a_list_that_does_not_fit_is_made_anew(tracking: str, damage: str) -> None:
+    before = read(tracking)
+    path = _cache.place("reports", tracking, "listed")
+    if damage == "another version":
+        pq.write_table(pq.read_table(path).replace_schema_metadata({"aot": "of last year"}), path)
+    else:
+        path.write_bytes(path.read_bytes()[:-99] if damage == "cut off" else b"runs" * 9)
+    with statements() as sent:
+        assert read(tracking) == before
+    assert len(sent) == 1
 
 
 def test_several_readers_at_once(tracking: str) -> None:

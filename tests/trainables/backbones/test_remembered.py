@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+import common.stamps
 from trainables.backbones import _identity, _remembered, resolve, spec
 from trainables.backbones._remembered import remembered, stamps
 from trainables.backbones._seams import Site, Spec
@@ -29,7 +30,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def settled(monkeypatch: pytest.MonkeyPatch) -> None:
     """Files count as settled at once."""
-    monkeypatch.setattr(_remembered, "SETTLED_SECONDS", -1.0)
+    monkeypatch.setattr(common.stamps, "SETTLED_SECONDS", -1.0)
 
 
 def asked(folder: Path, found: list[str]) -> str:
