@@ -1,6 +1,7 @@
 """The arrows of the house go one way, and each part knows only the libraries that are its business."""
 
 import ast
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -131,6 +132,35 @@ def test_what_a_module_starts_without(module: str, without: str) -> None:
     script = f"import sys, {module}; print(*[name for name in {without.split()} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.split() == []
+
+
+@pytest.mark.parametrize(
+    ("command", "without"),
+    [
+        (["plan"], "torch transformers ray mlflow optuna"),
+        (["export", "--all-runs", "--out", "runs.parquet"], "torch transformers ray mlflow optuna"),
+    ],
+)
+def test_what_a_command_does_without(command: list[str], without: str, tmp_path: Path) -> None:
+    """On a backbone that this machine has seen before, of a study whose tokens are at hand or not to be had."""
+    study = tmp_path / "study.yaml"
+    study.write_text(
+        "study: far\nbackbones: [FacebookAI/roberta-base]\ntasks: [glue/rte]\nmethods: {lora: {rank: 4}}\nseeds: 2\n"
+        "defaults: {learning_rate: [0.001], batch_size: [16]}\nprotocol: {epochs: 2, patience: 2}\n"
+        f"storage: {tmp_path / 'runs'}\ntracking: sqlite:///{tmp_path / 'mlflow.db'}\n"
+    )
+    script = (
+        "import sys; from search.cli import app\n"
+        "try: app(sys.argv[1:])\n"
+        f"finally: print('\\nheld:', *[name for name in {without.split()} if name in sys.modules])\n"
+    )
+    variables = {**os.environ, "HF_HUB_OFFLINE": "1", "HOME": str(tmp_path), "HF_HOME": str(tmp_path)}
+    variables |= {"PYTHONPATH": str(ROOT)}
+    variables.pop("AOT_DATA_DIR", None)
+    told = [sys.executable, "-c", script, command[0], str(study), *command[1:]]
+    for _ in ("seen", "seen again"):
+        done = subprocess.run(told, cwd=tmp_path, env=variables, capture_output=True, text=True, check=False)
+    assert done.stdout.splitlines()[-1].split() == ["held:"], done.stderr
 
 
 @pytest.mark.parametrize("library", ONLY_IN)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
+from pathlib import Path
 
 
 def cores() -> int:
@@ -12,6 +14,26 @@ def cores() -> int:
 
 def gpus() -> list[str]:
     """The names of the GPUs that PyTorch can use here, such as ``NVIDIA A100-SXM4-40GB``; none of another kind."""
-    import torch
+    if not _driver():
+        return []
+    import torch  # takes a second
 
     return [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
+
+
+def first_gpu_bytes() -> int | None:
+    """The memory of the first of these GPUs; None where there is none."""
+    if not gpus():
+        return None
+    import torch
+
+    return int(torch.cuda.get_device_properties(0).total_memory)
+
+
+def _driver() -> bool:
+    """Whether NVIDIA's driver is here, which PyTorch loads by this name, or AMD's: without one there is no GPU."""
+    try:
+        ctypes.CDLL("libcuda.so.1")
+    except OSError:
+        return Path("/dev/kfd").exists()
+    return True

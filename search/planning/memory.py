@@ -8,6 +8,7 @@ from pathlib import Path
 
 from search.planning.plan import Size
 from search.study import Study, spec_if_known
+from trainables import devices
 from trainables.methods import BYTES_PER_TRAINED
 
 #: Where Linux says what a container may take.
@@ -41,11 +42,8 @@ def too_large(study: Study, sizes: Sequence[Size], available: int | None = None)
 
 def machine_bytes(study: Study) -> int:
     """The memory of what a trial trains on here: of the first GPU, where the study takes one and one is there."""
-    if study.resources.gpu:
-        import torch
-
-        if torch.cuda.is_available():
-            return int(torch.cuda.get_device_properties(0).total_memory)
+    if study.resources.gpu and (first := devices.first_gpu_bytes()) is not None:
+        return first
     found = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
     for file in _LIMITS:
         if file.is_file() and (written := file.read_text().strip()).isdigit():

@@ -16,7 +16,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
-import torch
 
 from common.seeds import seed_of
 from trainables.batch import Batch
@@ -77,6 +76,8 @@ def train_batches(
     Yields:
         ``Batch`` of ``k = len(seeds)`` members, padded to the longest sequence in it, with the streams of its dropout.
     """
+    import torch  # here, as a plan counts a task's tokens without it
+
     if batch_size < 1 or not seeds or len(examples) == 0:
         raise ValueError(
             "a pack needs a batch size of at least 1, a seed and an example, "
@@ -91,6 +92,8 @@ def train_batches(
 
 def collate(examples: Examples, members: np.ndarray, pad_token_id: int) -> Batch:
     """A batch of the examples ``members`` ``(k, examples of one member)``."""
+    import torch
+
     k, flat = len(members), members.ravel()
     widths = examples.lengths[members].max(1)  # (k,)
     width = int(widths.max())

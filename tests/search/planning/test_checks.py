@@ -43,7 +43,8 @@ def plan(path: Path) -> tuple[int, dict[str, Any], dict[str, dict[str, Any]], st
     return done.exit_code, told, {check["what"]: check for check in told["checks"]}, done.stderr
 
 
-def test_all_is_well_and_nothing_is_made(tmp_path: Path) -> None:
+def test_all_is_well_and_nothing_is_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path.with_name(f"{tmp_path.name}-home")))  # what was found out may be kept there
     code, _, found, _ = plan(write_study(tmp_path))
     assert code == 0
     assert {what: check["ok"] for what, check in found.items()} == dict.fromkeys(

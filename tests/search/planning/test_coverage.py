@@ -247,7 +247,7 @@ def test_promoted_trials_are_the_studys_where_the_first_seed_of_another_failed(t
             records[trial.id] = record_of(trial, **({"status": "failed", "score": None} if failed else {}))
             search.tell(trial, records[trial.id].status, records[trial.id].score)
     found = coverage(of, Known(records))
-    assert (len(found.own), found.others) == (4, [])
+    assert (len(found.own), len(found.others)) == (4, 0)
     assert [row["promotion"] for row in found.own] == ["first", "first", "promoted", "promoted"]
     assert numbers(found) == {"planned": 4, "finished": 3, "failed": 1, "assignments": 2, "complete": 1}
     assert StudySearch(of, records).left == 3, "the one that failed is trained again; until then nobody is promoted"
