@@ -21,7 +21,7 @@ FORBIDDEN = {
 MEETING_PLACE = "search/cli/"
 #: library -> the only places that may import it, where a decision says so
 ONLY_IN = {
-    "ray": ("search/tune/", "search/jobs/submit.py"),
+    "ray": ("search/tune/", "search/jobs/"),
     "optuna": ("search/strategy/samplers.py", "analysis/reports/importance.py"),
     "mlflow": ("search/tracking/mlflow_",),
 }

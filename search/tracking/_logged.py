@@ -43,7 +43,7 @@ def logged(
 
     ``curves``: of all trials but the ``written`` ones, which the journal has.
     """
-    read = _in_tables if tracking.startswith(("sqlite:///", "postgresql")) else _in_mlflow
+    read = _in_tables if _tables.has_tables(tracking) else _in_mlflow
     try:
         with translated(study, tracking, "READ"):
             return read(tracking, study, say, curves, written)

@@ -31,6 +31,14 @@ _HEADS = """
     WHERE experiments.name = :study ORDER BY runs.start_time
 """
 _VALUES = "SELECT run_uuid, key, value FROM {} WHERE run_uuid IN :runs"
+_ACTIVE = """
+    SELECT run_uuid, status FROM runs WHERE experiment_id = :experiment AND lifecycle_stage = 'active'
+    ORDER BY start_time DESC, run_uuid
+"""
+_SOME_OF_ALL = """
+    SELECT own.run_uuid, own.key, own.value FROM {} AS own JOIN runs ON runs.run_uuid = own.run_uuid
+    WHERE runs.experiment_id = :experiment AND runs.lifecycle_stage = 'active' AND own.key IN :keys
+"""
 _POINTS = """
     SELECT run_uuid, key, step, value, timestamp, is_nan FROM metrics
     WHERE run_uuid IN :runs AND key IN ('dev_score', 'train_loss')
@@ -49,6 +57,11 @@ class Head:
     mark: str
     whole: bool
     ended: int | None
+
+
+def has_tables(tracking: str) -> bool:
+    """Whether the store at this URI is a database that this module reads."""
+    return tracking.startswith(("sqlite:///", "postgresql"))
 
 
 @contextmanager
@@ -81,6 +94,25 @@ def heads(connection: Connection, study: str) -> list[Head]:
         whole = bool(ended and trial and record and ending)
         found.append(Head(run, trial or "", f"{status} {end} {record} {ending}", whole, end))
     return found
+
+
+def active(
+    connection: Connection, experiment_id: str, tags: Collection[str], metrics: Collection[str]
+) -> Iterator[tuple[str, str, Values, Values]]:
+    """Id, status, and of these tags and metrics those that it has, of every run that is not deleted, the newest first:
+    what ``search_runs`` says of them, which takes 1.6 ms per run."""
+    from sqlalchemy import bindparam, text
+
+    own = {"experiment": int(experiment_id)}
+    found: list[dict[str, Values]] = []
+    for table, keys in (("tags", tags), ("latest_metrics", metrics)):
+        query = text(_SOME_OF_ALL.format(table)).bindparams(bindparam("keys", expanding=True))
+        of_table: dict[str, Values] = {}
+        for run, key, value in connection.execute(query, {**own, "keys": list(keys)}):
+            of_table.setdefault(run, {})[intern(key)] = value
+        found.append(of_table)
+    for run, status in connection.execute(text(_ACTIVE), own):
+        yield run, status, found[0].get(run, {}), found[1].get(run, {})
 
 
 def values(connection: Connection, runs: Iterable[Head]) -> Iterator[tuple[Head, Values, Values, Values]]:

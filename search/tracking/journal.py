@@ -13,12 +13,9 @@ import json
 import math
 import os
 import re
-import socket
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import suppress
 from dataclasses import asdict, dataclass, field, fields
-from io import FileIO
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -29,7 +26,6 @@ from search.errors import StudyBusyError
 from trainables.trial import RESULT_VERSION, CellKey, Result, Trial
 
 FILE_NAME = "journal.jsonl"
-LOCK_NAME = "driver.lock"
 #: Fields of an entry that came later, and are left out of its line where they are empty.
 _LATER = ("search", "pack_size", "device", "result_version", "text", "majority")
 _TRIAL_ID = re.compile(rb'"trial_id":"([^"\\]+)"')
@@ -172,46 +168,6 @@ def _written(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return [_written(v) for v in value]
     return value
-
-
-class Lock:
-    """An advisory lock on a file: at most one process at a time, let go by the system when its holder dies."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self._file: FileIO | None = None
-
-    def acquire(self) -> bool:
-        """Take the lock if it is free; says whether it was."""
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        file = open(self.path, "a+b", buffering=0)  # noqa: SIM115 - held until release
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            file.close()
-            return False
-        except OSError:  # a file system without locks
-            file.close()
-            raise
-        holder = {"pid": os.getpid(), "host": socket.gethostname(), "since": time.strftime("%Y-%m-%d %H:%M:%S")}
-        with suppress(OSError):  # a full disk: the lock is held all the same
-            file.truncate(0)
-            file.write(json.dumps(holder).encode())
-        self._file = file
-        return True
-
-    def holder(self) -> str:
-        """Who holds the lock, for people."""
-        try:
-            known = json.loads(self.path.read_bytes())
-            return f"process {known['pid']} on {known['host']} since {known['since']}"
-        except (OSError, ValueError, KeyError):
-            return "another process"
-
-    def release(self) -> None:
-        if self._file is not None:
-            self._file.close()
-            self._file = None
 
 
 class Journal:

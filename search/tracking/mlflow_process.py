@@ -24,6 +24,7 @@ from search._process import HidingStream
 from search._words import Say
 from search.errors import RefusedError
 from search.tracking import journal
+from search.tracking.lock import Lock
 from search.tracking.mlflow_access import AwayError, translated
 from search.tracking.mlflow_writer import Settings, Writer
 
@@ -121,7 +122,7 @@ def main() -> int:
 
     loop = Loop(settings, say)
     threading.Thread(target=_until_closed, args=(loop.closing,), daemon=True).start()
-    lock = journal.Lock(Path(settings.folder) / LOCK_NAME)
+    lock = Lock(Path(settings.folder) / LOCK_NAME)
     while not lock.acquire():  # the writer of a driver that died is still at work
         time.sleep(POLL_SECONDS)
     unsent = Path(settings.folder) / journal.UNSENT_NAME

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from common.selection import Seed
 from search._words import Say
-from search.tracking import _as_run, about, journal, mlflow_front
+from search.tracking import _as_run, _tables, about, journal, mlflow_front
 from search.tracking._record import MOST_OF_A_REASON
 from search.tracking._summary import Summary
 from search.tracking.journal import Entry
@@ -26,6 +26,10 @@ from trainables.trial import CellKey
 
 PAGE = 1_000  # runs per request
 METRICS_PER_REQUEST = 900  # MLflow takes 1,000
+#: What the writer knows of a run that is there already.
+_TAGS = tuple(f"aot.{name}" for name in ("kind", "trial_id", "record", "status", "backbone", "task", "method",
+                                         "assignment_id", "role", "promotion"))  # fmt: skip
+_METRICS = ("score", "trainable_parameters")
 
 
 @dataclass(frozen=True)
@@ -71,8 +75,7 @@ class Writer:
         experiment = open_experiment(self.client, self.study, self.tracking, self.folder)
         self.experiment_id, self._created = experiment.experiment_id, experiment.creation_time or 0
         parents = list(self._search("tags.`aot.kind` = 'cell'"))
-        for run in self._search("tags.`aot.kind` = 'trial'"):
-            self._learn(run)
+        self._learn_all()
         self._look_who_is_named()
         for run in parents:
             summary = self._cell(cell_of(run.data.tags))
@@ -82,10 +85,20 @@ class Writer:
     def _search(self, condition: str) -> Iterator[Any]:
         return search_runs(self.client, self.experiment_id, condition)
 
-    def _learn(self, run: Any) -> None:
-        tags, metrics = run.data.tags, run.data.metrics
-        ended = run.info.status in ("FINISHED", "FAILED") and "aot.status" in tags
-        self.runs[tags["aot.trial_id"]] = LoggedRun(run.info.run_id, tags.get("aot.record") if ended else None)
+    def _learn_all(self) -> None:
+        """From a database's tables; a server sends its runs page by page, whole."""
+        if not _tables.has_tables(self.tracking):
+            for run in self._search("tags.`aot.kind` = 'trial'"):
+                self._learn(run.info.run_id, run.info.status, run.data.tags, run.data.metrics)
+            return
+        with _tables.opened(self.tracking) as connection:
+            for run_id, status, tags, metrics in _tables.active(connection, self.experiment_id, _TAGS, _METRICS):
+                if tags.get("aot.kind") == "trial":
+                    self._learn(run_id, status, tags, metrics)
+
+    def _learn(self, run_id: str, status: str, tags: Mapping[str, str], metrics: Mapping[str, float]) -> None:
+        ended = status in ("FINISHED", "FAILED") and "aot.status" in tags
+        self.runs[tags["aot.trial_id"]] = LoggedRun(run_id, tags.get("aot.record") if ended else None)
         if ended:
             summary = self._cell(cell_of(tags))
             if tags.get("aot.role") == "confirmation":
@@ -132,7 +145,7 @@ class Writer:
         entry = journal.read_at(self.path, self.todo[trial_id])
         if self._uncertain:  # a request before this one failed, and may have been carried out all the same
             for run in self._search(f"tags.`aot.trial_id` = '{trial_id}'"):
-                self._learn(run)
+                self._learn(run.info.run_id, run.info.status, run.data.tags, run.data.metrics)
         self._uncertain = True
         self._log(entry)
         self._uncertain = False

@@ -24,7 +24,8 @@ from search._provenance import ROOT, git_commit, versions
 from search._words import Say
 from search.errors import RefusedError, StudyBusyError
 from search.tracking import about, journal, mlflow_access
-from search.tracking.journal import Entry, Journal, Lock, local_folder
+from search.tracking.journal import Entry, Journal, local_folder
+from search.tracking.lock import DRIVER, Lock
 from search.tracking.named import Named
 from search.tracking.records import TrialRecord, in_journal, logged
 from trainables.trial import CellKey, Result, Trial
@@ -43,7 +44,7 @@ class Store:
     def __init__(self, study: str, folder: str, tracking: str, say: Say) -> None:
         self.study, self.tracking, self.say = study, tracking, say
         self.folder = local_folder(folder)
-        self._lock = Lock(self.folder / journal.LOCK_NAME)
+        self._lock = Lock(self.folder / DRIVER)
         self._journal: Journal | None = None
         self._writer: _Writer | None = None
         self._known = False  # whether any trial has ended

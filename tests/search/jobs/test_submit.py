@@ -15,6 +15,7 @@ from helpers.ports import free_port
 
 from search import study
 from search.jobs import _upload, submit
+from search.jobs.cluster import _url
 
 ROOT = Path(__file__).parents[3]
 
@@ -94,8 +95,8 @@ def test_the_address_comes_from_rays_variables(
 ) -> None:
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
-    assert submit._url(None) == address
-    assert submit._url("https://c:3") == "https://c:3"  # what was asked for wins
+    assert _url(None) == address
+    assert _url("https://c:3") == "https://c:3"  # what was asked for wins
 
 
 # --- What is sent -----------------------------------------------------------------------------------------------------

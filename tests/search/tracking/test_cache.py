@@ -25,6 +25,7 @@ from search.study import Study
 from search.tracking import _cache
 from search.tracking._logged import FEW, Logged, logged
 from search.tracking._record import TrialRecord
+from search.tracking.mlflow_writer import Settings, Writer
 from trainables.trial import Trial
 
 TRIALS = 585  # a multiple of what the study has per learning rate, and more than FEW
@@ -219,6 +220,28 @@ def test_a_list_that_does_not_fit_is_made_anew(tracking: str, damage: str) -> No
     with statements() as sent:
         assert read(tracking) == before
     assert len(sent) == 1
+
+
+def test_the_writer_learns_from_the_tables_what_mlflow_says(
+    tracking: str, tmp_path: Path, whole: tuple[Path, list[Trial]]
+) -> None:
+    """Also of runs that are deleted, on their way, or logged twice, of which the oldest counts."""
+    client, own = MlflowClient(tracking), whole[1]
+    client.delete_run(run_of(tracking, own[0]))
+    client.update_run(run_of(tracking, own[1]), status="RUNNING")
+    client.set_tag(run_of(tracking, own[2]), "aot.trial_id", own[3].id)
+
+    def known(uri: str) -> tuple[object, object]:
+        writer = Writer(Settings(str(tmp_path / "folder"), uri, "reports"))
+        writer.connect()
+        return writer.runs, {cell: (list(own.scores.items()), own.run_id) for cell, own in writer.cells.items()}
+
+    with statements() as sent:
+        runs, cells = known(tracking)
+    assert sum("latest_metrics" in statement for statement in sent) <= 3, "not a request for each page of runs"
+    assert len(runs) == TRIALS - 2
+    assert runs[own[1].id].entry_digest is None
+    assert (runs, cells) == known(tracking.replace("sqlite:", "sqlite+pysqlite:"))
 
 
 def test_several_readers_at_once(tracking: str) -> None:
