@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 import pandas as pd
 
 from analysis import estimates, style
@@ -11,7 +9,7 @@ from analysis.frame import STATUSES
 from analysis.inference import IMPOSSIBLE
 from analysis.planned import planned
 from analysis.reports import comparison
-from analysis.reports._section import DEFAULT, QUESTIONS, Answer, Options, groups, heading, plural, span
+from analysis.reports._section import DEFAULT, QUESTIONS, Answer, Options, groups, heading, listed, plural, span
 from analysis.selection import APART, assignments, best_assignments
 from analysis.tables import printed, rounded
 
@@ -20,12 +18,12 @@ _FEW_SEEDS = 5  # below the paper's number
 
 def what(frame: pd.DataFrame) -> str:
     """What was compared, in one paragraph."""
-    benchmarks = _list(style.benchmark(name) for name in style.benchmarks(frame["benchmark"]))
-    backbones = _list(style.backbone(name) for name in style.backbones(frame["backbone"]))
+    benchmarks = listed(style.benchmark(name) for name in style.benchmarks(frame["benchmark"]))
+    backbones = listed(style.backbone(name) for name in style.backbones(frame["backbone"]))
     methods = style.methods(frame["method"])
     tried = frame.drop_duplicates(["benchmark", "backbone", "task", "method", "assignment_id"])
     ended = [f"{count:,} {status}" for status in STATUSES if (count := int((frame["status"] == status).sum()))]
-    names = _list(style.method(name) for name in methods)
+    names = listed(style.method(name) for name in methods)
     return (
         f"{plural(len(methods), 'method')} ({names}) on {plural(frame['task'].nunique(), 'task')} of {benchmarks}, "
         f"with {backbones}. {plural(len(tried), 'assignment')} of hyperparameters, {plural(len(frame), 'trial')}: "
@@ -66,7 +64,7 @@ def _finding(table: pd.DataFrame, gaps: dict[str, dict], fresh: dict[str, dict],
         return f"{'only fine-tuning' if len(tuned) else 'no method'} has a score on every task.{beside}", ""
     scores = [rounded(value) for value in ranked["macro"]]
     first = ranked["method"].head(scores.count(scores[0])).tolist()
-    names = _list(style.method(name) for name in style.methods(first))
+    names = listed(style.method(name) for name in style.methods(first))
     if len(ranked) == 1:
         return f"{names} scores {scores[0]} on average over {tasks}; no other method has them all.{beside}", ""
     if len(first) > 1:
@@ -172,9 +170,3 @@ def _losses(frame: pd.DataFrame, winners: pd.DataFrame, planned: pd.DataFrame | 
     if frame.groupby("benchmark")["task"].nunique().min() == 1:
         notes.append("Where a benchmark has one task here, its macro score is that task's score.")
     return notes
-
-
-def _list(names: Iterable[str]) -> str:
-    """``a, b and c``."""
-    words = list(names)
-    return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)

@@ -122,6 +122,12 @@ def plural(count: int, noun: str) -> str:
     return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
 
 
+def listed(names: Iterable[str]) -> str:
+    """``a, b and c``."""
+    words = list(names)
+    return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
+
+
 def span(values: Iterable[int], noun: str) -> str:
     """``5 seeds``, or ``2 to 5 seeds`` where they differ."""
     known = sorted(set(values))

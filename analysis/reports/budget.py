@@ -10,12 +10,13 @@ import numpy as np
 import pandas as pd
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
-from analysis import courses, crossings, evp, style
+from analysis import courses, crossings, evp, style, times
 from analysis._evp_band import LEVEL
 from analysis.courses import MACRO
 from analysis.reports._section import DEFAULT, Options, Picture, Section, groups, heading, slug
 from analysis.reports.evp import limits, tasks_of
 from analysis.tables import Cell, Table, printed
+from analysis.times import Unit
 
 TITLE = "What a budget buys"
 POSITION = 220
@@ -89,10 +90,12 @@ def render(data: Budget) -> Section:
     )
     blocks: list[Table | Picture | str] = []
     for benchmark, backbone, rows in groups(macro):
-        blocks.append(_picture(benchmark, backbone, rows, data.price))
+        fits = times.unit(3_600 * rows["hours"].max())
+        blocks.append(_picture(benchmark, backbone, rows, data.price, fits))
         found = _rows(data.crossings, benchmark, backbone)
-        blocks += [" ".join(_sentence(row) for row in _certain(found))] if _certain(found) else []
-        blocks += [_table(benchmark, backbone, found, data.price)] if found else []
+        sure = " ".join(_sentence(row, fits) for row in _certain(found))
+        blocks += [f"{heading(benchmark, backbone)}: {sure}"] if sure else []
+        blocks += [_table(benchmark, backbone, found, data.price, fits)] if found else []
     blocks += [
         f"{heading(*place)}: nothing is known of the time that trials took: {', '.join(map(style.method, names))}."
         for place, names in data.untimed.items()
@@ -113,78 +116,77 @@ def _certain(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return sorted(known, key=lambda row: bool(pd.isna(row["lower"])) + bool(pd.isna(row["upper"])))[:_SENTENCES]
 
 
-def _sentence(row: dict[str, Any]) -> str:
-    """``Below 3.1 device-hours LoRA leads, from 9.2 on FC AoT P-Tuning; between them nobody can tell.``"""
+def _sentence(row: dict[str, Any], fits: Unit) -> str:
+    """``Up to 3.10 device-hours LoRA leads, from 9.20 on FC AoT P-Tuning; between them nobody can tell.``"""
     first, later = style.method(str(row["first"])), style.method(str(row["later"]))
-    lower, upper = (_hours(row[name]) for name in ("lower", "upper"))
+    lower, upper = (fits.count(3_600 * row[name]) for name in ("lower", "upper"))
     if pd.isna(row["upper"]):
-        return f"Up to {lower} device-hours {first} leads {later}; beyond, nobody can tell."
+        return f"Up to {lower} device-{fits.name}s {first} leads {later}; beyond, nobody can tell."
     if pd.isna(row["lower"]):
-        return f"From {upper} device-hours on {later} leads {first}; below, nobody can tell."
-    return f"Up to {lower} device-hours {first} leads, from {upper} on {later}; between them nobody can tell."
+        return f"From {upper} device-{fits.name}s on {later} leads {first}; below, nobody can tell."
+    return f"Up to {lower} device-{fits.name}s {first} leads, from {upper} on {later}; between them nobody can tell."
 
 
-def _hours(value: float) -> str:
-    return f"{value:.3g}"
-
-
-def _table(benchmark: str, backbone: str, rows: list[dict[str, Any]], price: float | None) -> Table:
+def _table(benchmark: str, backbone: str, rows: list[dict[str, Any]], price: float | None, fits: Unit) -> Table:
     columns = ("Leads at first", "Leads later", "Crossing", "First surely up to", "Later surely from")
     shown = [
         (
             *(Cell(style.method(str(row[name]))) for name in ("first", "later")),
-            *(Cell("—" if pd.isna(row[name]) else _hours(row[name])) for name in ("hours", "lower", "upper")),
-            *([Cell(printed(float(row["hours"]) * price, 2))] if price is not None else []),
+            *(Cell(fits.count(3_600 * row[name])) for name in ("hours", "lower", "upper")),
+            *([Cell(times.significant(row["hours"] * price))] if price is not None else []),
         )
         for row in rows
     ]
     return Table(
         slug("crossings", benchmark, backbone),
-        f"{heading(benchmark, backbone)}: where the expected macro of one method overtakes another's, in device-hours",
+        f"{heading(benchmark, backbone)}: where the expected macro of one method overtakes another's, in "
+        f"device-{fits.name}s",
         (*columns, *([] if price is None else ["Crossing, price"])),
         tuple(shown),
-        notes=("— where neither leads for sure within the hours that both curves span.",),
+        notes=("— where neither leads for sure within the time that both curves span.",),
         left=2,
         folded=len(shown) > 6,
         place=(benchmark, backbone),
     )
 
 
-def _picture(benchmark: str, backbone: str, rows: pd.DataFrame, price: float | None) -> Picture:
-    figure, (axis,) = style.panels(1, "Device-hours", "Expected macro score", width=5.6, height=3.2)
+def _picture(benchmark: str, backbone: str, rows: pd.DataFrame, price: float | None, fits: Unit) -> Picture:
+    rows = rows.assign(time=rows["hours"] / fits.hours)
+    figure, (axis,) = style.panels(1, f"Device-{fits.name}s", "Expected macro score", width=5.6, height=3.2)
     for method in style.methods(rows["method"]):
-        own, look = rows[rows["method"] == method].sort_values("hours"), style.look(method)
+        own, look = rows[rows["method"] == method].sort_values("time"), style.look(method)
         style.mark(
-            axis.fill_between(own["hours"], own["lower"], own["upper"], color=look.color, alpha=0.09, lw=0), method
+            axis.fill_between(own["time"], own["lower"], own["upper"], color=look.color, alpha=0.09, lw=0), method
         )
-        (drawn,) = axis.plot(own["hours"], own["expected"], color=look.color, ls=look.line, marker=look.marker, ms=4,
+        (drawn,) = axis.plot(own["time"], own["expected"], color=look.color, ls=look.line, marker=look.marker, ms=4,
                              markevery=max(1, len(own) // 5), zorder=3)  # fmt: skip
-        style.mark(drawn, method, _hover(own, price))
+        style.mark(drawn, method, _hover(own, price, fits))
     axis.set_title("Macro")
     axis.set_xscale("log")
     axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5), numticks=9))
-    axis.xaxis.set_major_formatter(FuncFormatter(lambda hours, _: f"{hours:g}"))
+    axis.xaxis.set_major_formatter(FuncFormatter(lambda time, _: f"{time:g}"))
     axis.xaxis.set_minor_locator(NullLocator())
-    axis.set_ylim(*limits(rows, "hours"))
+    axis.set_ylim(*limits(rows, "time"))
     if price:
-        above = axis.secondary_xaxis("top", functions=_exchange(price))
+        above = axis.secondary_xaxis("top", functions=_exchange(price * fits.hours))
         above.set_xlabel("Price")
         above.xaxis.set_major_formatter(FuncFormatter(lambda money, _: f"{money:g}"))
         above.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5), numticks=9))
         above.xaxis.set_minor_locator(NullLocator())
     style.legend(figure, rows["method"])
-    title = f"{heading(benchmark, backbone)}: expected macro score against the device-hours of the search"
+    title = f"{heading(benchmark, backbone)}: expected macro score against the device-{fits.name}s of the search"
     return Picture(slug("budget", benchmark, backbone), title, figure, (benchmark, backbone))
 
 
 def _exchange(price: float) -> tuple[Callable[[Any], Any], Callable[[Any], Any]]:
-    """Hours to money and back."""
-    return lambda hours: hours * price, lambda money: money / price
+    """Time to money and back; the price is that of one unit of the time."""
+    return lambda time: time * price, lambda money: money / price
 
 
-def _hover(rows: pd.DataFrame, price: float | None) -> list[str]:
+def _hover(rows: pd.DataFrame, price: float | None, fits: Unit) -> list[str]:
     return [
-        f"{_hours(hours)} h{'' if price is None else f', {hours * price:.2f}'}: {printed(expected)}"
+        f"{fits.count(3_600 * hours)} {fits.name}s"
+        f"{'' if price is None else f', {times.significant(hours * price)}'}: {printed(expected)}"
         + ("" if np.isnan(lower) else f" ({printed(lower)} to {printed(upper)})")
         for hours, expected, lower, upper in rows[["hours", "expected", "lower", "upper"]].itertuples(index=False)
     ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from analysis import style
+from analysis import style, times
 from analysis.frame import STATUSES
 from analysis.reports._section import DEFAULT, QUESTIONS, Answer, Options, Section, slug
 from analysis.tables import Cell, Table, printed
@@ -27,7 +27,7 @@ def compute(frame: pd.DataFrame, options: Options = DEFAULT) -> pd.DataFrame:
         no_score=("no_score", "sum"),
         median_epochs=("epochs", "median"),
         median_seconds=("seconds", "median"),
-        hours=("seconds", lambda seconds: seconds.sum() / 3600),
+        hours=("seconds", lambda seconds: seconds.sum(min_count=1) / 3600),
     ).reset_index()  # fmt: skip
 
 
@@ -44,24 +44,27 @@ def render(data: pd.DataFrame) -> Section:
 
 def answers(data: pd.DataFrame) -> list[Answer]:
     """What training took, in all and by method."""
-    hours = data.groupby("method")["hours"].sum(min_count=1).dropna()
-    total = hours.sum()
+    seconds = 3_600 * data.groupby("method")["hours"].sum(min_count=1).dropna()
+    total = seconds.sum()
     if not total:
         return []
-    parts = [f"{style.method(method)} {printed(hours[method], 1)}" for method in style.methods(hours.index)]
-    return [Answer(QUESTIONS[2], f"{printed(total, 1)} hours of training in all: {', '.join(parts)}.")]
+    fits = times.unit(total)
+    parts = [f"{style.method(method)} {fits.count(seconds[method])}" for method in style.methods(seconds.index)]
+    return [Answer(QUESTIONS[2], f"{fits.count(total)} {fits.name}s of training in all: {', '.join(parts)}.")]
 
 
 def _table(backbone: str, rows: pd.DataFrame) -> Table:
     found = {row["method"]: row for row in rows.to_dict("records")}
     counted = ("trials", *STATUSES, "no_score")
-    body = []
+    body, seconds = [], 3_600 * rows["hours"].sum(min_count=1)
+    fits = times.unit(seconds)
     for method in style.methods(found):
         row = found[method]
         numbers = [f"{row[name]:,}" for name in counted]
-        numbers += [_number(row["median_epochs"], 0), _number(row["median_seconds"], 1), printed(row["hours"], 2)]
+        median = "" if pd.isna(row["median_seconds"]) else times.significant(row["median_seconds"])
+        numbers += [_number(row["median_epochs"], 0), median, fits.count(3_600 * row["hours"])]
         body.append((Cell(style.method(method)), *(Cell(text) for text in numbers)))
-    total = [f"{rows[name].sum():,}" for name in counted] + ["", "", printed(rows["hours"].sum(), 2)]
+    total = [f"{rows[name].sum():,}" for name in counted] + ["", "", fits.count(seconds)]
     body.append((Cell("All"), *(Cell(text) for text in total)))
     columns = (
         "Method",
@@ -70,7 +73,7 @@ def _table(backbone: str, rows: pd.DataFrame) -> Table:
         "Without score",
         "Median epochs",
         "Median seconds",
-        "Hours in all",
+        f"{fits.name.title()}s in all",
     )
     name, title = slug("trials", backbone), f"{style.backbone(backbone)}: trials by status, and time"
     return Table(name, title, columns, tuple(body), (), frozenset({len(body) - 2}), totals=1)

@@ -7,22 +7,34 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
-from analysis import style
-from analysis.reports._section import DEFAULT, Options, Picture, Section, groups, heading, slug
+from analysis import style, times
+from analysis.reports._section import (
+    DEFAULT,
+    QUESTIONS,
+    Answer,
+    Options,
+    Picture,
+    Section,
+    groups,
+    heading,
+    listed,
+    slug,
+)
 from analysis.selection import assignments, best_assignments, macro_scores
 from analysis.tables import EMPTY, Cell, Table, printed
+from analysis.times import Unit
 
 TITLE = "Score, size and cost"
 POSITION = 205
 _KEY = ["benchmark", "backbone", "method"]
-#: What a method costs, each to be small: the column, what stands below the axis.
-COSTS = {"parameters": "Trained parameters", "hours": "Device-hours of the search"}
+#: What a method costs, each to be small: the column, and what it is.
+COSTS = {"parameters": "trained parameters", "hours": "device-time of the search"}
 COLUMNS = [*_KEY, "macro", *COSTS, "unfinished", "front", "beaten_by"]
 _INTRO = (
     "Macro score against what it takes: the parameters that the best assignments train, as a mean over tasks, and the "
-    "device-hours of the whole search of that method, its failed trials included. A method is on the front (ringed) if "
+    "device-time of the whole search of that method, its failed trials included. A method is on the front (ringed) if "
     "no other is at least as good in all three and better in one; the table names one that is. Scores are as they "
-    "stand: where two differ by less than seeds alone can do, the front is no verdict. Hours depend on how many "
+    "stand: where two differ by less than seeds alone can do, the front is no verdict. The time depends on how many "
     "assignments a method was given. Methods without a score on every task are left out."
 )
 
@@ -47,9 +59,14 @@ def compute(frame: pd.DataFrame, options: Options = DEFAULT) -> pd.DataFrame:
     return found.assign(front=found["beaten_by"] == "")[COLUMNS]
 
 
+def _known(rows: pd.DataFrame) -> list[str]:
+    """The costs that are known of all these methods."""
+    return [name for name in COSTS if rows[name].notna().all()]
+
+
 def _beaten_by(rows: pd.DataFrame) -> list[str]:
     """For each method the best one that is at least as good in all and better in one."""
-    known = [name for name in COSTS if rows[name].notna().all()]
+    known = _known(rows)
     values = np.column_stack([-rows["macro"], *(rows[name] for name in known)])
     least, names = values[:, None, :], rows["method"].tolist()
     beats: np.ndarray = np.all(least <= values, axis=2) & np.any(least < values, axis=2)  # [i, j]: i beats j
@@ -62,52 +79,77 @@ def exports(data: pd.DataFrame) -> dict[str, pd.DataFrame]:
     return {"pareto": data}
 
 
+def answers(data: pd.DataFrame) -> list[Answer]:
+    """Per benchmark and backbone, which methods are on the front; nothing where no cost is known."""
+    told = []
+    for benchmark, backbone, rows in groups(data):
+        known = _known(rows)
+        if len(rows) < 2 or not known:
+            continue
+        front = style.methods(rows.loc[rows["front"], "method"])
+        which = "no method" if len(front) == len(rows) else f"none of {listed(map(style.method, front))}"
+        text = (
+            f"{heading(benchmark, backbone)}: as the numbers stand, {which} is beaten by another in "
+            f"{listed(['score', *(COSTS[name] for name in known)])} at once."
+        )
+        unfinished = " Not all of these searches have ended." if rows["unfinished"].any() else ""
+        told.append(Answer(QUESTIONS[2], text + unfinished, (benchmark, backbone)))
+    return told
+
+
 def render(data: pd.DataFrame) -> Section | None:
     """A figure and a table per benchmark and backbone; ``None`` without two complete methods anywhere."""
     blocks: list[Table | Picture] = []
     for benchmark, backbone, rows in groups(data):
         costs = [name for name in COSTS if (rows[name] > 0).any()]
         if len(rows) > 1 and costs:
-            blocks += [_picture(benchmark, backbone, rows, costs), _table(benchmark, backbone, rows)]
+            fits = times.unit(3_600 * rows["hours"].max())
+            blocks += [_picture(benchmark, backbone, rows, costs, fits), _table(benchmark, backbone, rows, fits)]
     return Section(TITLE, _INTRO, tuple(blocks)) if blocks else None
 
 
-def _table(benchmark: str, backbone: str, rows: pd.DataFrame) -> Table:
+def _name(cost: str, fits: Unit) -> str:
+    """What stands above a column and below an axis."""
+    return f"Device-{fits.name}s of the search" if cost == "hours" else COSTS[cost].capitalize()
+
+
+def _table(benchmark: str, backbone: str, rows: pd.DataFrame, fits: Unit) -> Table:
     found = {row["method"]: row for row in rows.to_dict("records")}
     body = []
     for method in style.methods(found):
         row = found[method]
         front = "on the front" if row["front"] else f"no: {style.method(row['beaten_by'])}"
         parameters = EMPTY if np.isnan(row["parameters"]) else f"{row['parameters']:,.0f}"
-        hours = Cell(printed(row["hours"]), "", "§" if row["unfinished"] else "")
-        body.append((Cell(style.method(method)), Cell(front), Cell(printed(row["macro"])), Cell(parameters), hours))
-    columns = ("Method", "Front", "Macro", *COSTS.values())
+        spent = Cell(fits.count(3_600 * row["hours"]), "", "§" if row["unfinished"] else "")
+        body.append((Cell(style.method(method)), Cell(front), Cell(printed(row["macro"])), Cell(parameters), spent))
+    columns = ("Method", "Front", "Macro", *(_name(cost, fits) for cost in COSTS))
     notes = ("§ The search of this method has not ended: it will take more.",) if rows["unfinished"].any() else ()
-    title = f"{heading(benchmark, backbone)}: macro score, trained parameters and device-hours"
+    title = f"{heading(benchmark, backbone)}: macro score, trained parameters and device-{fits.name}s"
     return Table(slug("front", benchmark, backbone), title, columns, tuple(body), notes, left=2,
                  place=(benchmark, backbone))  # fmt: skip
 
 
-def _picture(benchmark: str, backbone: str, rows: pd.DataFrame, costs: list[str]) -> Picture:
+def _picture(benchmark: str, backbone: str, rows: pd.DataFrame, costs: list[str], fits: Unit) -> Picture:
     figure, axes = style.panels(len(costs), "", "Macro score", width=4.2, height=2.9)
+    shown = rows.assign(hours=rows["hours"] / fits.hours)
     for axis, cost in zip(axes, costs, strict=True):
-        _panel(axis, rows, cost)
-        axis.set_title(COSTS[cost])
+        _panel(axis, shown, cost, _name(cost, fits))
+        axis.set_title(_name(cost, fits))
     style.legend(figure, rows["method"])
     title = f"{heading(benchmark, backbone)}: macro score against trained parameters and search cost; ringed: the front"
     return Picture(slug("pareto", benchmark, backbone), title, figure, (benchmark, backbone))
 
 
-def _panel(axis: Axes, rows: pd.DataFrame, cost: str) -> None:
-    """A point for each method with its name; a ring where it is on the front."""
+def _panel(axis: Axes, rows: pd.DataFrame, cost: str, name: str) -> None:
+    """A point for each method, with what it is called; a ring where it is on the front."""
     found = {row["method"]: row for row in rows[rows[cost] > 0].to_dict("records")}
     for method in style.methods(found):
         row, look = found[method], style.look(method)
         x, y = row[cost], row["macro"]
         (dot,) = axis.plot([x], [y], color=look.color, marker=look.marker, ls=look.line, ms=6, zorder=3)
-        style.mark(dot, method, [f"{style.method(method)}: {printed(y)}, {_short(x)} {COSTS[cost].lower()}"])
-        name = axis.annotate(style.method(method), (x, y), (9, -2.5), textcoords="offset points", fontsize=8)
-        style.mark(name, method)
+        style.mark(dot, method, [f"{style.method(method)}: {printed(y)}, {_short(x)} {name.lower()}"])
+        word = axis.annotate(style.method(method), (x, y), (9, -2.5), textcoords="offset points", fontsize=8)
+        style.mark(word, method)
         if row["front"]:
             (ring,) = axis.plot([x], [y], marker="o", ms=12, mfc="none", mec=look.color, mew=1.1, ls="", zorder=2)
             style.mark(ring, method)

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from analysis import style
+from analysis import style, times
 from analysis.devsets import TASK, devsets
 from analysis.reports._section import DEFAULT, Options, Picture, Section, groups, heading, slug
 from analysis.selection import assignments, is_scored
@@ -76,18 +76,19 @@ def render(data: pd.DataFrame) -> Section:
 
 def _table(benchmark: str, backbone: str, rows: pd.DataFrame) -> Table:
     found = {row["method"]: row for row in rows.to_dict("records")}
-    body = []
+    body, fits = [], times.unit(3_600 * rows["hours"].max())
     for method in style.methods(found):
         row = found[method]
         texts = (
             printed(row["std_best"], 2), printed(row["std_all"], 2), _share(row["collapsed"], row["known"]),
             _share(row["diverged"], row["trials"]), _share(row["failed"], row["trials"]),
-            printed(row["median_seconds"]), printed(row["hours"]), printed(100 * row["best_of_epochs"], 0),
+            times.significant(row["median_seconds"]), fits.count(3_600 * row["hours"]),
+            printed(100 * row["best_of_epochs"], 0),
             f"{row['trials']:,}",
         )  # fmt: skip
         body.append(tuple(map(Cell, (style.method(method), *texts))))
     columns = ("Method", "Deviation, best", "Deviation, all", "Collapsed, %", "Diverged, %", "Failed, %",
-               "Device-seconds", "Device-hours in all", "Best epoch, % of epochs", "Trials")  # fmt: skip
+               "Device-seconds", f"Device-{fits.name}s in all", "Best epoch, % of epochs", "Trials")  # fmt: skip
     note = "Deviations in points, medians; device-seconds, and the best epoch's share, are medians of a trial."
     title = f"{heading(benchmark, backbone)}: stability over seeds, trials that are lost, and cost"
     name = slug("stability-methods", benchmark, backbone)

@@ -12,7 +12,7 @@ import typer
 from rich import box
 from rich.table import Table
 
-from search._words import trials
+from search._words import duration, trials
 from search.cli._shared import StudyFile, fail, faults, load, say, unpinned
 
 if TYPE_CHECKING:
@@ -147,7 +147,7 @@ def _costs(study: str, found: Mapping[str, Sequence[Replay]]) -> Table:
             name,
             f"{mean['trials']:,.0f}",
             f"{mean['pruned']:,.0f}",
-            _duration(mean["seconds"]),
+            _cost(mean["seconds"]),
             f"{100 * mean['seconds'] / whole:.0f}",
             f"{mean['regret']:.2f}",
             f"{mean['worst']:.2f}",
@@ -184,7 +184,10 @@ def _score(value: float | None) -> str:
     return "–" if value is None else f"{value:.2f}"
 
 
-def _duration(seconds: float) -> str:
+def _cost(seconds: float) -> str:
+    """Device-time, in minutes or hours where it is long: of a column one wants to compare."""
+    if seconds < 600:
+        return duration(seconds)
     return f"{seconds / 60:,.0f} min" if seconds < 36_000 else f"{seconds / 3_600:,.1f} h"
 
 

@@ -167,10 +167,10 @@ def _method_row(found: Estimate, known: Sequence[CellEstimate], cells: Sequence[
     number = sum(pending for pending, _ in times)
     seconds = sum(pending * time.seconds for pending, time in times) / number
     shown = [cell.about for cell in known if cell.about is not None]
-    about = f"{_hours(found, sum(shown)):,.2f}" if len(shown) == len(known) else ""
+    about = _amount(_hours(found, sum(shown))) if len(shown) == len(known) else ""
     epochs = [pending * time.epochs for pending, time in times if time.epochs is not None]
     mean_epochs = f"{sum(epochs) / number:.1f}" if len(epochs) == len(times) else ""
-    at_most = f"{_hours(found, sum(cell.at_most or 0.0 for cell in known)):,.2f}"
+    at_most = _amount(_hours(found, sum(cell.at_most or 0.0 for cell in known)))
     sources = dict.fromkeys(time.source for _, time in times)
     partly = [] if len(known) == len(cells) else [f"{len(cells) - len(known)} cells not known"]
     return [trials, f"{seconds:.2g}", mean_epochs, about, at_most, ", ".join([*sources, *partly])]
@@ -191,10 +191,13 @@ def _totals(found: Estimate) -> list[str]:
 
 
 def _total(device: str, total: Total) -> str:
-    words = f"{duration(total.wall_seconds)}, {total.device_hours:,.2f} {device}-hours"
-    if total.cost is None:
-        return words
-    return f"{words}, cost {total.cost:,.2f}" if total.cost >= 0.1 else f"{words}, cost {total.cost:.2g}"
+    words = f"{duration(total.wall_seconds)}, {_amount(total.device_hours)} {device}-hours"
+    return words if total.cost is None else f"{words}, cost {_amount(total.cost)}"
+
+
+def _amount(value: float) -> str:
+    """Two decimals, or two significant digits of less than a tenth."""
+    return f"{value:,.2f}" if value >= 0.1 or not value else f"{value:.2g}"
 
 
 def print_tasks(described: Sequence[TaskFacts], console: Console | None = None) -> None:

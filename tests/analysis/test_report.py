@@ -19,6 +19,7 @@ from analysis.report import write_report
 from analysis.reports import MethodInfo, Options, evp, paper
 from analysis.reports._section import slug
 from analysis.selection import assignments, best_assignments, macro_scores
+from analysis.times import significant
 
 RESULTS = "benchmark,backbone,method,task,median,std,n_seeds,assignment_id,n_assignments,n_failed"
 MACRO = "benchmark,backbone,method,macro,n_tasks,complete"
@@ -134,10 +135,10 @@ def test_what_a_report_answers_stands_on_the_first_screen_and_no_question_stands
     frame = make_runs(
         methods=("fine_tuning", "lora", "p_tuning_v1", "aot_fc"), tasks=("rte", "cola"), seeds=2, losses=0.1
     )
-    hours = frame["seconds"].sum() / 3600
+    hours = significant(frame["seconds"].sum() / 3600)
     for name in ("report.md", "report.html"):
         text = (written / name).read_text()
-        assert f"{hours:.1f} hours of training in all: Fine-Tuning " in text
+        assert f"{hours} hours of training in all: Fine-Tuning " in text
         assert "At what cost?" in text
         assert "Did the paper hold?" in text
         assert "Of 8 cells with a published deviation, " in text

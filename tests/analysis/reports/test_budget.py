@@ -10,6 +10,7 @@ from analysis.frame import tidy
 from analysis.reports import Options, budget
 from analysis.reports._section import Picture
 from analysis.tables import Table
+from analysis.times import HOUR, significant
 
 
 def two_methods(noise: float = 0.1) -> pd.DataFrame:
@@ -35,14 +36,15 @@ def texts(frame: pd.DataFrame, price: float | None = None) -> list[str]:
 def test_a_crossing_in_words_is_that_of_the_table() -> None:
     data = budget.compute(two_methods())
     (row,) = data.crossings.to_dict("records")
+    lower, upper = (significant(row[name]) for name in ("lower", "upper"))
     words = (
-        f"Up to {row['lower']:.3g} device-hours LoRA leads, from {row['upper']:.3g} on FC AoT P-Tuning; "
-        "between them nobody can tell."
+        f"GLUE · RoBERTa-Base: Up to {lower} device-hours LoRA leads, from {upper} on FC AoT P-Tuning; between them "
+        "nobody can tell."
     )
     assert texts(two_methods()) == [words]
     (table,) = [block for block in budget.render(data).blocks if isinstance(block, Table)]
     assert [cell.text for cell in table.rows[0]] == [
-        "LoRA", "FC AoT P-Tuning", *(f"{row[name]:.3g}" for name in ("hours", "lower", "upper")),
+        "LoRA", "FC AoT P-Tuning", *(significant(row[name]) for name in ("hours", "lower", "upper")),
     ]  # fmt: skip
     assert table.place == ("glue", "roberta-base")
 
@@ -55,12 +57,12 @@ def test_where_nothing_is_sure_no_sentence_says_so() -> None:
 @pytest.mark.parametrize(
     ("lower", "upper", "words"),
     [
-        (3.0, np.nan, "Up to 3 device-hours LoRA leads BitFit; beyond, nobody can tell."),
-        (np.nan, 9.0, "From 9 device-hours on BitFit leads LoRA; below, nobody can tell."),
+        (3.0, np.nan, "Up to 3.00 device-hours LoRA leads BitFit; beyond, nobody can tell."),
+        (np.nan, 9.0, "From 9.00 device-hours on BitFit leads LoRA; below, nobody can tell."),
     ],
 )
 def test_a_crossing_that_is_sure_on_one_side(lower: float, upper: float, words: str) -> None:
-    assert budget._sentence({"first": "lora", "later": "bitfit", "lower": lower, "upper": upper}) == words
+    assert budget._sentence({"first": "lora", "later": "bitfit", "lower": lower, "upper": upper}, HOUR) == words
 
 
 def test_hours_are_the_seconds_of_all_seeds_and_the_price_is_theirs() -> None:

@@ -85,4 +85,22 @@ def test_a_method_without_a_score_on_every_task_is_left_out_and_an_unfinished_se
     assert section is not None
     _, table = section.blocks
     assert [row[0].text for row in table.rows] == ["LoRA", "BitFit"]
-    assert [row[4].text + row[4].signs for row in table.rows] == ["5.0§", "5.0§"]
+    assert [row[4].text + row[4].signs for row in table.rows] == ["5.00§", "5.00§"]
+
+
+def test_the_first_screen_says_which_methods_are_on_the_front() -> None:
+    runs = frame(("lora", 80, 100, 5), ("bitfit", 70, 10, 5), ("aot_fc", 79, 200, 6))
+    (answer,) = pareto.answers(pareto.compute(runs))
+    assert (answer.question, answer.place) == ("At what cost?", ("glue", "b"))
+    assert answer.text == (
+        "GLUE · b: as the numbers stand, none of LoRA and BitFit is beaten by another in score, trained parameters and "
+        "device-time of the search at once."
+    )
+    untimed = frame(("lora", 80, 100, None), ("bitfit", 70, 10, 4), planned_in_cell=2)
+    (answer,) = pareto.answers(pareto.compute(untimed))
+    assert answer.text == (
+        "GLUE · b: as the numbers stand, no method is beaten by another in score and trained parameters at once. Not "
+        "all of these searches have ended."
+    )
+    assert pareto.answers(pareto.compute(frame(("lora", 80, 100, 5)))) == [], "there is nothing to compare"
+    assert pareto.answers(pareto.compute(frame(("lora", 80, None, None), ("bitfit", 70, 10, None)))) == []

@@ -66,7 +66,7 @@ def test_where_the_majority_is_not_known_nothing_is_said_of_collapse() -> None:
     assert isinstance(table, Table)
     assert dict(zip(table.columns, (cell.text for cell in table.rows[0]), strict=True)) == {
         "Method": "LoRA", "Deviation, best": "1.77", "Deviation, all": "0.71", "Collapsed, %": "—",
-        "Diverged, %": "25.0", "Failed, %": "12.5", "Device-seconds": "3,600.0", "Device-hours in all": "8.0",
+        "Diverged, %": "25.0", "Failed, %": "12.5", "Device-seconds": "3,600", "Device-hours in all": "8.00",
         "Best epoch, % of epochs": "50", "Trials": "8",
     }  # fmt: skip
     assert len(picture.figure.axes[1].lines) == 2, "diverged and failed alone"

@@ -18,6 +18,7 @@ from search.cli import app
 from search.planning.confirmation import ConfirmationEstimate, estimate
 from search.planning.estimates import PACK_SECONDS, WORKER_SECONDS, EpochTime
 from search.planning.plan import plan
+from search.planning.show import print_confirmation
 from search.study import Study
 from search.tracking.records import TrialRecord
 from trainables.trial import CellKey
@@ -142,3 +143,10 @@ def test_confirm_is_a_number(tmp_path: Path, value: Any) -> None:
 def test_confirm_on_the_command_line_is_a_number_too(tmp_path: Path) -> None:
     loaded(tmp_path)
     assert "less than or equal to 100" in refused("plan", tmp_path / "study.yaml", "--confirm", "101")
+
+
+def test_little_device_time_is_no_nought(capsys: pytest.CaptureFixture[str]) -> None:
+    """Two decimals, but of less than a tenth two digits that count."""
+    for hours, words in ((0.0023, "0.0023 CPU-hours, cost 0.0069"), (1234.5, "1,234.50 CPU-hours, cost 3,703.50")):
+        print_confirmation(ConfirmationEstimate(3, 8.0, hours, 8.0, 3 * hours, "CPU", bound=False, unknown=0))
+        assert capsys.readouterr().out == f"Confirmation, 3 trials: about 8 s, {words}\n"

@@ -195,6 +195,7 @@ def test_a_replay_is_what_the_search_does(tmp_path: Path) -> None:
     assert strategies["grid, promote 0.25"][0]["trials"] == len(trained)
     shown = CliRunner().invoke(app, ["replay", str(whole / "study.yaml"), "--all"])
     assert "tpe 4, promote 0.25, asha" in shown.stdout
+    assert " 0 min" not in shown.stdout, "seconds stay seconds"
     for arguments, rule in (
         (["--strategy", "tpe"], "needs --n"),
         ([], "give --strategy"),
