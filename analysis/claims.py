@@ -145,7 +145,7 @@ def _few_assignments(place: Place) -> Outcome:
         wins, trials = wins + bool(fc > v2), trials + bool(fc != v2)
     if not trials:
         return unknown(f"no task has {_LEAST} assignments of both that are a whole search")
-    return mostly(wins, trials, f"tasks where the best of {FEW} assignments (of all, where fewer) is FC AoT's:")
+    return mostly(wins, trials, f"tasks where FC AoT's best of {FEW} (of all, where fewer) is the higher:")
 
 
 def _is_whole_search(cell: pd.DataFrame) -> bool:

@@ -29,7 +29,6 @@ FAILS: Verdict = "does not hold"
 NUMBERS_FAIL: Verdict = "does not hold in the numbers"
 #: What decides nothing: an interval that leaves it open, and runs from which nothing could have been shown.
 OPEN = (NOT_SHOWN, IMPOSSIBLE)
-_REASONS = 2  # that are told of several alike
 
 
 @dataclass(frozen=True)
@@ -109,25 +108,25 @@ def on_par(one: Macro, other: Macro, margin: float) -> Outcome:
 def _judged(surely: bool, never: bool, one: Macro, other: Macro) -> Outcome:
     if surely or never:
         return Outcome(HOLDS if surely else FAILS, told(one, other))
-    return Outcome(NOT_SHOWN, f"within noise: {told(one, other)}")
+    return Outcome(NOT_SHOWN, told(one, other))
 
 
 def told(one: Macro, other: Macro) -> str:
     """``FC AoT 84.7, LoRA 84.8: −0.1 ± 0.4``."""
     value, half = gap(one, other)
-    noise = "as selected, noise unknown" if math.isnan(half) else f"± {printed(half)}"
+    noise = "noise unknown" if math.isnan(half) else f"± {printed(half)}"
     return (
         f"{one.name} {printed(one.value)}, {other.name} {printed(other.value)}: {printed(value, sign=True)} ({noise})"
     )
 
 
 def all_of(outcomes: Sequence[Outcome]) -> Outcome:
-    """They hold together: no more certain than the least certain one, and the reasons of those that decide."""
+    """They hold together: no more certain than the least certain one, and the first reason of those that decide."""
     order = (FAILS, NUMBERS_FAIL, IMPOSSIBLE, NOT_SHOWN, NUMBERS, HOLDS)
     worst = min((outcome.verdict for outcome in outcomes), key=order.index)
     reasons = list(dict.fromkeys(outcome.reason for outcome in outcomes if outcome.verdict == worst))
-    more = [f"and {len(reasons) - _REASONS} more alike"] if len(reasons) > _REASONS else []
-    return Outcome(worst, "; ".join([*reasons[:_REASONS], *more]))
+    more = [f"and {len(reasons) - 1} more alike"] if len(reasons) > 1 else []
+    return Outcome(worst, "; ".join([reasons[0], *more]))
 
 
 def mostly(successes: int, trials: int, what: str) -> Outcome:
@@ -136,8 +135,8 @@ def mostly(successes: int, trials: int, what: str) -> Outcome:
     if not trials:
         return unknown(f"{what}: nothing to compare")
     if 2.0 ** (1 - trials) >= 1 - LEVEL:
-        return unknown(f"{reason}, of which a sign test can tell nothing (least p = {printed(2.0 ** (1 - trials), 3)})")
+        return unknown(f"{reason} (sign test, least p = {printed(2.0 ** (1 - trials), 3)})")
     test = stats.binomtest(successes, trials)
     if test.pvalue >= 1 - LEVEL:
-        return Outcome(NOT_SHOWN, f"{reason}, which chance alone can do (sign test, p = {printed(test.pvalue, 3)})")
+        return Outcome(NOT_SHOWN, f"{reason} (sign test, p = {printed(test.pvalue, 3)})")
     return Outcome(HOLDS if successes > trials / 2 else FAILS, reason)

@@ -9,7 +9,7 @@ import pandas as pd
 from analysis import style, verdict
 from analysis.claims import check
 from analysis.published import published
-from analysis.reports import _beside
+from analysis.reports import _beside, _conclusions
 from analysis.reports._beside import PaperComparison
 from analysis.reports._section import DEFAULT, QUESTIONS, Answer, Options, Section, groups, heading, plural, slug
 from analysis.selection import assignments, best_assignments
@@ -24,9 +24,9 @@ _INTRO = (
     "A macro followed by (k/n) is over k of the n tasks. A cell is within the paper's deviation where the difference "
     "is at most its deviation over five seeds. Those are results as selected, ours and theirs. A conclusion is tested "
     "on the macros of seeds that took no part in the choice, as everywhere in this report: it holds or does not where "
-    "the 95 % interval of their difference says so, and is not shown where that leaves it open; each is taken for "
+    "the 95 % interval (±) of their difference says so, and is not shown where that leaves it open; each is taken for "
     "itself. In the numbers: there are no such seeds, and the noise of the results is not known. On a backbone that is "
-    "not the paper's it is tested in direction only."
+    "not the paper's it is tested in direction only. Conclusions about speed and about trained weights are not tested."
 )
 
 
@@ -75,7 +75,7 @@ def render(data: Beside | None) -> Section | None:
         return None
     told = verdict.sentences(data.cells, data.macros, data.claims)
     tables = [_macros(*group) for group in groups(data.macros)]
-    tables += [_conclusions(data.claims, data.margin), *map(_beside.table, data.comparisons)]
+    tables += [*_conclusions.tables(data.claims, data.margin), *map(_beside.table, data.comparisons)]
     return Section(TITLE, _INTRO, (*told, *tables))
 
 
@@ -94,29 +94,3 @@ def _macros(benchmark: str, backbone: str, rows: pd.DataFrame) -> Table:
 
 def _gap(row: pd.Series) -> tuple[str, str, str]:
     return printed(row["ours"]), printed(row["paper"]), printed(row["difference"], sign=True)
-
-
-def _conclusions(claims: pd.DataFrame, margin: float) -> Table:
-    """A row per conclusion and place; a conclusion is named once."""
-    body, rules, last = [], set(), None
-    for row in claims.to_dict("records"):
-        if last not in (None, row["claim"]):
-            rules.add(len(body) - 1)
-        names = (row["statement"], row["section"]) if row["claim"] != last else ("", "")
-        last = row["claim"]
-        body.append(tuple(map(Cell, (*names, _place(row), row["verdict"], row["reason"]))))
-    columns = ("Conclusion", "Section", "Here", "Verdict", "Why")
-    note = (
-        f"On par: within {margin:g} {'point' if margin == 1 else 'points'} (--margin). Conclusions about speed and "
-        "about trained weights are not tested by scores."
-    )
-    title = "The paper's conclusions, tested on these runs"
-    return Table("conclusions", title, columns, tuple(body), (note,), frozenset(rules), 5)
-
-
-def _place(row: dict) -> str:
-    if not row["benchmark"]:
-        return "all together"
-    name = heading(row["benchmark"], row["backbone"]) if row["backbone"] else style.benchmark(row["benchmark"])
-    untested = row["reason"].endswith("was not run")
-    return name if row["matched"] or untested or not row["backbone"] else f"{name} (direction only)"

@@ -329,3 +329,20 @@ def test_a_number_leads_to_its_runs(browser: sync_api.Browser) -> None:
         "and tags.`aot.method` = 'lora' and tags.`aot.assignment_id` = \"a's\""
     ]
     assert runs_of(None, "base", "glue/rte", "lora") == ""
+
+
+def test_the_papers_conclusions_are_those_of_the_place(page: sync_api.Page) -> None:
+    """And what is told of several is told in few lines."""
+    section = page.locator("#beside-the-paper")
+
+    def titles() -> list[str]:
+        found = section.locator("figcaption:visible, summary:visible").all_inner_texts()
+        return [text for text in found if "conclusions" in text.lower()]
+
+    for name in ("GLUE · RoBERTa-Base", "SuperGLUE · DeBERTa-XL"):
+        page.select_option("#place", label=name)
+        own = [text for text in titles() if "·" in text]
+        assert own
+        assert all(text.startswith(f"{name}: ") for text in own)
+        rows = section.locator("figure:has(figcaption:text('onclusions of the paper')) tbody tr:visible")
+        assert 0 < rows.count() < 12
