@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -46,10 +46,11 @@ class _Folder:
         return self._storage.shown(self.path(trial_id))
 
 
-def reader(studies: Iterable[Path], folder: Path | None = None) -> Reader:
+def reader(studies: Iterable[Path], folder: Path | None = None, without: Collection[str] = ()) -> Reader:
     """A trial's answers, by its id: from a ``folder`` that ``copy`` filled, or from the storages of these studies.
 
-    What is damaged is told, and counts as not kept.
+    ``without``: ids of trials that have no score; what is kept under their names is of an earlier training. What is
+    damaged is told, and counts as not kept.
     """
     from analysis.predictions import Predictions
 
@@ -60,7 +61,7 @@ def reader(studies: Iterable[Path], folder: Path | None = None) -> Reader:
     places += [_Folder(Storage(load(path, bind=False, offline=True).folder), PREDICTIONS) for path in studies]
 
     def read(trial_id: str) -> Predictions | None:
-        for place in places:
+        for place in () if trial_id in without else places:
             content = place.content(trial_id)
             if content is None:
                 continue
@@ -74,7 +75,7 @@ def reader(studies: Iterable[Path], folder: Path | None = None) -> Reader:
 
 
 def copy(trial_ids: Iterable[str], study: Path, folder: Path) -> int:
-    """Put the files of a study's trials into a folder; how many there were."""
+    """Put the files of a study's trials that have a score into a folder; how many there were."""
     kept = _Folder(Storage(load(study, bind=False, offline=True).folder), PREDICTIONS)
     target, copied = Storage(str(folder.absolute().parent)), 0
     for trial_id in trial_ids:

@@ -33,9 +33,19 @@ class Runs:
 
     def same_as(self, other: Runs | None) -> bool:
         """Whether a report of the other one would say the same."""
-        if other is None or self.notes != other.notes or not self.frame.equals(other.frame):
+        if other is None or self._beside != other._beside or not self._told.equals(other._told):
             return False
         return self.planned.equals(other.planned) if self.planned is not None else other.planned is None
+
+    @property
+    def _told(self) -> DataFrame:
+        """What a report depends on: its numbers lead to their trials by a search, not by the ids of runs in MLflow."""
+        return self.frame.drop(columns="run_id", errors="ignore")
+
+    @property
+    def _beside(self) -> tuple[object, ...]:
+        """What it says beside the trials."""
+        return list(self.notes), self.texts, self.tracking
 
 
 def gather(studies: Sequence[Path], files: Sequence[Path], *, tell: Say = say, empty: bool = False) -> Runs:

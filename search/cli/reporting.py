@@ -87,8 +87,10 @@ class _Asked:
     def options(self, runs: Runs) -> Options:
         """The same as the reports take it, with what is known of the runs."""
         from analysis.reports import Options
+        from analysis.selection import is_scored
         from search.cli import _predictions
 
+        unscored = frozenset(runs.frame.loc[~is_scored(runs.frame), "trial_id"])
         try:
             infos = method_infos()
         except ValueError as error:  # of a method's file
@@ -102,7 +104,7 @@ class _Asked:
             price=self.price,
             methods=infos,
             coverage=runs.planned,
-            predictions=_predictions.reader(self.studies, self.predictions),
+            predictions=_predictions.reader(self.studies, self.predictions, unscored),
             studies=runs.texts,
             command=self.command,
             tracking=self.tracking_url or runs.tracking,

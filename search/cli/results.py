@@ -95,9 +95,10 @@ def export(
         else:
             frame.write(runs, out)
     if predictions is not None:
+        from analysis.selection import is_scored
         from search.cli import _predictions
 
-        copied = _predictions.copy(runs["trial_id"], study_file, predictions)
+        copied = _predictions.copy(runs.loc[is_scored(runs), "trial_id"], study_file, predictions)
         say(f"the answers on dev of {trials(copied)} copied to {predictions}")
     if found.others and not all_runs:
         say(f"{trials(len(found.others))} of other versions of the study left out; have them too with --all-runs")

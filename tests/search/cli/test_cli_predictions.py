@@ -21,6 +21,8 @@ from search.cli import _predictions, app
 from search.planning.plan import plan
 from search.tracking.journal import Entry, Journal, local_folder
 from trainables import training
+from trainables.checkpoint import PREDICTIONS, Storage
+from trainables.trial import Result
 
 runner = CliRunner()
 Lookup = Callable[[str], Predictions | None]
@@ -34,10 +36,14 @@ def _no_server(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, float]]:
-    """A study that was trained here, of two tasks, and the scores of its trials."""
-    folder = tmp_path_factory.mktemp("trained")
+    """A study of two tasks, and the scores of its trials."""
+    return train(tmp_path_factory.mktemp("trained"), "demo/sentiment", "demo/entailment")
+
+
+def train(folder: Path, *tasks: str) -> tuple[Path, dict[str, float]]:
+    """A study that is trained here, and the scores of its trials."""
     protocol = {"epochs": 2, "patience": 2, "max_length": 32, "train_rows": 32, "dev_rows": 24}
-    path = write_study(folder, tasks=["demo/sentiment", "demo/entailment"], protocol=protocol, seeds=[0])
+    path = write_study(folder, tasks=list(tasks), protocol=protocol, seeds=[0])
     of = study.load(path)
     where = training.Workspace(of.folder, of.cache_dir, "cpu", 1)
     entries = []
@@ -101,6 +107,26 @@ def test_they_go_with_a_file_of_runs(
     assert [scores(lookup, expected) for lookup in given] == [expected, {}]
     missing = refused("report", "--runs", runs, "--predictions", tmp_path / "nix", "--out", tmp_path / "report")
     assert missing.strip().endswith(f"there is no {tmp_path / 'nix'}")
+
+
+def test_a_trial_that_fails_when_it_is_trained_again_has_none_of_its_first_training(
+    given: list[Lookup], tmp_path: Path
+) -> None:
+    """Their file is still there: whoever failed could not remove it."""
+    path, before = train(tmp_path, "demo/sentiment")
+    of = study.load(path)
+    first = plan(of).trials[0]
+    failed = Result(first.id, "failed", None, None, (), None, "the device went away")
+    book = Journal(local_folder(of.folder), pytest.fail)
+    book.append([Entry.of(of.name, first, failed, {}, "abc")])
+    book.close()
+    expected = {trial_id: score for trial_id, score in before.items() if trial_id != first.id}
+    assert Storage(of.folder).exists(f"{PREDICTIONS}/{first.id}.npz")
+    aot("report", path, "--out", tmp_path / "report")
+    assert scores(given[0], before) == expected
+    said = aot("export", path, "--out", tmp_path / "runs.csv", "--predictions", tmp_path / "answers")
+    assert "the answers on dev of 1 trial copied" in said
+    assert {file.stem for file in (tmp_path / "answers").iterdir()} == set(expected)
 
 
 def test_one_that_is_damaged_is_told_and_left_out(
