@@ -8,6 +8,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from analysis import style, svg
+from analysis._svg_renderer import Renderer
 from analysis.figures import arrange
 from analysis.svg import to_svg
 
@@ -104,7 +105,7 @@ def test_panels_overlap_nothing_and_leave_nothing_out(count: int) -> None:
         if i % 2 == 0:
             axis.set_yticks([10.0**i], ["a long name of a method"])
     style.legend(made, style.METHODS)
-    renderer = svg._Renderer(made, "f")
+    renderer = Renderer(made, "f")
     made.dpi = 72
     arrange(made, renderer)
     boxes = [axis.get_tightbbox(renderer) for axis in axes]
