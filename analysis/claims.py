@@ -13,67 +13,20 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from analysis import estimates, style
+from analysis import style
 from analysis.evp import expected_best
-from analysis.outcomes import Macro, Outcome, above, all_of, at_least, macro, mostly, on_par, unknown
-from analysis.published import match, published
+from analysis.outcomes import Macro, Outcome, above, all_of, at_least, mostly, on_par, unknown
+from analysis.places import FC, V2, Place, places
 from analysis.reports._section import DEFAULT, Options, heading
-from analysis.reports.size import sized
-from analysis.selection import APART, CELL, assignments, best_assignments
+from analysis.selection import APART
 
-FC, KRONECKER, V1, V2 = "aot_fc", "aot_kronecker", "p_tuning_v1", "p_tuning_v2"
+KRONECKER, V1 = "aot_kronecker", "p_tuning_v1"
 LORA, ADAPTERS, BITFIT = "lora", "adapters", "bitfit"
 BASE, LARGE, XL = "roberta-base", "roberta-large", "deberta-xl"
 #: Points that we read into "by a large margin", and assignments into "less than 100".
 FAR, FEW = 3.0, 99
 _LEAST = 5  # assignments of a cell from which an expected best says something
 COLUMNS = ("claim", "section", "statement", "benchmark", "backbone", "matched", "verdict", "reason")
-
-
-@dataclass(frozen=True)
-class Place:
-    """One benchmark and backbone of ours. ``paper``: the paper's backbone that it is, empty where it is none.
-
-    ``winners``: the best assignment of every cell with a score; ``every``: all assignments. ``fresh``: what fresh seeds
-    say of the winners (``cells`` of :class:`analysis.estimates.Estimates`), ``sizes``: the same of each p or r by
-    itself, ``sign`` and ``size``. ``tasks``: those that were run. ``margin``: points within which two macros are on
-    par.
-    """
-
-    benchmark: str
-    backbone: str
-    paper: str
-    winners: pd.DataFrame
-    every: pd.DataFrame
-    fresh: pd.DataFrame
-    sizes: pd.DataFrame
-    tasks: frozenset[str]
-    margin: float
-
-    def has(self, *methods: str) -> bool:
-        """Whether each of the methods has a score on every task."""
-        return all(self._complete(self.winners[self.winners["method"] == method]) for method in methods)
-
-    def macro(self, method: str) -> Macro:
-        """The macro of a method's best assignments on fresh seeds."""
-        return macro(style.method(method), self.fresh[self.fresh["method"] == method])
-
-    def best(self, *methods: str) -> Macro:
-        """The macro of the one with the highest in the results: by fresh seeds it would be too high by luck."""
-        results = self.fresh.groupby("method")["selected"].mean()
-        return self.macro(max(methods, key=lambda name: (results[name], name)))
-
-    def by_size(self, method: str) -> list[Macro]:
-        """The macro at each p or r that every task has, the smallest first; each is tuned as a method is."""
-        own = self.sizes[self.sizes["sized"] == method]
-        return [
-            macro(f"{style.method(method)} at {rows['sign'].iloc[0]} = {size:g}", rows)
-            for size, rows in own.groupby("size")
-            if self._complete(rows)
-        ]
-
-    def _complete(self, rows: pd.DataFrame) -> bool:
-        return bool(len(rows)) and set(rows["task"]) == self.tasks
 
 
 @dataclass(frozen=True)
@@ -193,36 +146,10 @@ def check(frame: pd.DataFrame, options: Options = DEFAULT) -> pd.DataFrame:
     ``matched``: whether the backbone is the paper's. Two conclusions are over several places: those of deviations, and
     of the gap that shrinks as the backbone grows.
     """
-    places = _places(frame, options)
-    rows = [row for claim in CLAIMS for row in _rows(claim, places)]
-    rows += [_deviations(places), *_shrinking(places)]
+    found = places(frame, options)
+    rows = [row for claim in CLAIMS for row in _rows(claim, found)]
+    rows += [_deviations(found), *_shrinking(found)]
     return pd.DataFrame(rows, columns=list(COLUMNS))
-
-
-def _places(frame: pd.DataFrame, options: Options) -> list[Place]:
-    """Every benchmark and backbone whose benchmark the paper has."""
-    every = assignments(frame)
-    winners = best_assignments(every).dropna(subset="median")
-    fresh, sizes = estimates.estimates(frame, options.confirmation).cells, _of_sizes(frame, every)
-    of_paper = set(published()[0]["benchmark"])
-    places = []
-    for (benchmark, backbone), rows in every.groupby(["benchmark", "backbone"]):
-        if benchmark in of_paper:
-            own = [t[(t["benchmark"] == benchmark) & (t["backbone"] == backbone)] for t in (winners, fresh, sizes)]
-            paper, tasks = match(backbone, benchmark) or "", frozenset(rows["task"])
-            places.append(Place(benchmark, backbone, paper, own[0], rows, own[1], own[2], tasks, options.margin))
-    return places
-
-
-def _of_sizes(frame: pd.DataFrame, every: pd.DataFrame) -> pd.DataFrame:
-    """What held-out seeds say of each p and r of P-Tuning v2 and FC AoT, as if each were a method (``sized``)."""
-    known = sized(every[every["method"].isin([V2, FC])])[[*CELL, "assignment_id", "sign", "size"]]
-    own = frame.merge(known, on=[*CELL, "assignment_id"])
-    if own.empty:
-        return pd.DataFrame(columns=[*CELL, "sized", "sign", "size"])
-    own = own.assign(sized=own["method"], method=own["method"] + "@" + own["size"].astype(str))
-    names = own.drop_duplicates("method")[["method", "sized", "sign", "size"]]
-    return estimates.estimates(own.drop(columns=["sized", "sign", "size"])).cells.merge(names, on="method")
 
 
 def _rows(claim: Claim, places: list[Place]) -> list[dict]:

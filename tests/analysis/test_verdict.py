@@ -11,6 +11,7 @@ from analysis import claims, outcomes, style, verdict
 from analysis.claims import CLAIMS
 from analysis.frame import tidy
 from analysis.outcomes import Macro, Outcome
+from analysis.places import places
 from analysis.published import match, published
 from analysis.reports import DEFAULT, Options
 from analysis.selection import assignments, best_assignments
@@ -176,11 +177,11 @@ def test_no_conclusion_holds_for_having_had_more_assignments() -> None:
 
 
 def test_step_by_step_at_each_size() -> None:
-    place = claims._places(sizes({5: 70, 100: 80}, {32: 71, 512: 81}), DEFAULT)[0]
+    place = places(sizes({5: 70, 100: 80}, {32: 71, 512: 81}), DEFAULT)[0]
     assert claims._step_by_step(place, outcomes.above).verdict == "holds"
-    place = claims._places(sizes({5: 70, 100: 80}, {32: 71, 512: 79}), DEFAULT)[0]
+    place = places(sizes({5: 70, 100: 80}, {32: 71, 512: 79}), DEFAULT)[0]
     assert claims._step_by_step(place, outcomes.above).verdict == "does not hold"
-    place = claims._places(sizes({5: 70, 20: 75, 100: 80}, {32: 71, 512: 79}), DEFAULT)[0]
+    place = places(sizes({5: 70, 20: 75, 100: 80}, {32: 71, 512: 79}), DEFAULT)[0]
     assert claims._step_by_step(place, outcomes.above).verdict == "could not have been shown"
 
 
