@@ -1,13 +1,11 @@
 """The whole report: its files, columns and words, on ordinary runs and on the worst ones."""
 
 import math
-import os
 import re
 from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import pytest
 
@@ -16,8 +14,7 @@ from analysis.evp import curves
 from analysis.frame import FrameError, tidy
 from analysis.published import published
 from analysis.report import write_report
-from analysis.reports import MethodInfo, Options, evp, paper
-from analysis.reports._section import slug
+from analysis.reports import MethodInfo, Options, evp
 from analysis.selection import assignments, best_assignments, macro_scores
 from analysis.times import significant
 
@@ -121,14 +118,6 @@ def test_markdown_says_the_same_and_its_figures_are_there(written: Path) -> None
         assert words in text, words
 
 
-def test_the_same_frame_gives_the_same_files(make_runs: Callable, tmp_path: Path) -> None:
-    frame = make_runs(methods=("lora", "bitfit"), tasks=("rte",), seeds=2)
-    write_report(frame, tmp_path / "a")
-    write_report(frame.sample(frac=1, random_state=1), tmp_path / "b")
-    first, second = ({p.relative_to(tmp_path / n): p.read_bytes() for p in (tmp_path / n).rglob("*.*")} for n in "ab")
-    assert first == second
-
-
 def test_what_a_report_answers_stands_on_the_first_screen_and_no_question_stands_there_unanswered(
     written: Path, make_runs: Callable, tmp_path: Path
 ) -> None:
@@ -147,58 +136,6 @@ def test_what_a_report_answers_stands_on_the_first_screen_and_no_question_stands
     assert (written / "report.html").read_text().count('class="card"') == 1
 
 
-def test_a_manifest_that_names_what_is_not_a_reports_removes_nothing(make_runs: Callable, tmp_path: Path) -> None:
-    (tmp_path / "mine.txt").write_text("mine")
-    (tmp_path / "out").mkdir()
-    (tmp_path / "out/notes.txt").write_text("mine")
-    (tmp_path / "out/.report-files").write_text("../mine.txt\nnotes.txt\nfigures/../../mine.txt\n")
-    write_report(one_cell(make_runs()), tmp_path / "out")
-    assert (tmp_path / "mine.txt").is_file()
-    assert (tmp_path / "out/notes.txt").is_file()
-
-
-def test_what_a_killed_report_had_begun_goes_with_the_next_one(make_runs: Callable, tmp_path: Path) -> None:
-    """Not that of one that may still be at work, and nobody else's."""
-    names = (".report-in-old", ".report-in-new", ".report-mine")
-    for name in names:
-        (tmp_path / name).mkdir()
-        (tmp_path / name / "report.html").write_text("half of it")
-        os.utime(tmp_path / name, (0, 0) if name != ".report-in-new" else None)
-    write_report(one_cell(make_runs()), tmp_path)
-    assert [name for name in names if (tmp_path / name).exists()] == [".report-in-new", ".report-mine"]
-
-
-def test_a_report_in_an_old_folder_leaves_nothing_of_the_earlier_one(make_runs: Callable, tmp_path: Path) -> None:
-    """Not a figure, not a table, and not one file fewer of whoever keeps notes there."""
-    both = pd.concat([make_runs(backbone=name, methods=("lora", "bitfit"), tasks=("rte",), seeds=2) for name in "ab"])
-    write_report(both, tmp_path / "out")
-    (tmp_path / "out/figures/mine.png").write_text("mine")
-    (tmp_path / "out/notes.txt").write_text("mine")
-    write_report(both[both["backbone"] == "b"], tmp_path / "out")
-    write_report(both[both["backbone"] == "b"], tmp_path / "fresh")
-    old, fresh = ({p.relative_to(tmp_path / n).as_posix() for p in (tmp_path / n).rglob("*")} for n in ("out", "fresh"))
-    assert old - fresh == {"figures/mine.png", "notes.txt"}
-    assert fresh <= old
-    assert not [name for name in old if name.startswith(".report-") and name != ".report-files"]
-
-
-def test_a_report_that_breaks_leaves_the_earlier_one_whole(
-    make_runs: Callable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    frame = make_runs(methods=("lora", "bitfit"), tasks=("rte",), seeds=2)
-    write_report(frame, tmp_path)
-    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
-    (tmp_path / "broken").mkdir()
-    (tmp_path / "broken/last_of_all.py").write_text(
-        "TITLE, POSITION = 'x', 499\ndef compute(frame, options): raise RuntimeError('no')\ndef render(data): pass\n"
-    )
-    monkeypatch.setattr(reports, "__path__", [*reports.__path__, str(tmp_path / "broken")])
-    with pytest.raises(RuntimeError, match="no"):
-        write_report(make_runs(methods=("lora", "adapters"), tasks=("cola",), seeds=2), tmp_path)
-    after = {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file() and "broken" not in p.parts}
-    assert after == before
-
-
 def test_the_papers_numbers_stand_beside_ours(written: Path) -> None:
     table = pd.read_csv(written / "tables/paper.csv")
     assert len(table) == 8
@@ -207,54 +144,6 @@ def test_the_papers_numbers_stand_beside_ours(written: Path) -> None:
         assert row["paper"] == theirs["glue", "roberta-base", row["method"], row["task"]]
         assert row["difference"] == pytest.approx(row["ours"] - row["paper"])
     assert "## Beside the paper" in (written / "report.md").read_text()
-
-
-def as_runs(table: pd.DataFrame) -> pd.DataFrame:
-    """A published table as a frame: one trial per cell, whose score is the printed median."""
-    rows = table.assign(study="paper", assignment_id="a", seed=0, status="finished", score=table["median"])
-    rows = rows.assign(best_epoch=None, epochs=None, trainable_parameters=None, seconds=None)
-    rows = rows.assign(trial_id=range(len(table)))
-    return tidy(rows.drop(columns=["median", "std"]))
-
-
-def test_the_papers_medians_as_runs_give_its_tables_and_no_difference(
-    methods: dict[str, MethodInfo], tmp_path: Path
-) -> None:
-    results = published()[0]
-    frame = as_runs(results[results["backbone"] == "deberta-xl"])
-    write_report(frame, tmp_path, Options(paper=True, methods=methods))
-    merged = pd.read_csv(tmp_path / "tables/macro.csv").merge(published()[1], on=["benchmark", "backbone", "method"])
-    assert (merged["macro_x"].round(1) == merged["macro_y"]).all()
-    text = (tmp_path / "report.md").read_text()
-    row = next(line for line in text.splitlines() if line.startswith("| FC AoT P-Tuning |"))
-    assert "**91.0** | **98.0** | **94.2** | 74.1 | 86.5 | 92.3 | 88.1 | 89.2" in row  # as marked in Table 3
-    differences = [line for line in text.splitlines() if line.startswith("|  | difference |")]
-    assert len(differences) == 8
-    assert all(re.fullmatch(r"\|  \| difference \|( 0\.0 \|)+", line) for line in differences)
-
-
-def test_other_spellings_are_matched_and_other_backbones_are_not() -> None:
-    results = published()[0].query("backbone == 'roberta-large' and benchmark == 'superglue'")
-    matched = paper.compute(as_runs(results.assign(backbone="FacebookAI/RoBERTa-large")), Options(paper=True))
-    assert len(paper.exports(matched)["paper"]) == 56
-    unmatched = paper.compute(as_runs(results.assign(backbone="minilm")), Options(paper=True))
-    assert "paper" not in paper.exports(unmatched)
-    section = paper.render(unmatched)
-    table = section.blocks[-1]
-    assert table.title == "SuperGLUE · MiniLM beside other backbones of the paper"
-    assert [row[1].text for row in table.rows[:4]] == ["ours", "paper, RoBERTa-Large", "paper, DeBERTa-XL", "ours"]
-    assert section.blocks[0].startswith("No backbone here is one of the paper's")
-
-
-def test_beside_the_paper_stand_only_tasks_that_both_have() -> None:
-    results = published()[0].query("backbone == 'roberta-base' and task in ['glue/rte', 'glue/cola']")
-    table = paper.render(paper.compute(as_runs(results), Options(paper=True))).blocks[-1]
-    assert table.columns == ("Method", "Source", "RTE", "CoLA", "Macro")
-    assert [cell.text for cell in table.rows[1]] == ["", "paper", "81.2 ± 0.7", "63.8 ± 1.4", "72.5"]
-    assert [cell.text for cell in table.rows[2]] == ["", "difference", "0.0", "0.0", "0.0"]
-    strange = as_runs(results.assign(task="glue/mine").head(1))
-    assert paper.compute(strange, Options(paper=True)).comparisons == []
-    assert paper.compute(strange.assign(benchmark="mine"), Options(paper=True)) is None
 
 
 def test_a_macro_that_misses_a_task_is_shown_and_not_ranked(make_runs: Callable, tmp_path: Path) -> None:
@@ -315,13 +204,6 @@ def test_frames_that_cannot_be_reported(frame: pd.DataFrame, tmp_path: Path) -> 
     assert not list(tmp_path.iterdir())
 
 
-def test_nothing_random_is_left_behind(make_runs: Callable, tmp_path: Path) -> None:
-    np.random.seed(0)
-    before = np.random.get_state()[1].tolist()
-    write_report(one_cell(make_runs()), tmp_path)
-    assert np.random.get_state()[1].tolist() == before
-
-
 def test_sixteen_methods_have_sixteen_looks_in_a_figure(make_runs: Callable, methods: dict[str, MethodInfo]) -> None:
     """The paper's eight and eight from elsewhere, in the legend and in the panels."""
     frame = make_runs(tasks=("rte",), seeds=1)
@@ -376,21 +258,3 @@ def test_promoted_assignments_are_named(make_runs: Callable, methods: dict[str, 
     assert table["promoted"].sum() == 2
     assert (table["selected"] == table["promoted"]).all()
     assert set(pd.read_csv(tmp_path / "tables/results.csv")["n_seeds"]) == {3}
-
-
-def test_names_that_are_one_in_a_file_name_do_not_overwrite_each_other(make_runs: Callable, tmp_path: Path) -> None:
-    """Also on file systems that know no capitals."""
-    names = ("a_b", "A-b")
-    frames = [make_runs(methods=("lora", "bitfit"), tasks=("rte",), seeds=2, backbone=name) for name in names]
-    write_report(pd.concat(frames), tmp_path)
-    for folder, ending in (("figures", "png"), ("figures", "pdf"), ("tables", "tex")):
-        written = sorted(path.stem for path in (tmp_path / folder).glob(f"*_glue_*.{ending}"))
-        stems = sorted({name.partition("_glue")[0] for name in written})
-        assert stems
-        assert written == [f"{stem}_glue_a-b{number}" for stem in stems for number in ("", "-2")]
-    page = (tmp_path / "report.md").read_text()
-    assert all(page.count(f"figures/{path.name}") == 1 for path in (tmp_path / "figures").glob("*.png"))
-
-
-def test_a_long_name_is_cut_in_a_file_name() -> None:
-    assert slug("evp", 300 * "a", "b") == f"evp_{60 * 'a'}_b"
