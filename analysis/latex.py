@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import re
 import textwrap
 
+from analysis.names import sentences
 from analysis.tables import Cell, Table
 
 #: Columns of numbers that stand side by side; a table with more is set in halves, one above the other.
@@ -113,7 +113,7 @@ def _shorter(note: str) -> str:
     """A note, or what its first sentence says: lists of cells are in the report."""
     if len(note) <= _LONGEST:
         return note
-    first = re.split(r"(?<=[.:;]) ", note, maxsplit=1)[0]
+    first = sentences(note, r"(?<=[.:;]) ")[0]
     return first.rstrip(":;") if len(first) <= _LONGEST else first[: _LONGEST - 1].rsplit(" ", 1)[0] + " …"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -111,6 +112,13 @@ def benchmark(name: str) -> str:
 def backbone(name: str) -> str:
     """A backbone's name in print."""
     return BACKBONES.get(name, name)
+
+
+def sentences(text: str, end: str = r"(?<=[.?]) (?=[A-Z])") -> list[str]:
+    """A text's sentences, which end as the pattern ``end`` says, but not in a name such as Kron. AoT P-Tuning."""
+    for label in {*LABELS.values(), *SHOWN.get().labels.values()}:
+        text = text.replace(label, label.replace(" ", "\0"))
+    return [part.replace("\0", " ") for part in re.split(end, text)]
 
 
 def plain(name: str) -> str:

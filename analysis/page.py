@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import html
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import groupby
@@ -203,7 +202,7 @@ def _intro(text: str) -> str:
 
 def _text(text: str, attributes: str, more: str, most: int) -> str:
     """A text whose first sentences, up to ``most`` signs or one of them, are shown and the others folded."""
-    shown, *others = re.split(r"(?<=[.?]) (?=[A-Z])", text)
+    shown, *others = names.sentences(text)
     while others and (len(shown) + len(others[0]) <= most or len(" ".join(others)) <= _REST):
         shown = f"{shown} {others.pop(0)}"
     first = f"<p>{html.escape(shown)}</p>"

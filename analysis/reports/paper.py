@@ -8,6 +8,7 @@ import pandas as pd
 
 from analysis import style, verdict
 from analysis.claims import check
+from analysis.names import sentences
 from analysis.published import published
 from analysis.reports import _beside, _conclusions
 from analysis.reports._beside import PaperComparison
@@ -65,7 +66,7 @@ def answers(data: Beside | None) -> list[Answer]:
     if data is None:
         return []
     told = verdict.sentences(data.cells, data.macros, data.claims)
-    firsts = [text.partition(". ")[0].removesuffix(".") for text in told[: 3 if len(data.cells) else 2]]
+    firsts = [sentences(text)[0].removesuffix(".") for text in told[: 3 if len(data.cells) else 2]]
     return [Answer(QUESTIONS[3], ". ".join(firsts) + ".")]
 
 

@@ -9,8 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from analysis import style
+from analysis import names, page, style
+from analysis.latex import to_latex
 from analysis.reports import MethodInfo
+from analysis.tables import Cell, Table
 
 #: linear-light RGB as seen without red, or green, sensitive cones (Viénot, Brettel & Mollon 1999)
 BLINDNESS = {
@@ -176,3 +178,27 @@ def test_the_context_leaves_no_trace() -> None:
     with style.context():
         assert mpl.rcParams["axes.grid"]
     assert dict(mpl.rcParams) == before
+
+
+def test_a_name_with_a_dot_ends_no_sentence() -> None:
+    """The paper's own, and what a method of somebody's calls itself."""
+    text = "Farthest is Kron. AoT P-Tuning by 3.0. LoRA is not. Is it? It is: Mr. X wins."
+    assert names.sentences(text) == [
+        "Farthest is Kron. AoT P-Tuning by 3.0.",
+        "LoRA is not.",
+        "Is it?",
+        "It is: Mr.",
+        "X wins.",
+    ]
+    with style.context({"x": "Mr. X"}, ["x"]):
+        assert names.sentences(text)[-1] == "It is: Mr. X wins."
+    assert names.sentences("Of Kron. AoT P-Tuning: all", r"(?<=[.:;]) ") == ["Of Kron. AoT P-Tuning:", "all"]
+
+
+def test_the_page_and_the_first_screen_do_not_cut_such_a_name() -> None:
+    long = 20 * "Some words stand here, "
+    page_text = page._text(f"{long}of LoRA 1, Kron. AoT P-Tuning 5 and more. {long}as well.", "", "More", 100)
+    assert "Kron.</p>" not in page_text
+    assert "Kron. AoT P-Tuning 5 and more.</p>" in page_text
+    table = Table("t", "t", ("a",), ((Cell("x"),),), (f"Lost by Kron. AoT P-Tuning here; {long}",))
+    assert "Lost by Kron. AoT P-Tuning here}" in to_latex(table)
