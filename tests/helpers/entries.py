@@ -26,3 +26,8 @@ def result(of: Trial, score: float | None = 60.0, status: str = "finished", reas
 
 def entry(seed: int = 0) -> Entry:
     return replace(Entry.of("stub", trial(seed), result(trial(seed)), {"ray": "2"}, "abc"), time=1e9)
+
+
+def problems(said: list[str]) -> list[str]:
+    """What was said, but for a slow machine's word of patience."""
+    return [line for line in said if "is taking in the last results" not in line]

@@ -1,4 +1,4 @@
-"""What a cell's summary says of trials that confirm an assignment: beside the search's numbers, never in them."""
+"""What a cell's summary says: medians and ties, and beside them, never in them, what trials that confirm say."""
 
 from __future__ import annotations
 
@@ -43,3 +43,29 @@ def test_another_winner_has_no_confirmation_until_it_is_trained() -> None:
     assert numbers["best_median"] == 50.5
     assert isnan(numbers["confirmed_median"])
     assert isnan(numbers["confirmed_seeds"])
+
+
+class TestSummary:
+    def test_medians_and_ties(self) -> None:
+        def scores(assignment: str, values: list[float | None], parameters: float = 1) -> dict[str, Seed]:
+            status = "finished"
+            return {f"{assignment}{i}": Seed(assignment, status, v, parameters) for i, v in enumerate(values)}
+
+        cell = Summary({**scores("low", [1, 2, 90]), **scores("wide", [10, 50, 90]), **scores("tight", [49, 50, 51])})
+        assert cell.best_assignment() == "tight"
+        assert cell.metrics()["best_median"] == 50
+        assert cell.metrics()["best_std"] == 1
+        small = Summary({**scores("large", [50, 50], 9), **scores("small", [50, 50], 3)})
+        assert small.best_assignment() == "small"
+
+    def test_only_finished_and_diverged_trials_with_a_score_count(self) -> None:
+        values = {
+            "a": Seed("x", "failed", 99.0, None),
+            "b": Seed("x", "pruned", 98.0, 1),
+            "c": Seed("x", "diverged", 40.0, 1),
+            "d": Seed("x", "diverged", None, 1),
+        }
+        numbers = Summary(values).metrics()
+        assert (numbers["best_median"], numbers["best_seeds"], "best_std" in numbers) == (40.0, 1, False)
+        assert (numbers["n_trials"], numbers["n_failed"], numbers["n_pruned"], numbers["n_diverged"]) == (4, 1, 1, 2)
+        assert Summary().best_assignment() is None
