@@ -112,9 +112,11 @@ def _picture(benchmark: str, backbone: str, rows: pd.DataFrame) -> Picture:
     _dots(axes[0], methods, found["std_best"], "median deviation over seeds, best assignments: {}", "o")
     axes[0].set_title("Deviation over seeds")
     axes[0].set_xlabel("Points")
-    for name, marker in (("collapsed", "o"), ("diverged", "x"), ("failed", "|")):
+    told = []
+    for name, marker, sign in (("collapsed", "o", "●"), ("diverged", "x", "×"), ("failed", "|", "|")):
         _dots(axes[1], methods, 100 * lost[name], f"{{}} % {name}", marker)
-    axes[1].set_title("Collapsed ●, diverged ×, failed |")
+        told += [f"{name} {sign}"] if lost[name].notna().any() else []
+    axes[1].set_title(", ".join(told).capitalize())
     axes[1].set_xlabel("Percent of trials")
     for axis, names, most in (
         (axes[0], [style.method(method) for method in methods], found["std_best"].max()),

@@ -107,6 +107,11 @@ def test_print_has_every_column_and_row_on_white(page: sync_api.Page) -> None:
         "() => all('main td, main p').filter((part) => !part.matches('.cue') && !part.getClientRects().length).length"
     )
     assert hidden == 0, "also in folded tables and texts"
+    answers = page.locator(".answers > div").evaluate_all(
+        "parts => parts.map((part) => [part.getBoundingClientRect().left, getComputedStyle(part).breakInside])"
+    )
+    assert len({left for left, _ in answers}) == 1 < len(answers), "a column as high as a page would leave one empty"
+    assert {rule for _, rule in answers} == {"auto"}
     assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
     page.evaluate("dispatchEvent(new Event('afterprint'))")
     assert places(page) == {"GLUE · RoBERTa-Base"}

@@ -70,6 +70,9 @@ def test_where_the_majority_is_not_known_nothing_is_said_of_collapse() -> None:
         "Best epoch, % of epochs": "50", "Trials": "8",
     }  # fmt: skip
     assert len(picture.figure.axes[1].lines) == 2, "diverged and failed alone"
+    assert picture.figure.axes[1].get_title() == "Diverged ×, failed |"
+    (picture, _) = stability.render(stability.compute(FRAME.assign(**MAJORITY))).blocks
+    assert picture.figure.axes[1].get_title() == "Collapsed ●, diverged ×, failed |"
 
 
 def test_a_task_without_a_majority_counts_in_no_share_of_collapse() -> None:
