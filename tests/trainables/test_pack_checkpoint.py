@@ -14,23 +14,28 @@ from pathlib import Path
 
 import pytest
 import torch
+from helpers.checkpoints import (
+    EPOCHS,
+    STEPS,
+    Steps,
+    checkpoints,
+    die,
+    finish,
+    kept_files,
+    make,
+    outcome,
+    workspace,
+)
 from helpers.families import save_tiny
 from helpers.servers import until
 from torch import Tensor
 
-from trainables import backbones, methods, pack_checkpoint, tasks, training
+from trainables import backbones, methods, pack_checkpoint, training
 from trainables.checkpoint import Storage
-from trainables.optim import Members
 from trainables.pack_checkpoint import SAVING_SHARE, PackCheckpoint
-from trainables.trial import BackboneSource, Pack, Protocol, Result, Trial
+from trainables.trial import BackboneSource, Pack
 
 TESTS = Path(__file__).parents[1]
-STEPS = 6  # of an epoch: 48 rows in batches of 8
-EPOCHS = 4
-
-
-class DeathError(Exception):
-    """The process ends here."""
 
 
 @pytest.fixture(scope="module")
@@ -38,80 +43,7 @@ def backbone(tmp_path_factory: pytest.TempPathFactory) -> BackboneSource:
     return backbones.resolve(str(save_tiny("bert", tmp_path_factory.mktemp("bert"))))
 
 
-def make(backbone: BackboneSource, method: str = "lora", members: int = 2, patience: int = EPOCHS) -> Pack:
-    """With dropout. The first member learns nothing: no epoch after the first is better."""
-    config = methods.get(method).Config
-    own = config(**{n: v for n, v in {"rank": 2, "dropout": 0.1}.items() if n in config.model_fields}).model_dump()
-    protocol = Protocol(EPOCHS, patience, max_length=64, dropout=0.1, train_rows=48, dev_rows=48)
-    task = tasks.resolve(tasks.get("demo/entailment"))
-    rates = (1e-9, 1e-2, 5e-3, 2e-2)[:members]  # at 5e-2 training is chaotic: rounding grows a millionfold
-    values = [{"learning_rate": rate, "batch_size": 8, **own} for rate in rates]
-    return Pack(tuple(Trial(backbone, task, method, v, seed, protocol) for seed, v in enumerate(values)))
-
-
-def workspace(folder: Path, seconds: float) -> training.Workspace:
-    return training.Workspace(str(folder / "study"), str(folder / "cache"), "cpu", 1, checkpoint_seconds=seconds)
-
-
-def finish(pack: Pack, where: training.Workspace) -> dict[str, Result]:
-    return {r.trial_id: r for progress in training.train(pack, where) for r in progress.results}
-
-
-def outcome(results: dict[str, Result]) -> dict[str, tuple[object, ...]]:
-    """All that is not a time."""
-    return {
-        i: (r.status, r.score, r.best_epoch, r.metrics, [(e.epoch, e.score, e.train_loss) for e in r.history])
-        for i, r in results.items()
-    }
-
-
-def kept_files(where: training.Workspace) -> dict[str, bytes]:
-    """The weights and the answers on dev of the best epochs."""
-    folders = (Path(where.storage) / kind for kind in ("weights", "predictions"))
-    return {path.name: path.read_bytes() for folder in folders for path in folder.iterdir()}
-
-
-def checkpoints(where: training.Workspace) -> list[str]:
-    return [Path(name).name for name in Storage(where.storage).names("checkpoints")]
-
-
-@pytest.fixture
-def _always(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A checkpoint after each step, in a workspace of 0 seconds, however long it takes to write one."""
-    monkeypatch.setattr(pack_checkpoint, "SAVING_SHARE", 0)
-
-
 every_step = pytest.mark.usefixtures("_always")
-
-
-class Steps:
-    """Counts the steps that are begun; ``death``: the number of the one in whose middle the process dies."""
-
-    def __init__(self) -> None:
-        self.begun = 0
-        self.death: int | None = None
-
-
-@pytest.fixture
-def steps(monkeypatch: pytest.MonkeyPatch) -> Steps:
-    counter, update = Steps(), Members.step
-
-    def counted(members: Members, loss: Tensor) -> None:
-        counter.begun += 1
-        if counter.begun == counter.death:
-            raise DeathError
-        update(members, loss)
-
-    monkeypatch.setattr(Members, "step", counted)
-    return counter
-
-
-def die(pack: Pack, where: training.Workspace, steps: Steps, death: int) -> None:
-    """Train until the process dies in the middle of that step, counted from now."""
-    steps.begun, steps.death = 0, death
-    with pytest.raises(DeathError):
-        finish(pack, where)
-    steps.begun, steps.death = 0, None
 
 
 class Clock:
@@ -291,92 +223,3 @@ def test_best_weights_of_a_member_that_ended_meanwhile_go_with_the_next_checkpoi
     assert rest is not None
     finish(rest, where)
     assert checkpoints(where) == [f"{pack.group}.safetensors"]
-
-
-@every_step
-class TestHalves:
-    """Of a pack that did not fit into memory, in the middle of its second epoch."""
-
-    DEATH = STEPS + 4
-
-    @pytest.fixture
-    def pack(self, backbone: BackboneSource) -> Pack:
-        return make(backbone, members=4)
-
-    @pytest.fixture
-    def where(self, tmp_path: Path) -> training.Workspace:
-        return workspace(tmp_path / "halves", 0)
-
-    @pytest.fixture
-    def expected(self, pack: Pack, tmp_path: Path) -> dict[str, Result]:
-        return finish(pack, workspace(tmp_path / "whole", math.inf))
-
-    def same(self, results: dict[str, Result], expected: dict[str, Result]) -> None:
-        """But for the rounding of products of fewer members."""
-        for trial_id, result in results.items():
-            whole = expected[trial_id]
-            assert [e.score for e in result.history] == pytest.approx([e.score for e in whole.history])
-            assert [e.train_loss for e in result.history] == pytest.approx(
-                [e.train_loss for e in whole.history], rel=1e-3
-            )
-
-    def test_they_go_on_from_its_checkpoint(
-        self, pack: Pack, where: training.Workspace, expected: dict[str, Result], steps: Steps
-    ) -> None:
-        die(pack, where, steps, self.DEATH)
-        halves = pack.split()
-        assert [half.trials for half in halves] == [pack.trials[:2], pack.trials[2:]]
-        for half in halves:
-            steps.begun = 0
-            self.same(finish(half, where), expected)
-            assert steps.begun == EPOCHS * STEPS - (self.DEATH - 1)
-            training.discard(half, where)
-        assert [name for name in checkpoints(where) if "best" not in name] == [f"{pack.group}.safetensors"]
-
-    def test_each_then_has_its_own(
-        self, pack: Pack, where: training.Workspace, expected: dict[str, Result], steps: Steps
-    ) -> None:
-        """A half dies later, is split again, and its parts go on from there."""
-        die(pack, where, steps, self.DEATH)
-        first, second = pack.split()
-        die(second, where, steps, 3)
-        for part in second.split():
-            steps.begun = 0
-            self.same(finish(part, where), expected)
-            assert steps.begun == EPOCHS * STEPS - (self.DEATH - 1) - 2
-        steps.begun = 0
-        self.same(finish(first, where), expected)
-        assert steps.begun == EPOCHS * STEPS - (self.DEATH - 1)
-
-    def test_one_that_is_damaged(
-        self,
-        pack: Pack,
-        where: training.Workspace,
-        expected: dict[str, Result],
-        steps: Steps,
-        caplog: pytest.LogCaptureFixture,
-    ) -> None:
-        """Then the pack's own is gone on from, where it still has the best weights of that time."""
-        die(pack, where, steps, self.DEATH)
-        half = pack.split()[0]
-        die(half, where, steps, 2)
-        file = Path(where.storage) / "checkpoints" / f"{half.group}.safetensors"
-        file.write_bytes(file.read_bytes()[:-10])
-        self.same(finish(half, where), expected)
-        assert steps.begun == EPOCHS * STEPS - (self.DEATH - 1)
-        assert f"checkpoint set aside as {file}.damaged, the pack starts from an earlier one: " in caplog.text
-
-    def test_their_names_depend_on_the_plan_alone(self, pack: Pack) -> None:
-        """A later run, which finds fewer members without a result, finds the checkpoints of the halves."""
-        first, second = pack.split()
-        assert first.group != second.group
-        assert first.parents == second.parents == (pack.group,)
-        left = pack.without({pack.trials[0].id})
-        assert [part.group for part in left.split()] == [first.group, second.group]
-        assert left.split()[0].trials == pack.trials[1:2]
-        (only,) = pack.without({trial.id for trial in first.trials}).split()
-        assert only == second
-        (quarter,) = left.split()[0].split()
-        assert (quarter.trials, quarter.parents) == (pack.trials[1:2], (first.group, pack.group))
-        with pytest.raises(ValueError, match="a pack of one"):
-            quarter.split()
