@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 from helpers.added import added
 from helpers.checkpoints import DeathError, Steps
+from helpers.members import changed_backbones
 from torch import Tensor
 
 from trainables import pack_checkpoint
@@ -39,3 +40,10 @@ def steps(monkeypatch: pytest.MonkeyPatch) -> Steps:
 
     monkeypatch.setattr(Members, "step", counted)
     return counter
+
+
+@pytest.fixture
+def frozen_backbones() -> Iterator[None]:
+    """No test changes a backbone that the tests share; one that did is made anew, so that no other test suffers."""
+    yield
+    assert not changed_backbones(), "the method changed the frozen backbone; it may only read it"
