@@ -3,7 +3,8 @@
 A cell's estimate is the median over seeds, as in the results, of scores that its chosen assignment got on seeds that
 took no part in the choice. Where the study confirmed its winners these are the confirmation seeds. Elsewhere each seed
 of the search is left out in turn: the other seeds choose, and the choice is scored on the one left out. With one
-assignment nothing is chosen, and the estimate is the result itself.
+assignment nothing is chosen, and the estimate is the result itself. Where runs collapse (:mod:`analysis.collapses`), a
+median of few seeds has no variance here, and so no interval anywhere.
 """
 
 from __future__ import annotations
@@ -13,14 +14,23 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from analysis import inference
+from analysis import bounds, collapses, inference
 from analysis.planned import EVERYTHING, Plan
-from analysis.selection import APART, CELL, assignments, best_assignments, is_scored, macro_scores
+from analysis.references import comparable, reference
+from analysis.selection import (
+    APART,
+    CELL,
+    METHOD,
+    PLACE,
+    assignments,
+    best_assignments,
+    is_scored,
+    macro_scores,
+    once,
+)
 
-PLACE = ["benchmark", "backbone"]
-_METHOD = [*PLACE, "method"]
 _KEYS = [*CELL, "assignment_id"]
-MACROS = [*_METHOD, "n_tasks", "complete", "selected", "fresh", "lower", "upper", "curse", "curse_lower", "curse_upper",
+MACROS = [*METHOD, "n_tasks", "complete", "selected", "fresh", "lower", "upper", "curse", "curse_lower", "curse_upper",
           "n_confirmed"]  # fmt: skip
 DIFFERENCES = [
     *(
@@ -37,8 +47,8 @@ DIFFERENCES = [
         "upper",
     ),
     *("comparisons", "lower_all", "upper_all", "improvement", "improvement_lower", "improvement_upper"),
+    "safe_seeds",
 ]
-_THRESHOLDS = 150
 
 
 @dataclass(frozen=True)
@@ -48,12 +58,15 @@ class Estimates:
     ``cells``: a row per cell with a score: ``assignment_id``, ``selected`` (its median over the search's ``n_seeds``),
     ``kind`` (``confirmed``, ``held out``, or empty where no seed is fresh), ``n_fresh``, ``fresh`` (the median of the
     fresh scores), its ``variance`` and ``df``, and ``n_assignments`` with a score, out of which it was chosen.
-    ``scores``: a row per fresh score. ``macros``: those of the results.
+    ``variance`` is NaN for all of a method whose runs collapse too often for so few seeds; ``lowest`` is the least that
+    the task's metric can be. ``scores``: a row per fresh score. ``macros``: those of the results. ``collapses``: a row
+    per method with a fresh score, see :func:`analysis.collapses.of_methods`.
     """
 
     cells: pd.DataFrame
     scores: pd.DataFrame
     macros: pd.DataFrame
+    collapses: pd.DataFrame
 
 
 def estimates(frame: pd.DataFrame, confirmation: pd.DataFrame | None = None) -> Estimates:
@@ -62,6 +75,10 @@ def estimates(frame: pd.DataFrame, confirmation: pd.DataFrame | None = None) -> 
     Held out: a cell with two seeds or more, without a pruned trial (its seeds were cut short for their scores). Where
     assignments were promoted by their first seed, that seed took part in every choice and is not left out.
     """
+    return once(frame, ("estimates", id(confirmation)), lambda: _estimates(frame, confirmation))
+
+
+def _estimates(frame: pd.DataFrame, confirmation: pd.DataFrame | None) -> Estimates:
     table = assignments(frame)
     winners = best_assignments(table)
     cells = winners.dropna(subset="median").rename(columns={"median": "selected"})
@@ -75,7 +92,11 @@ def estimates(frame: pd.DataFrame, confirmation: pd.DataFrame | None = None) -> 
     scores = pd.concat([part for part in (fresh, held) if len(part)], ignore_index=True) if len(fresh) else held
     counted = scores.groupby([*CELL, "kind"])["score"].agg(fresh="median", n_fresh="size", own="var").reset_index()
     cells = cells.merge(counted, on=CELL, how="left").merge(spread, on=CELL, how="left")
-    return Estimates(_with_variance(cells), scores, macro_scores(winners))
+    cells = _with_variance(cells).merge(bounds.lowest(frame), on=CELL[:3], how="left")
+    found = collapses.of_methods(cells, frame[is_scored(frame)], fresh)
+    often = cells[METHOD].merge(found, on=METHOD, how="left")["too_often"].eq(True)
+    cells["variance"] = cells["variance"].mask(often)
+    return Estimates(cells, scores, macro_scores(winners), found)
 
 
 def _with_variance(cells: pd.DataFrame) -> pd.DataFrame:
@@ -146,38 +167,26 @@ def macros(found: Estimates) -> pd.DataFrame:
     ``upper``), and ``curse``, the one less the other, with its interval.
 
     Over the ``n_tasks`` tasks with a score; ``n_confirmed`` of them have confirmation seeds. ``fresh`` is NaN where a
-    task has no fresh seed, the interval where nothing tells its spread.
+    task has no fresh seed, the interval where nothing tells its spread. An end is never beyond what a score can be.
     """
     rows = []
-    complete = found.macros.set_index(_METHOD)["complete"].to_dict()
-    for place, own in found.cells.groupby(_METHOD):
+    complete = found.macros.set_index(METHOD)["complete"].to_dict()
+    for place, own in found.cells.groupby(METHOD):
         mean, lower, upper = inference.mean_interval(
             *(own[name].to_numpy(float) for name in ("fresh", "variance", "df"))
         )
         selected = own["selected"].mean()
+        lower, upper = np.clip((lower, upper), own["lowest"].mean(), bounds.HIGHEST)
         rows.append((*place, len(own), complete[place], selected, mean, lower, upper, selected - mean,
                      selected - upper, selected - lower, int((own["kind"] == "confirmed").sum())))  # fmt: skip
     return pd.DataFrame(rows, columns=MACROS)
 
 
-def reference(macros: pd.DataFrame, against: str | None = None) -> str | None:
-    """What methods are compared with on one benchmark and backbone, by every interval and test of a report.
-
-    ``against`` where it has a score; without it the method with the highest macro in the results of those with a score
-    on the most tasks, fine-tuning apart. ``None`` where there is none.
-    """
-    scored = macros[macros["n_tasks"] > 0]
-    if against is not None:
-        return against if against in set(scored["method"]) else None
-    ranked = scored[scored["method"] != APART]
-    ranked = ranked.sort_values(["n_tasks", "macro", "method"], ascending=[False, False, True])
-    return None if ranked.empty else str(ranked["method"].iloc[0])
-
-
 def differences(found: Estimates, plan: Plan = EVERYTHING) -> pd.DataFrame:
     """A row per method and benchmark and backbone: by how many points it is above the reference on fresh seeds.
 
-    ``plan``: what is compared; without a reference of its own, with :func:`reference`.
+    ``plan``: what is compared; without a reference of its own, with the best method that can be compared
+    (:mod:`analysis.references`).
     ``difference`` is the mean over the ``n_tasks`` tasks on which both have fresh scores, ``n_confirmed`` of them
     confirmed on both sides; ``lower`` to ``upper`` holds the truth in 95 % of cases, and ``lower_all`` to ``upper_all``
     for all ``comparisons`` of a reference at once (Bonferroni; NaN for fine-tuning, which is not of the family). These
@@ -185,13 +194,17 @@ def differences(found: Estimates, plan: Plan = EVERYTHING) -> pd.DataFrame:
     very scores that are compared then made it the best.
     ``error`` is the standard error of the difference, with ``df`` degrees of freedom.
     ``improvement``: the probability that a fresh run beats one of the reference on the same task, with its interval.
-    ``n_seeds``: the fewest fresh scores of a cell.
+    ``n_seeds``: the fewest fresh scores of a cell. ``safe_seeds``: from how many an interval would hold, where runs
+    of either method collapse too often for that; above 100 if none of 100 does, missing elsewhere.
     """
     rows = []
-    tables = {key: own.set_index("task") for key, own in found.cells[found.cells["kind"] != ""].groupby(_METHOD)}
+    tables = {key: own.set_index("task") for key, own in found.cells[found.cells["kind"] != ""].groupby(METHOD)}
     scores = {key: own["score"].to_numpy() for key, own in found.scores.groupby(CELL)}
+    often = found.collapses[found.collapses["too_often"]]
+    needed = dict(zip(often[METHOD].itertuples(index=False, name=None), often["needed"], strict=True))
+    fit = comparable(found.cells)
     for place, group in found.macros.groupby(PLACE):
-        name = reference(group, plan.reference)
+        name = reference(group, plan.reference, fit.get(place, frozenset()))
         if name is None or (*place, name) not in tables:
             continue
         wanted = group["method"] if plan.methods is None else [m for m in plan.methods if m in set(group["method"])]
@@ -205,8 +218,9 @@ def differences(found: Estimates, plan: Plan = EVERYTHING) -> pd.DataFrame:
             if tasks:
                 cells = [scores[*place, t, m] for m in (method, name) for t in tasks]
                 row = _difference([table.loc[tasks] for table in both], cells, family, method == APART)
-                rows.append((*place, name, method, *row))
-    return pd.DataFrame(rows, columns=DIFFERENCES)
+                safe = max((needed[*place, m] for m in (method, name) if (*place, m) in needed), default=pd.NA)
+                rows.append((*place, name, method, *row, safe))
+    return pd.DataFrame(rows, columns=DIFFERENCES).astype({"safe_seeds": "Int64"})
 
 
 def _difference(both: list[pd.DataFrame], cells: list[np.ndarray], family: int, apart: bool) -> tuple:
@@ -218,6 +232,8 @@ def _difference(both: list[pd.DataFrame], cells: list[np.ndarray], family: int, 
     mean, lower, upper = inference.mean_interval(values, 4 * variances, df)
     level = inference.LEVEL if apart else 1 - (1 - inference.LEVEL) / family
     ends = np.array(inference.mean_interval(values, 4 * variances, df, level)[1:]) * (np.nan if apart else 1)
+    most = bounds.HIGHEST - both[0]["lowest"].mean()
+    lower, upper, *ends = np.clip((lower, upper, *ends), -most, most)
     kinds = np.array([table["kind"] == "confirmed" for table in both])
     fewest = min(map(len, cells))
     grid = np.stack([own[:fewest] for own in cells])
@@ -231,44 +247,3 @@ def _difference(both: list[pd.DataFrame], cells: list[np.ndarray], family: int, 
 def _chose_itself(cells: pd.DataFrame) -> bool:
     """Whether a method's scores that are compared are those by which it was ranked."""
     return bool(((cells["kind"] == "held out") & (cells["n_assignments"] == 1)).any())
-
-
-# --- all scores of a method ------------------------------------------------------------------------------------------
-
-
-def _grids(found: Estimates) -> dict[tuple[str, str, str], tuple[np.ndarray, float]]:
-    """Per benchmark, backbone and method the fresh scores ``(t, n)`` on all t tasks that any method has there, as many
-    of each task as every task has, and their inflation. A method without one of the tasks is not among them."""
-    result = {}
-    wanted = found.cells.groupby(PLACE)["task"].nunique().to_dict()
-    for place, own in found.scores.groupby(_METHOD):
-        tasks = [rows["score"].to_numpy() for _, rows in own.groupby("task")]
-        if len(tasks) == wanted[place[:2]]:
-            fewest = min(map(len, tasks))
-            kinds = set(own["kind"])
-            result[place] = np.stack([t[:fewest] for t in tasks]), 1.0 if kinds == {"confirmed"} else inference.HELD_OUT
-    return result
-
-
-def interquartile_means(found: Estimates) -> pd.DataFrame:
-    """``iqm, lower, upper, n_tasks, n_seeds`` per method with fresh scores on all tasks, five or more."""
-    rows = [
-        (*place, *grid.shape, *inference.interquartile_mean(grid, inflation))
-        for place, (grid, inflation) in _grids(found).items()
-        if len(grid) >= inference.LEAST_TASKS
-    ]
-    return pd.DataFrame(rows, columns=[*_METHOD, "n_tasks", "n_seeds", "iqm", "lower", "upper"])
-
-
-def profiles(found: Estimates) -> pd.DataFrame:
-    """Performance profiles: ``share`` of a method's fresh scores above ``threshold``, with a pointwise 95 % band."""
-    grids = _grids(found)
-    rows = []
-    for place, (grid, inflation) in grids.items():
-        all_here = np.concatenate([other.ravel() for key, (other, _) in grids.items() if key[:2] == place[:2]])
-        edges = np.linspace(all_here.min() - 1, all_here.max(), _THRESHOLDS)
-        share, lower, upper = inference.profile(grid, edges, inflation)
-        names = dict(zip(_METHOD, place, strict=True))
-        rows.append(pd.DataFrame({**names, "threshold": edges, "share": share, "lower": lower, "upper": upper}))
-    columns = [*_METHOD, "threshold", "share", "lower", "upper"]
-    return pd.concat(rows, ignore_index=True) if rows else pd.DataFrame(columns=columns)

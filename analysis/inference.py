@@ -22,11 +22,10 @@ NOT_SHOWN: Final = "not shown"
 IMPOSSIBLE: Final = "could not have been shown"
 #: Variance of the median of n standard normals, from n = 1.
 _MEDIAN = (1.0, 0.5, 0.4487, 0.2982, 0.2868, 0.2148, 0.2104, 0.1682, 0.1661, 0.1384, 0.1372)
-#: By how much scores that were held out in turn vary more than independent ones, for shares and interquartile means:
-#: they share the seeds by which they were chosen. Found by simulation, as :func:`median_inflation` was.
+#: By how much scores that were held out in turn vary more than independent ones, for shares and for interquartile
+#: means: they share the seeds by which they were chosen. Found by simulation, as :func:`median_inflation` was.
 HELD_OUT = 2.0
-#: Fresh seeds from which a median is safe from a run that collapsed; that of two is a mean.
-SAFE_SEEDS = 3
+HELD_OUT_MIDDLE = 2.25
 LEAST_TASKS = 5  # for an interquartile mean: the middle half of fewer tasks is one task or two
 _LEAST_SHARE = 0.5  # of the largest variance that a probability of improvement can have
 
@@ -123,11 +122,14 @@ def improvement(left: np.ndarray, right: np.ndarray, inflation: float = 1.0) -> 
     return mean, np.clip(lower, 0, 1), np.clip(upper, 0, 1)
 
 
-def interquartile_mean(scores: np.ndarray, inflation: float = 1.0) -> tuple[np.ndarray, ...]:
+def interquartile_mean(
+    scores: np.ndarray, inflation: float = 1.0, collapsing: np.ndarray | float = 0.0
+) -> tuple[np.ndarray, ...]:
     """Mean of the middle half of all scores, every task alike: ``iqm, lower, upper`` of ``scores (..., t, n)``.
 
     The interval is a t interval over the winsorized scores of each task (Tukey and McLaughlin 1963), joined as those of
-    a mean: only seeds are random, tasks are the ones that they are. NaN ends with one seed.
+    a mean: only seeds are random, tasks are the ones that they are. NaN ends with one seed. Where a share ``collapsing
+    (...)`` of runs falls below the middle half, a score varies by that at least, seen in these or not.
     """
     *_, tasks, seeds = scores.shape
     flat = np.sort(scores.reshape(*scores.shape[:-2], tasks * seeds), axis=-1)
@@ -139,23 +141,30 @@ def interquartile_mean(scores: np.ndarray, inflation: float = 1.0) -> tuple[np.n
     if seeds == 1:
         return iqm, np.full(iqm.shape, np.nan), np.full(iqm.shape, np.nan)
     middle = np.clip(scores, low, high) / 0.5
-    variances = inflation * middle.var(axis=-1, ddof=1) / seeds
+    falls = np.asarray(collapsing * (1 - np.asarray(collapsing)))[..., None]
+    least = falls * (middle.mean(axis=-1) - low[..., 0] / 0.5) ** 2
+    variances = np.maximum(inflation * middle.var(axis=-1, ddof=1), least) / seeds
     mean, _, upper = mean_interval(middle.mean(axis=-1), variances, np.full(variances.shape, seeds - 1))
     return iqm, iqm - (upper - mean), iqm + (upper - mean)
 
 
-def profile(scores: np.ndarray, thresholds: np.ndarray, inflation: float = 1.0) -> tuple[np.ndarray, ...]:
+def profile(
+    scores: np.ndarray, thresholds: np.ndarray, inflation: float = 1.0, collapsing: np.ndarray | float = 0.0
+) -> tuple[np.ndarray, ...]:
     """Performance profile: the share of scores above each threshold, every task alike, and a pointwise 95 % band.
 
     ``scores (..., t, n)``, ``thresholds (k,)``. Returns ``share, lower, upper (..., k)``. The band is Wilson's (1927),
     of as many scores as have the variance that the shares within tasks give: tasks differ, so it is less than that of a
-    common share, and where within each task all are above or all below it is set to what one task could give.
+    common share, and where within each task all are above or all below it is set to what one task could give. Where a
+    share ``collapsing (...)`` of runs falls below every threshold, a score above varies by that at least.
     """
     *_, tasks, seeds = scores.shape
     shares = (scores[..., None] > thresholds).mean(axis=-2)  # (..., t, k)
     share = shares.mean(axis=-2)
     total, common = tasks * seeds / inflation, share * (1 - share)
-    within = (shares * (1 - shares)).sum(axis=-2) / max(seeds - 1, 1) / tasks**2 * inflation
+    falls = np.asarray(collapsing * (1 - np.asarray(collapsing)))[..., None, None]
+    variances = np.maximum(inflation * shares * (1 - shares) / max(seeds - 1, 1), shares * falls / seeds)
+    within = variances.sum(axis=-2) / tasks**2
     with np.errstate(invalid="ignore", divide="ignore"):
         effect = np.nan_to_num(within * total / common, nan=0.0, posinf=1.0)
     n = total / np.clip(effect, 1 / tasks, 1.0)

@@ -7,16 +7,20 @@ trial keeps the best score it reached); ``failed`` and ``pruned`` trials give no
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from typing import TypeVar, cast
 
 import pandas as pd
 
 from analysis.frame import PLANNED, STATUSES, hyperparameters
 from common.selection import COUNTED, Seed, best_assignment, candidates
 
+PLACE = ["benchmark", "backbone"]
+METHOD = [*PLACE, "method"]
 CELL = ["benchmark", "backbone", "task", "method"]
+_T = TypeVar("_T")
 APART = "fine_tuning"  # ranked nowhere: as in the paper, the other methods are compared with one another
 
 
@@ -43,24 +47,33 @@ def assignments(frame: pd.DataFrame) -> pd.DataFrame:
     (by TPE), what the study plans (``frame.PLANNED``) and ``draw``, empty where the frame does not say, and the
     ``hp.NAME`` columns.
     """
-    known = _KEPT.get()
-    return known[1].copy(deep=False) if known is not None and known[0] is frame else _assignments(frame)
+    return once(frame, "assignments", lambda: _assignments(frame)).copy(deep=False)
 
 
 @contextmanager
 def kept(frame: pd.DataFrame) -> Iterator[None]:
-    """In this block :func:`assignments` of this very frame is made once; nobody may change the frame in it.
+    """In this block what :func:`once` makes of this very frame is made once; nobody may change the frame in it.
 
-    Most reports ask for it, and of the paper's five studies it takes half a second.
+    Most reports ask for :func:`assignments`, and of the paper's five studies these take half a second.
     """
-    token = _KEPT.set((frame, _assignments(frame)))
+    token = _KEPT.set((frame, {}))
     try:
         yield
     finally:
         _KEPT.reset(token)
 
 
-_KEPT: ContextVar[tuple[pd.DataFrame, pd.DataFrame] | None] = ContextVar("kept", default=None)
+def once(frame: pd.DataFrame, name: Hashable, make: Callable[[], _T]) -> _T:
+    """``make()``, which depends on the frame and the name alone and is changed by nobody; see :func:`kept`."""
+    known = _KEPT.get()
+    if known is None or known[0] is not frame:
+        return make()
+    if name not in known[1]:
+        known[1][name] = make()
+    return cast(_T, known[1][name])
+
+
+_KEPT: ContextVar[tuple[pd.DataFrame, dict[Hashable, object]] | None] = ContextVar("kept", default=None)
 
 
 def _assignments(frame: pd.DataFrame) -> pd.DataFrame:

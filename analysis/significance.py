@@ -22,7 +22,8 @@ from analysis import estimates, exact
 from analysis.exact import LEVEL, holm
 from analysis.inference import IMPOSSIBLE, NOT_SHOWN
 from analysis.planned import EVERYTHING, Plan
-from analysis.selection import APART, assignments, best_assignments, macro_scores
+from analysis.references import references as of_fresh
+from analysis.selection import APART
 from common.seeds import seed_of
 
 MACRO = "macro"
@@ -54,14 +55,16 @@ class Comparison:
         return {name: getattr(self, name) for name in _NAMES}
 
 
-def comparisons(frame: pd.DataFrame, scores: pd.DataFrame, plan: Plan = EVERYTHING) -> list[Comparison]:
+def comparisons(
+    frame: pd.DataFrame, scores: pd.DataFrame, plan: Plan = EVERYTHING, confirmation: pd.DataFrame | None = None
+) -> list[Comparison]:
     """What ``plan`` compares, wherever both have a score on a common task.
 
-    ``scores`` is an :func:`analysis.evidence.evidence` table of the ``frame``. Fine-tuning is compared but stands
-    outside the family, unless the plan names it. Of no plan the reference is that of the intervals. Held-out seeds took
-    part in finding it, which moves the rate of false rejections little (docs/statistics.md).
+    ``scores`` is an :func:`analysis.evidence.evidence` table of the ``frame`` and its ``confirmation``. Fine-tuning is
+    compared but stands outside the family, unless the plan names it. Of no plan the reference is that of the intervals.
+    Held-out seeds took part in finding it, which moves the rate of false rejections little (docs/statistics.md).
     """
-    best = references(frame) if plan.reference is None else {}
+    best = references(frame, confirmation) if plan.reference is None else {}
     found = []
     for (benchmark, backbone), rows in scores.groupby(["benchmark", "backbone"]):
         reference = plan.reference or best.get((benchmark, backbone))
@@ -80,11 +83,10 @@ def comparisons(frame: pd.DataFrame, scores: pd.DataFrame, plan: Plan = EVERYTHI
     return found
 
 
-def references(frame: pd.DataFrame) -> dict[tuple[str, str], str]:
-    """By benchmark and backbone, what methods are compared with where nobody says; see ``estimates.reference``."""
-    table = macro_scores(best_assignments(assignments(frame)))
-    found = {place: estimates.reference(own) for place, own in table.groupby(estimates.PLACE)}
-    return {(str(a), str(b)): name for (a, b), name in found.items() if name is not None}
+def references(frame: pd.DataFrame, confirmation: pd.DataFrame | None = None) -> dict[tuple[str, str], str]:
+    """By benchmark and backbone, what methods are compared with where nobody says; see :mod:`analysis.references`."""
+    found = estimates.estimates(frame, confirmation)
+    return of_fresh(found.cells, found.macros)
 
 
 def in_family(plan: Plan, reference: str, method: str) -> bool:

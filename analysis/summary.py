@@ -8,7 +8,8 @@ from analysis import estimates, style
 from analysis.frame import STATUSES
 from analysis.inference import IMPOSSIBLE
 from analysis.planned import planned
-from analysis.reports import comparison
+from analysis.references import uncompared
+from analysis.reports import comparison, confirmation
 from analysis.reports._section import DEFAULT, QUESTIONS, Answer, Options, groups, heading, listed, plural, span
 from analysis.selection import APART, assignments, best_assignments
 from analysis.tables import printed, rounded
@@ -38,12 +39,13 @@ def findings(frame: pd.DataFrame, options: Options = DEFAULT) -> list[Answer]:
     together. With ``options.against`` the method in question is that one, and the other is the best of the rest.
     """
     found = estimates.estimates(frame, options.confirmation)
-    gaps = estimates.differences(found, planned(options.against, frame["method"]))
-    fresh = estimates.macros(found)
+    plan = planned(options.against, frame["method"])
+    left = uncompared(found.cells, found.macros, plan)
+    tables = estimates.differences(found, plan), estimates.macros(found), left[left["is_reference"].astype(bool)]
     answers = []
     for benchmark, backbone, rows in groups(found.macros):
-        own_gaps, own_fresh = (_of(table, benchmark, backbone) for table in (gaps, fresh))
-        told = zip(QUESTIONS, _finding(rows, own_gaps, own_fresh, options), strict=False)
+        own_gaps, own_fresh, missed = (_of(table, benchmark, backbone) for table in tables)
+        told = zip(QUESTIONS, _finding(rows, own_gaps, own_fresh, missed, options), strict=False)
         name, place = heading(benchmark, backbone), (benchmark, backbone)
         answers += [Answer(question, f"{name}: {text}", place) for question, text in told if text]
     return answers
@@ -54,7 +56,9 @@ def _of(table: pd.DataFrame, benchmark: str, backbone: str) -> dict[str, dict]:
     return {row["method"]: row for row in rows.to_dict("records")}
 
 
-def _finding(table: pd.DataFrame, gaps: dict[str, dict], fresh: dict[str, dict], options: Options) -> tuple[str, str]:
+def _finding(
+    table: pd.DataFrame, gaps: dict[str, dict], fresh: dict[str, dict], missed: dict[str, dict], options: Options
+) -> tuple[str, str]:
     """Which method, by how much; and how sure that is, empty where there is no lead to be sure of."""
     order = table[table["complete"]].sort_values(["macro", "method"], ascending=[False, True])
     ranked, tuned = order[order["method"] != APART], order[order["method"] == APART]
@@ -74,7 +78,9 @@ def _finding(table: pd.DataFrame, gaps: dict[str, dict], fresh: dict[str, dict],
             f"{names} has the highest macro score over {tasks}, {scores[0]}, ahead of "
             f"{style.method(ranked['method'].iloc[1])} with {printed(ranked['macro'].iloc[1])}."
         )
-    return text + beside, (_basis(fresh[first[0]]) + _lead(gaps, ranked["method"].tolist(), options)).strip()
+    return text + beside, (
+        _basis(fresh[first[0]]) + _missed(missed) + _lead(gaps, ranked["method"].tolist(), options)
+    ).strip()
 
 
 def _basis(row: dict) -> str:
@@ -87,6 +93,13 @@ def _basis(row: dict) -> str:
     return f" On fresh seeds {style.method(row['method'])} is worth {printed(row['fresh'])}{interval}, {kind}."
 
 
+def _missed(missed: dict[str, dict]) -> str:
+    """That what the others should be compared with cannot be."""
+    return "".join(
+        f" {style.method(name)} cannot be compared with the others: {row['reason']}." for name, row in missed.items()
+    )
+
+
 def _lead(gaps: dict[str, dict], ranked: list[str], options: Options) -> str:
     """What :mod:`analysis.reports.comparison` says of the reference and the best of the others."""
     row = next((gaps[method] for method in ranked if method in gaps), None)
@@ -96,6 +109,9 @@ def _lead(gaps: dict[str, dict], ranked: list[str], options: Options) -> str:
         )
     reference, other = style.method(row["reference"]), style.method(row["method"])
     kind = comparison.verdict(row, options.margin)
+    if kind == IMPOSSIBLE and not pd.isna(row["safe_seeds"]):
+        needed = confirmation.seeds(row["safe_seeds"])
+        return f" Runs collapse, so nothing could have been shown of that lead with so few seeds: {needed} would do."
     if kind == IMPOSSIBLE:
         return " With so few seeds nothing could have been shown of that lead."
     lower, upper = comparison.ends(row)

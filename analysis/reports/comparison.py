@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -12,8 +12,10 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from analysis import estimates, exact, inference, style
+from analysis.collapses import MOST_SEEDS
 from analysis.inference import IMPOSSIBLE, NOT_SHOWN
 from analysis.planned import planned
+from analysis.references import NO_SEED, UNCOMPARED, uncompared
 from analysis.reports import confirmation
 from analysis.reports._section import DEFAULT, Options, Picture, Section, groups, heading, plural, slug
 from analysis.selection import APART
@@ -21,7 +23,7 @@ from analysis.tables import EMPTY, Cell, Table, printed
 
 TITLE = "Method against method"
 POSITION = 110
-MOST_SEEDS = 100  # beyond, a number of seeds is no advice
+_COLLAPSING = "runs collapse"
 _INTRO = (
     "By how many points each method is above the reference, on seeds that took no part in choosing its assignments: "
     "confirmation seeds where there are any, else each search seed left out in turn. So a method gains nothing by "
@@ -37,19 +39,21 @@ _INTRO = (
 class Comparison:
     """``differences`` of :mod:`analysis.estimates`, and the points within which methods count as equal.
 
-    ``unsafe``: a winner was confirmed on so few seeds that one collapsed run moves its median.
+    ``uncompared``: of :mod:`analysis.references`. ``unsafe``: whose intervals are not shown, and why, in words.
     """
 
     differences: pd.DataFrame
     margin: float
-    unsafe: bool = False
+    uncompared: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=UNCOMPARED))
+    unsafe: str = ""
 
 
 def compute(frame: pd.DataFrame, options: Options = DEFAULT) -> Comparison:
     """Every method against ``options.against`` or the best."""
     found = estimates.estimates(frame, options.confirmation)
-    gaps = estimates.differences(found, planned(options.against, frame["method"]))
-    return Comparison(gaps, options.margin, confirmation.has_unsafe(found.cells))
+    plan = planned(options.against, frame["method"])
+    left = uncompared(found.cells, found.macros, plan)
+    return Comparison(estimates.differences(found, plan), options.margin, left, confirmation.unsafe(found.collapses))
 
 
 def exports(data: Comparison) -> dict[str, pd.DataFrame]:
@@ -60,8 +64,8 @@ def exports(data: Comparison) -> dict[str, pd.DataFrame]:
 
 def verdict(row: dict[str, Any], margin: float) -> str:
     """``better``, ``worse``, ``equal`` (within the margin), ``not shown``, or ``could not have been shown`` (no seeds
-    tell how much scores vary): of the comparison of a method with the reference, all comparisons of the family
-    together; of fine-tuning, that one alone."""
+    tell how much scores vary, or runs collapse too often for so few): of the comparison of a method with the reference,
+    all comparisons of the family together; of fine-tuning, that one alone."""
     lower, upper = ends(row)
     if math.isnan(lower):
         return IMPOSSIBLE
@@ -102,7 +106,7 @@ def seeds_needed(row: dict[str, Any]) -> int | None:
 
 def render(data: Comparison) -> Section | None:
     """Per benchmark and backbone: words, a forest plot and its table."""
-    blocks: list[Table | Picture | str] = []
+    blocks: list[Table | Picture | str] = [left_out(rows) for _, _, rows in groups(data.uncompared)]
     for benchmark, backbone, table in groups(data.differences):
         rows = {row["method"]: row for row in table.to_dict("records")}
         blocks.append(f"{heading(benchmark, backbone)}: {words(rows, data.margin)}")
@@ -110,8 +114,29 @@ def render(data: Comparison) -> Section | None:
             blocks.append(_picture(benchmark, backbone, rows))
         blocks.append(_table(benchmark, backbone, rows, data.margin))
     if blocks and data.unsafe:
-        blocks.append(confirmation.UNSAFE)
+        blocks.append(data.unsafe)
     return Section(TITLE, _INTRO, tuple(blocks)) if blocks else None
+
+
+def left_out(rows: pd.DataFrame) -> str:
+    """Which methods of a benchmark and backbone are not compared, why, and what it would take."""
+    records = rows.to_dict("records")
+    first, sentences = records[0], []
+    for row in records:
+        if row["is_reference"]:
+            name = style.method(row["method"])
+            instead = f"the others are compared with {style.method(row['reference'])}"
+            sentences.append(
+                f"{name} has the highest macro in the results and cannot be compared: {row['reason']}. So {instead}, "
+                "the best that can be."
+                if row["reference"]
+                else f"Nothing is compared with {name}: {row['reason']}."
+            )
+    if others := [f"{style.method(row['method'])} ({row['reason']})" for row in records if not row["is_reference"]]:
+        sentences.append(f"Not compared: {', '.join(others)}.")
+    if NO_SEED in set(rows["reason"]):
+        sentences.append(f"Two search seeds or more would do, or aot run STUDY --confirm {confirmation.SEEDS}.")
+    return f"{heading(first['benchmark'], first['backbone'])}: {' '.join(sentences)}"
 
 
 def words(rows: dict[str, dict], margin: float) -> str:
@@ -125,6 +150,9 @@ def words(rows: dict[str, dict], margin: float) -> str:
             needed = seeds_needed(row)
             more = f"about {needed}" if needed else f"more than {MOST_SEEDS}"
             said.setdefault(kind, []).append(f"{name} ({gap}, would need {more} fresh seeds per cell)")
+        elif kind == IMPOSSIBLE and not pd.isna(row["safe_seeds"]):
+            more = confirmation.seeds(row["safe_seeds"])
+            said.setdefault(_COLLAPSING, []).append(f"{name} ({gap}, would need {more})")
         else:
             said.setdefault(kind, []).append(f"{name} ({gap})")
     reference = style.method(next(iter(rows.values()))["reference"])
@@ -148,6 +176,8 @@ def words(rows: dict[str, dict], margin: float) -> str:
         sentences.append(
             f"No difference could have been shown, as no seeds tell how much scores vary: {', '.join(none)}."
         )
+    if collapsing := said.get(_COLLAPSING):
+        sentences.append(f"No difference could have been shown, as runs collapse: {', '.join(collapsing)}.")
     return " ".join(sentences)
 
 

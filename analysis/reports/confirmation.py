@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import pandas as pd
 
-from analysis import estimates, inference, style
+from analysis import estimates, style
+from analysis.collapses import MOST_SEEDS
 from analysis.reports._section import DEFAULT, Options, Section, groups, heading, plural, slug
 from analysis.selection import CELL, is_scored
 from analysis.tables import EMPTY, Cell, Table, printed
@@ -29,25 +30,24 @@ class Confirmation:
     """``macros`` per method and ``cells``, as :mod:`analysis.estimates` has them.
 
     ``lost``: confirmation trials of winners that have no score; ``others``: those of assignments that are not selected.
+    ``collapses``: as there.
     """
 
     macros: pd.DataFrame
     cells: pd.DataFrame
     lost: int = 0
     others: int = 0
+    collapses: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=["too_often"]))
 
 
-#: Beside intervals of winners that were confirmed on too few seeds (benchmarks/_rates_inference.py).
-UNSAFE = (
-    "Confirmed on one or two seeds, a median is a mean, which one collapsed run moves: where 2 to 5 % of runs "
-    "collapse, the interval misses the truth in 12 to 16 of 100 cases and not in 5. Confirm on three seeds or more."
-)
+_MARK = "¶"  # where collapsing runs leave no interval
 
 
 def compute(frame: pd.DataFrame, options: Options = DEFAULT) -> Confirmation:
     """Selected and fresh scores, per method and per cell."""
     found = estimates.estimates(frame, options.confirmation)
-    return Confirmation(estimates.macros(found), found.cells, *_left_out(found.cells, options.confirmation))
+    left_out = _left_out(found.cells, options.confirmation)
+    return Confirmation(estimates.macros(found), found.cells, *left_out, found.collapses)
 
 
 def _left_out(cells: pd.DataFrame, confirmation: pd.DataFrame | None) -> tuple[int, int]:
@@ -59,9 +59,27 @@ def _left_out(cells: pd.DataFrame, confirmation: pd.DataFrame | None) -> tuple[i
     return int((own & ~is_scored(confirmation)).sum()), int((~own).sum())
 
 
-def has_unsafe(cells: pd.DataFrame) -> bool:
-    """Whether a winner was confirmed on so few seeds that one collapsed run moves its median."""
-    return bool(((cells["kind"] == "confirmed") & (cells["n_fresh"] < inference.SAFE_SEEDS)).any())
+def unsafe(collapses: pd.DataFrame) -> str:
+    """Whose intervals are not shown since runs collapse, and what is needed; empty where none is held back."""
+    told = []
+    for row in collapses[collapses["too_often"].astype(bool)].to_dict("records"):
+        count, runs = row["collapsed"], f"{row['runs']:,}"
+        seen = f"{count:,} of {runs} runs did" if count else f"none of {runs} runs did, too few to rule it out"
+        place = heading(row["benchmark"], row["backbone"])
+        told.append(f"{style.method(row['method'])} on {place} ({seen}; {seeds(row['needed'])} would be needed)")
+    if not told:
+        return ""
+    return (
+        "A median of few seeds is too often that of a run that collapsed, which so few need not show, for an interval "
+        f"to hold, and none is given: {'; '.join(told)}. Counted are runs of assignments like the best, further below "
+        "their median than eight times what runs typically are."
+    )
+
+
+def seeds(needed: int) -> str:
+    """``3 fresh seeds per cell``."""
+    number = f"more than {MOST_SEEDS}" if needed > MOST_SEEDS else f"{needed}"
+    return f"{number} fresh seed{'' if needed == 1 else 's'} per cell"
 
 
 def exports(data: Confirmation) -> dict[str, pd.DataFrame]:
@@ -76,7 +94,7 @@ def render(data: Confirmation) -> Section | None:
     blocks: list[Table | str] = [_basis(data)]
     for benchmark, backbone, rows in groups(data.macros):
         if rows["fresh"].notna().any():
-            blocks.append(_macros(benchmark, backbone, rows))
+            blocks.append(_macros(benchmark, backbone, rows, _held_back(data.collapses, benchmark, backbone)))
     for benchmark, backbone, rows in groups(data.cells[data.cells["kind"] != ""]):
         blocks.append(_cells(benchmark, backbone, rows))
     return Section(TITLE, _INTRO, tuple(blocks))
@@ -102,16 +120,20 @@ def _basis(data: Confirmation) -> str:
         text += f" {plural(data.lost, 'confirmation trial')} of best assignments gave no score, and no number here."
     if data.others:
         text += f" {plural(data.others, 'confirmation trial')} of assignments that are not the best are passed over."
-    if has_unsafe(cells):
-        text += f" {UNSAFE}"
-    return text
+    return f"{text} {unsafe(data.collapses)}".strip()
 
 
 def _interval(lower: float, upper: float, sign: bool = False) -> str:
     return EMPTY if math.isnan(lower) else f"{printed(lower, sign=sign)} to {printed(upper, sign=sign)}"
 
 
-def _macros(benchmark: str, backbone: str, rows: pd.DataFrame) -> Table:
+def _held_back(collapses: pd.DataFrame, benchmark: str, backbone: str) -> set[str]:
+    """The methods there whose intervals are not shown."""
+    rows = collapses[collapses["too_often"].astype(bool)].to_dict("records")
+    return {row["method"] for row in rows if (row["benchmark"], row["backbone"]) == (benchmark, backbone)}
+
+
+def _macros(benchmark: str, backbone: str, rows: pd.DataFrame, held_back: set[str]) -> Table:
     found = {row["method"]: row for row in rows.to_dict("records")}
     body = []
     for method in style.methods(found):
@@ -119,14 +141,15 @@ def _macros(benchmark: str, backbone: str, rows: pd.DataFrame) -> Table:
         basis = (
             "confirmed" if row["n_confirmed"] == row["n_tasks"] else "held out" if not row["n_confirmed"] else "both"
         )
+        sign = _MARK if method in held_back else ""
         body.append((
             Cell(style.method(method)),
             Cell(basis if not math.isnan(row["fresh"]) else EMPTY),
             Cell(printed(row["selected"])),
             Cell(printed(row["fresh"])),
-            Cell(_interval(row["lower"], row["upper"])),
+            Cell(_interval(row["lower"], row["upper"]), "", sign),
             Cell(printed(row["curse"], sign=True)),
-            Cell(_interval(row["curse_lower"], row["curse_upper"], sign=True)),
+            Cell(_interval(row["curse_lower"], row["curse_upper"], sign=True), "", sign),
             Cell(f"{row['n_tasks']}"),
         ))  # fmt: skip
     columns = (
@@ -137,8 +160,9 @@ def _macros(benchmark: str, backbone: str, rows: pd.DataFrame) -> Table:
         "Means over tasks of medians over seeds. The interval is for the chosen assignments on fresh seeds of these "
         "tasks; where there is none, seeds are too few to tell. Held out, a choice by one seed less is judged."
     )
+    notes = (note, *([f"{_MARK} Runs collapse: none would hold with so few seeds."] if held_back else []))
     title = f"{heading(benchmark, backbone)}: macro as selected and on fresh seeds"
-    return Table(slug("fresh-macro", benchmark, backbone), title, columns, tuple(body), (note,), left=2,
+    return Table(slug("fresh-macro", benchmark, backbone), title, columns, tuple(body), notes, left=2,
                  place=(benchmark, backbone))  # fmt: skip
 
 

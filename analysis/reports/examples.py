@@ -54,7 +54,7 @@ def compute(frame: pd.DataFrame, options: Options = DEFAULT) -> Examples:
     plan = planned(options.against, frame["method"])
     luck, passed = examples.optimism(frame, table, options.predictions)
     return Examples(
-        examples.compared(found, significance.references(frame), plan),
+        examples.compared(found, significance.references(frame, options.confirmation), plan),
         examples.standard_errors(found),
         luck,
         plan.reference is not None,

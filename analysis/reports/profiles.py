@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from analysis import estimates, style
+from analysis import estimates, shares, style
 from analysis.inference import LEAST_TASKS
 from analysis.reports._section import DEFAULT, Options, Picture, Section, groups, heading, slug
 from analysis.tables import EMPTY, Cell, Table, printed
@@ -21,14 +21,14 @@ _INTRO = (
     "percentages as they are; tasks are not set to one scale."
 )
 _NOTE = (
-    "Where 2 to 5 % of runs collapse, these intervals miss the truth in 7 to 18 of 100 cases and the bands in 4 to 10, "
-    "not in 5: how many runs collapse is not seen in so few (simulated). The medians of the other sections are safer."
+    "Interval and bands allow for as many runs to collapse as did in the whole search, seen in these seeds or not; so "
+    "they are wider than these scores alone would make them."
 )
 
 
 @dataclass(frozen=True)
 class Profiles:
-    """``profiles`` and ``means`` of :mod:`analysis.estimates`."""
+    """``profiles`` and ``means`` of :mod:`analysis.shares`."""
 
     profiles: pd.DataFrame
     means: pd.DataFrame
@@ -37,7 +37,7 @@ class Profiles:
 def compute(frame: pd.DataFrame, options: Options = DEFAULT) -> Profiles:
     """Both, of methods that have fresh scores on all tasks."""
     found = estimates.estimates(frame, options.confirmation)
-    return Profiles(estimates.profiles(found), estimates.interquartile_means(found))
+    return Profiles(shares.profiles(found), shares.interquartile_means(found))
 
 
 def exports(data: Profiles) -> dict[str, pd.DataFrame]:

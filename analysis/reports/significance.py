@@ -55,7 +55,7 @@ def compute(frame: pd.DataFrame, options: Options = DEFAULT) -> Significance:
     """Both families of tests, of the comparisons that ``options.against`` plans."""
     scores = evidence(frame, options.confirmation)
     plan = planned(options.against, frame["method"])
-    found = significance.comparisons(frame, scores, plan)
+    found = significance.comparisons(frame, scores, plan, options.confirmation)
     several = frame[is_scored(frame)].drop_duplicates(CELL).duplicated(CELL[:3]).any()
     return Significance(
         significance.over_tasks(found),
