@@ -79,7 +79,9 @@ def _finding(
             f"{style.method(ranked['method'].iloc[1])} with {printed(ranked['macro'].iloc[1])}."
         )
     return text + beside, (
-        _basis(fresh[first[0]]) + _missed(missed) + _lead(gaps, ranked["method"].tolist(), options)
+        _basis(fresh[first[0]])
+        + _missed(missed)
+        + ("" if missed and not gaps else _lead(gaps, ranked["method"].tolist(), options))
     ).strip()
 
 
@@ -111,7 +113,9 @@ def _lead(gaps: dict[str, dict], ranked: list[str], options: Options) -> str:
     kind = comparison.verdict(row, options.margin)
     if kind == IMPOSSIBLE and not pd.isna(row["safe_seeds"]):
         needed = confirmation.seeds(row["safe_seeds"])
-        return f" Runs collapse, so nothing could have been shown of that lead with so few seeds: {needed} would do."
+        return (
+            f" Runs may collapse, so nothing could have been shown of that lead with so few seeds: {needed} would do."
+        )
     if kind == IMPOSSIBLE:
         return " With so few seeds nothing could have been shown of that lead."
     lower, upper = comparison.ends(row)

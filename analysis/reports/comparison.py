@@ -23,7 +23,7 @@ from analysis.tables import EMPTY, Cell, Table, printed
 
 TITLE = "Method against method"
 POSITION = 110
-_COLLAPSING = "runs collapse"
+_COLLAPSING = "runs may collapse"
 _INTRO = (
     "By how many points each method is above the reference, on seeds that took no part in choosing its assignments: "
     "confirmation seeds where there are any, else each search seed left out in turn. So a method gains nothing by "
@@ -132,8 +132,9 @@ def left_out(rows: pd.DataFrame) -> str:
                 if row["reference"]
                 else f"Nothing is compared with {name}: {row['reason']}."
             )
-    if others := [f"{style.method(row['method'])} ({row['reason']})" for row in records if not row["is_reference"]]:
-        sentences.append(f"Not compared: {', '.join(others)}.")
+    for reason, others in rows[~rows["is_reference"].astype(bool)].groupby("reason")["method"]:
+        names = ", ".join(style.method(method) for method in style.methods(others))
+        sentences.append(f"Not compared: {names}; {reason.replace('it has', 'they have').replace('of it', 'of them')}.")
     if NO_SEED in set(rows["reason"]):
         sentences.append(f"Two search seeds or more would do, or aot run STUDY --confirm {confirmation.SEEDS}.")
     return f"{heading(first['benchmark'], first['backbone'])}: {' '.join(sentences)}"
@@ -177,7 +178,7 @@ def words(rows: dict[str, dict], margin: float) -> str:
             f"No difference could have been shown, as no seeds tell how much scores vary: {', '.join(none)}."
         )
     if collapsing := said.get(_COLLAPSING):
-        sentences.append(f"No difference could have been shown, as runs collapse: {', '.join(collapsing)}.")
+        sentences.append(f"No difference could have been shown, as runs may collapse: {', '.join(collapsing)}.")
     return " ".join(sentences)
 
 

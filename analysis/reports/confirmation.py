@@ -70,8 +70,8 @@ def unsafe(collapses: pd.DataFrame) -> str:
     if not told:
         return ""
     return (
-        "A median of few seeds is too often that of a run that collapsed, which so few need not show, for an interval "
-        f"to hold, and none is given: {'; '.join(told)}. Counted are runs of assignments like the best, further below "
+        "A median of few seeds may be that of runs that collapsed, which so few need not show, and an interval would "
+        f"not hold: {'; '.join(told)}. Counted are runs of assignments like the best, further below "
         "their median than eight times what runs typically are."
     )
 
@@ -83,8 +83,12 @@ def seeds(needed: int) -> str:
 
 
 def exports(data: Confirmation) -> dict[str, pd.DataFrame]:
-    """``fresh.csv`` and ``fresh_macro.csv``."""
-    return {"fresh": data.cells, "fresh_macro": data.macros}
+    """``fresh.csv``, ``fresh_macro.csv`` and ``collapses.csv``."""
+    return {
+        "fresh": data.cells.drop(columns="lowest"),
+        "fresh_macro": data.macros,
+        "collapses": data.collapses,
+    }
 
 
 def render(data: Confirmation) -> Section | None:
@@ -160,7 +164,7 @@ def _macros(benchmark: str, backbone: str, rows: pd.DataFrame, held_back: set[st
         "Means over tasks of medians over seeds. The interval is for the chosen assignments on fresh seeds of these "
         "tasks; where there is none, seeds are too few to tell. Held out, a choice by one seed less is judged."
     )
-    notes = (note, *([f"{_MARK} Runs collapse: none would hold with so few seeds."] if held_back else []))
+    notes = (note, *([f"{_MARK} Runs may collapse: with so few seeds none would hold."] if held_back else []))
     title = f"{heading(benchmark, backbone)}: macro as selected and on fresh seeds"
     return Table(slug("fresh-macro", benchmark, backbone), title, columns, tuple(body), notes, left=2,
                  place=(benchmark, backbone))  # fmt: skip

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from analysis import style
-from analysis.devsets import TASK, devsets, standard_error
+from analysis.devsets import TASK, devsets
 from analysis.links import runs_of
 from analysis.reports._section import DEFAULT, Options, Section, groups, heading, slug, span
 from analysis.selection import APART, CELL, assignments, best_assignments, macro_scores
@@ -34,8 +34,8 @@ _INTRO = (
     "numbers, among entries with all their seeds that are above the majority class; fine-tuning trains everything and "
     "stands apart, unmarked. Scores are on the split the assignments were chosen on, so they flatter methods with many "
     "assignments. Below the methods stands what the best constant answer scores, on how many examples all of it is "
-    "measured, and the standard error that so many give the best accuracy of the column: other examples would move it "
-    "by as much, whatever the seeds."
+    "measured, and the standard error that so many give the best score of the column: other examples would move it by "
+    "as much, whatever the seeds."
 )
 _LOST = ("failed", "diverged", "pruned")
 
@@ -111,7 +111,7 @@ def _table(benchmark: str, backbone: str, winners: pd.DataFrame, macros: pd.Data
         lost = " / ".join(f"{own[f'n_{status}'].sum():,}" for status in statuses)
         total = _macro(totals[method], own, planned, won.get(method, ""))
         rows.append((Cell(style.method(method)), *(grid[method, task] for task in tasks), total, Cell(lost)))
-    below = _of_devsets(tasks, winners, dev)
+    below = _of_devsets(tasks, dev)
     rules = {len(methods) - 1} if below else set()
     if methods[0] == APART and len(methods) > 1:
         rules.add(0)
@@ -152,13 +152,12 @@ def _macro(total: dict, own: pd.DataFrame, planned: int, mark: Mark) -> Cell:
     return Cell(text, mark, ("‡" if own["fewer_seeds"].any() else "") + ("§" if own["n_missing"].any() else ""))
 
 
-def _of_devsets(tasks: list[str], winners: pd.DataFrame, dev: pd.DataFrame) -> list[tuple[Cell, ...]]:
-    """The rows below the methods: the majority class, the examples, and the standard error of the best accuracy."""
+def _of_devsets(tasks: list[str], dev: pd.DataFrame) -> list[tuple[Cell, ...]]:
+    """The rows below the methods: the majority class, the examples, and the standard error of the best score."""
     found = {row["task"]: row for row in dev.to_dict("records")}
-    best = winners.groupby("task")["median"].max().to_dict()
     majority = [printed(found[task]["majority"]) for task in tasks]
     sizes = [EMPTY if pd.isna(n := found[task]["n_dev"]) else f"{n:,}" for task in tasks]
-    errors = [printed(standard_error(best[task], found[task]["n_dev"], found[task]["metric"])) for task in tasks]
+    errors = [printed(found[task]["standard_error"]) for task in tasks]
     macro = pd.Series([found[task]["majority"] for task in tasks]).mean(skipna=False)
     lines = (
         ("Majority class", majority, printed(macro)),
@@ -204,6 +203,12 @@ def _notes(winners: pd.DataFrame, macros: pd.DataFrame, dev: pd.DataFrame) -> li
         )
         notes.append(
             f"Dev examples{names} as published, within the rows that the protocol allows: no answers were kept."
+        )
+    silent = dev[dev["standard_error"].isna() & dev["best"].notna() & (dev["metric"] != "")]
+    if len(silent) and dev["standard_error"].notna().any():
+        names = ", ".join(style.task(task) for task in style.tasks(silent["task"]))
+        notes.append(
+            f"No standard error of {names}: of other metrics than accuracy it takes answers, and none were kept."
         )
     return notes
 

@@ -10,6 +10,7 @@ from analysis import estimates, significance, style
 from analysis.evidence import evidence
 from analysis.exact import LEVEL
 from analysis.planned import planned
+from analysis.references import uncompared
 from analysis.reports import comparison
 from analysis.reports._section import DEFAULT, Options, Section, groups, heading, plural, slug, span
 from analysis.reports._tested import tested
@@ -41,7 +42,7 @@ class Significance:
     """The two tables of :mod:`analysis.significance`. ``given``: the reference was named, not found in the scores.
 
     ``intervals``: what the interval on fresh seeds says, by benchmark, backbone and method. ``untested``: methods have
-    scores, but none that took no part in a choice.
+    scores, but none that took no part in a choice. ``passed``: where the best method cannot be compared.
     """
 
     over_tasks: pd.DataFrame
@@ -49,6 +50,7 @@ class Significance:
     intervals: dict[tuple[str, str, str], str] = field(default_factory=dict)
     given: bool = False
     untested: bool = False
+    passed: frozenset[tuple[str, str]] = frozenset()
 
 
 def compute(frame: pd.DataFrame, options: Options = DEFAULT) -> Significance:
@@ -56,13 +58,17 @@ def compute(frame: pd.DataFrame, options: Options = DEFAULT) -> Significance:
     scores = evidence(frame, options.confirmation)
     plan = planned(options.against, frame["method"])
     found = significance.comparisons(frame, scores, plan, options.confirmation)
+    fresh = estimates.estimates(frame, options.confirmation)
+    left = uncompared(fresh.cells, fresh.macros, plan)
+    left = left[left["is_reference"].astype(bool)]
     several = frame[is_scored(frame)].drop_duplicates(CELL).duplicated(CELL[:3]).any()
     return Significance(
         significance.over_tasks(found),
         significance.over_seeds(found),
-        _intervals(estimates.differences(estimates.estimates(frame, options.confirmation), plan), options.margin),
+        _intervals(estimates.differences(fresh, plan), options.margin),
         plan.reference is not None,
         bool(several) and scores.empty,
+        frozenset(zip(left["benchmark"], left["backbone"], strict=True)),
     )
 
 
@@ -216,7 +222,11 @@ def _ordered(table: pd.DataFrame) -> list[tuple[str, dict]]:
 
 def _reference(table: pd.DataFrame, data: Significance) -> str:
     name = style.method(table["reference"].iloc[0])
-    return name if data.given else f"{name} (the best)"
+    if data.given:
+        return name
+    first = table.iloc[0]
+    passed = (first["benchmark"], first["backbone"]) in data.passed
+    return f"{name} (the best{' that can be compared' if passed else ''})"
 
 
 def _kinds(table: pd.DataFrame) -> str:

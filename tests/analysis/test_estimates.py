@@ -223,10 +223,10 @@ def test_what_a_confirmation_leaves_open_is_said() -> None:
     assert section is not None
     assert comparing is not None
     assert "4 confirmation trials of best assignments gave no score" in str(section.blocks[0])
-    told = "LoRA on GLUE with b (none of 14 runs did, too few to rule it out; 3 fresh seeds per cell would be needed)"
+    told = "LoRA on GLUE · b (none of 14 runs did, too few to rule it out; 3 fresh seeds per cell would be needed)"
     for text in (str(section.blocks[0]), str(comparing.blocks[-1])):
         assert told in text
-    assert "as runs collapse: BitFit" in str(comparing.blocks[0])
+    assert "as runs may collapse: LoRA (" in str(comparing.blocks[0])
     safe = report.render(report.compute(frame, Options(confirmation=confirmed(frame, 3))))
     assert safe is not None
     assert "collapsed" not in str(safe.blocks[0])
@@ -245,3 +245,25 @@ def test_interquartile_means_and_profiles_are_of_methods_with_all_tasks() -> Non
     assert shares.interquartile_means(found)[["iqm", "lower", "upper"]].iloc[0].tolist() == pytest.approx(list(iqm))
     few = estimates.estimates(study({"lora": (2, 0.0)}, tasks=4))
     assert shares.interquartile_means(few).empty
+
+
+def test_an_interval_ends_where_scores_do() -> None:
+    """Scores about 99.5 whose spread would reach beyond 100; of Matthews' coefficient about zero, below it."""
+    frame = study({"lora": (1, 29.5), "bitfit": (1, 29.5)}, tasks=1)
+    frame["score"] = frame["score"].clip(upper=100.0)
+    found = estimates.estimates(frame)
+    (row,) = estimates.macros(found)[lambda table: table["method"] == "lora"].to_dict("records")
+    (cell,) = found.cells[found.cells["method"] == "lora"].to_dict("records")
+    reach = stats.t.ppf(0.975, 4) * math.sqrt(cell["variance"])
+    assert cell["fresh"] + reach > 100
+    assert (row["lower"], row["upper"]) == (pytest.approx(cell["fresh"] - reach), 100.0)
+    low = frame.assign(score=frame["score"] - 99.0)
+    ends = {}
+    for metric in ("accuracy", "matthews", "pearson_spearman", "accuracy_f1", ""):
+        table = estimates.macros(estimates.estimates(low.assign(metric=metric)))
+        ends[metric] = table.set_index("method").at["lora", "lower"]
+    assert ends["accuracy"] == ends["accuracy_f1"] == 0.0
+    assert ends["matthews"] == ends["pearson_spearman"] == ends[""] < 0, "nobody knows: nothing is cut"
+    wide = study({"lora": (1, 0.0), "bitfit": (1, 0.0)}, tasks=1, spread=60.0)
+    table = estimates.differences(estimates.estimates(wide.assign(metric="accuracy", score=wide["score"].clip(0, 100))))
+    assert table[["lower", "upper"]].abs().max(axis=None) == 100
