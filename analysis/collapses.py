@@ -53,8 +53,13 @@ def share(collapsed: np.ndarray, runs: np.ndarray) -> np.ndarray:
 
 
 def of_median(seeds: np.ndarray, share: np.ndarray) -> np.ndarray:
-    """The probability that half of the seeds or more collapse, and the median with them."""
-    return np.asarray(stats.binom.sf(np.ceil(np.asarray(seeds) / 2) - 1, seeds, share))
+    """The probability that half of the seeds or more collapse, and the median with them.
+
+    One seed counts as ten of which none may: it has no spread of its own that would show its fall.
+    """
+    seeds = np.asarray(seeds)
+    alone = seeds == 1
+    return np.asarray(stats.binom.sf(np.where(alone, 0, np.ceil(seeds / 2) - 1), np.where(alone, 10, seeds), share))
 
 
 def too_often(medians: np.ndarray, tasks: np.ndarray) -> np.ndarray:
@@ -68,7 +73,7 @@ def too_often(medians: np.ndarray, tasks: np.ndarray) -> np.ndarray:
 def needed(share: float, tasks: int) -> int:
     """The least number of seeds whose median is safe; above ``MOST_SEEDS`` if none up to there is."""
     seeds = np.arange(1, MOST_SEEDS + 1)
-    safe = np.flatnonzero(~too_often(of_median(seeds, share), np.array(tasks)))
+    safe = np.flatnonzero(~too_often(of_median(seeds, np.array(share)), np.array(tasks)))
     return int(seeds[safe[0]]) if len(safe) else MOST_SEEDS + 1
 
 

@@ -112,7 +112,7 @@ def _with_variance(cells: pd.DataFrame) -> pd.DataFrame:
     squares = (n - 1) * cells["own"].fillna(0) + (seeds - 1) * cells["std"].fillna(0) ** 2
     one = np.where(held, cells["spread"], squares / freedom.where(freedom > 0))
     s = np.maximum(cells["s"].fillna(2), 2)
-    inflation = np.where(held & (cells["n_assignments"] > 1), inference.median_inflation(s), 1.0)
+    inflation = np.where(held_out(cells), inference.median_inflation(s), 1.0)
     variance = np.where(cells["kind"].notna(), inflation * inference.median_variance(n.to_numpy()) * one, np.nan)
     df = np.where(held, s - 1, freedom)
     cells = cells.assign(kind=cells["kind"].fillna(""), n_fresh=cells["n_fresh"].fillna(0).astype(int))
@@ -237,11 +237,16 @@ def _difference(both: list[pd.DataFrame], cells: list[np.ndarray], family: int, 
     kinds = np.array([table["kind"] == "confirmed" for table in both])
     fewest = min(map(len, cells))
     grid = np.stack([own[:fewest] for own in cells])
-    inflation = 1.0 if kinds.all() else inference.HELD_OUT
+    inflation = inference.HELD_OUT if any(held_out(table).any() for table in both) else 1.0
     better = inference.improvement(grid[:tasks], grid[tasks:], inflation)
     error, freedom = inference.joined(variances, df)
     basis = tasks, int(kinds.all(axis=0).sum()), fewest, mean, float(error) / tasks, float(freedom)
     return (*basis, lower, upper, family, *ends, *better)
+
+
+def held_out(cells: pd.DataFrame) -> pd.Series:
+    """In which cells scores share the seeds by which they were chosen; of one assignment they are independent."""
+    return (cells["kind"] == "held out") & (cells["n_assignments"] > 1)
 
 
 def _chose_itself(cells: pd.DataFrame) -> bool:

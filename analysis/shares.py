@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from analysis import bounds, inference
-from analysis.estimates import Estimates
+from analysis.estimates import Estimates, held_out
 from analysis.selection import METHOD, PLACE
 
 _THRESHOLDS = 150
@@ -14,17 +14,17 @@ _THRESHOLDS = 150
 
 def _grids(found: Estimates) -> dict[tuple[str, str, str], tuple[np.ndarray, bool, float]]:
     """Per benchmark, backbone and method the fresh scores ``(t, n)`` on all t tasks that any method has there, as many
-    of each task as every task has, whether some were held out, and the share of runs that collapses. A method without
-    one of the tasks is not among them."""
+    of each task as every task has, whether some were held out of a choice, and the share of runs that collapses. A
+    method without one of the tasks is not among them."""
     result = {}
+    choices = found.cells[held_out(found.cells)].groupby(METHOD).size().index
     share = found.collapses.set_index(METHOD)["share"].to_dict()
     wanted = found.cells.groupby(PLACE)["task"].nunique().to_dict()
     for place, own in found.scores.groupby(METHOD):
         tasks = [rows["score"].to_numpy() for _, rows in own.groupby("task")]
         if len(tasks) == wanted[place[:2]]:
             fewest = min(map(len, tasks))
-            held = set(own["kind"]) != {"confirmed"}
-            result[place] = np.stack([t[:fewest] for t in tasks]), held, share[place]
+            result[place] = np.stack([t[:fewest] for t in tasks]), place in choices, share[place]
     return result
 
 

@@ -257,13 +257,26 @@ def test_an_interval_ends_where_scores_do() -> None:
     reach = stats.t.ppf(0.975, 4) * math.sqrt(cell["variance"])
     assert cell["fresh"] + reach > 100
     assert (row["lower"], row["upper"]) == (pytest.approx(cell["fresh"] - reach), 100.0)
-    low = frame.assign(score=frame["score"] - 99.0)
+    low = frame.assign(score=100 - frame["score"])
     ends = {}
     for metric in ("accuracy", "matthews", "pearson_spearman", "accuracy_f1", ""):
         table = estimates.macros(estimates.estimates(low.assign(metric=metric)))
         ends[metric] = table.set_index("method").at["lora", "lower"]
     assert ends["accuracy"] == ends["accuracy_f1"] == 0.0
     assert ends["matthews"] == ends["pearson_spearman"] == ends[""] < 0, "nobody knows: nothing is cut"
-    wide = study({"lora": (1, 0.0), "bitfit": (1, 0.0)}, tasks=1, spread=60.0)
+    wide = study({"lora": (1, 25.0), "bitfit": (1, -60.0)}, tasks=1, spread=60.0)
     table = estimates.differences(estimates.estimates(wide.assign(metric="accuracy", score=wide["score"].clip(0, 100))))
     assert table[["lower", "upper"]].abs().max(axis=None) == 100
+
+
+def test_nothing_is_inflated_where_nothing_was_chosen() -> None:
+    """With one assignment the seeds are independent: shares and improvements as if they had been confirmed."""
+    frame = study({"lora": (1, 1.0), "bitfit": (1, 0.0)})
+    found = estimates.estimates(frame)
+    grids = {m: np.stack([own["score"] for _, own in rows.groupby("task")]) for m, rows in frame.groupby("method")}
+    (row,) = estimates.differences(found).to_dict("records")
+    expected = inference.improvement(grids["bitfit"], grids["lora"])
+    assert [row[f"improvement{end}"] for end in ("", "_lower", "_upper")] == pytest.approx(list(expected))
+    iqm = inference.interquartile_mean(grids["lora"], 1.0, 0.5 / 41)
+    (lora,) = shares.interquartile_means(found)[lambda table: table["method"] == "lora"].to_dict("records")
+    assert (lora["iqm"], lora["lower"], lora["upper"]) == pytest.approx(iqm)
