@@ -112,9 +112,9 @@ def _lead(gaps: dict[str, dict], ranked: list[str], options: Options) -> str:
     reference, other = style.method(row["reference"]), style.method(row["method"])
     kind = comparison.verdict(row, options.margin)
     if kind == IMPOSSIBLE and not pd.isna(row["safe_seeds"]):
-        needed = confirmation.seeds(row["safe_seeds"])
+        safe = confirmation.seeds(row["safe_seeds"])
         return (
-            f" Runs may collapse, so nothing could have been shown of that lead with so few seeds: {needed} would do."
+            f" Runs may collapse, so nothing could have been shown of that lead with so few seeds: {safe} would do."
         )
     if kind == IMPOSSIBLE:
         return " With so few seeds nothing could have been shown of that lead."
