@@ -32,9 +32,12 @@ def interquartile_means(found: Estimates) -> pd.DataFrame:
     """``iqm, lower, upper, n_tasks, n_seeds`` per method with fresh scores on all tasks, five or more."""
     rows = []
     lowest = found.cells.groupby(PLACE)["lowest"].min().to_dict()
-    for place, (grid, held, share) in _grids(found).items():
+    searched = found.cells[found.cells["kind"] == "held out"].groupby(METHOD).size().index
+    for place, (grid, _, share) in _grids(found).items():
         if len(grid) >= inference.LEAST_TASKS:
-            inflation = inference.HELD_OUT_MIDDLE if held else 1.0
+            inflation = (
+                inference.HELD_OUT_MIDDLE if place in searched else 1.0
+            )  # without a choice as well, by simulation
             iqm, *ends = inference.interquartile_mean(grid, inflation, share)
             rows.append((*place, *grid.shape, iqm, *np.clip(ends, lowest[place[:2]], bounds.HIGHEST)))
     return pd.DataFrame(rows, columns=[*METHOD, "n_tasks", "n_seeds", "iqm", "lower", "upper"])

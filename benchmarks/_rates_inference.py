@@ -239,8 +239,8 @@ def _shares(run: Simulated, other: Simulated, design: Design, repeats: int) -> l
     for kind in ("held out", "confirmed"):
         held = kind == "held out"
         mine, theirs = (r.held_out()[0] if held else r.fresh[:, :, : design.seeds] for r in (run, other))
-        choice = held and design.assignments > 1
-        inflation, more = (inference.HELD_OUT, inference.HELD_OUT_MIDDLE) if choice else (1.0, 1.0)
+        inflation = inference.HELD_OUT if held and design.assignments > 1 else 1.0
+        more = inference.HELD_OUT_MIDDLE if held else 1.0
         collapsing = run.collapsing(None if held else design.seeds)
         _, lower, upper = inference.improvement(mine, theirs, inflation)
         found.append(Rate(f"improvement, {kind}: misses", str(design), 0.05, _missed(above, lower, upper), repeats))
