@@ -9,14 +9,18 @@ by both and not counted. Each training is a process of its own.
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
+
+if sys.path[0] == str(Path(__file__).parent):  # run as a script: this folder's statistics.py is not Python's
+    sys.path[0] = str(Path(__file__).parents[1])
+
 import argparse
 import json
 import os
 import subprocess
-import sys
 import tempfile
 import time
-from pathlib import Path
 from statistics import median
 from typing import Any
 

@@ -9,9 +9,14 @@ Ours and the library's take turns in one process, so that a busy machine is busy
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
+
+if sys.path[0] == str(Path(__file__).parent):  # run as a script: this folder's statistics.py is not Python's
+    sys.path[0] = str(Path(__file__).parents[1])
+
 import argparse
 import json
-import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace

@@ -8,6 +8,12 @@ the report's four (one, and three of shuffled scores).
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
+
+if sys.path[0] == str(Path(__file__).parent):  # run as a script: this folder's statistics.py is not Python's
+    sys.path[0] = str(Path(__file__).parents[1])
+
 import argparse
 import time
 
