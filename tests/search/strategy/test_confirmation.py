@@ -215,7 +215,7 @@ def test_a_study_that_grows_gets_another_winner_and_the_old_ones_trials_stay_kno
     counts = plan(of, known).confirmation_counts
     assert counts == {"total": 3, "finished": 3, "pending": 0, "undecided": 0, "recorded": 3, "others": 3}
     found = coverage(of, Known(known))
-    assert found.others == []
+    assert len(found.others) == 0
     fresh = [row for row in found.own if row["role"] == "confirmation"]
     assert sorted(row["hp.learning_rate"] for row in fresh) == [BEST] * 3 + [7e-4] * 3
     assert (found.counts["planned"], found.counts["finished"], found.counts["confirmed"]) == (15, 15, 3)
