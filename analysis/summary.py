@@ -113,7 +113,10 @@ def _lead(gaps: dict[str, dict], ranked: list[str], options: Options) -> str:
     kind = comparison.verdict(row, options.margin)
     if kind == IMPOSSIBLE and not pd.isna(row["safe_seeds"]):
         safe = confirmation.seeds(row["safe_seeds"])
-        return f" Runs may collapse, so nothing could have been shown of that lead with so few seeds: {safe} would do."
+        return (
+            " Runs may collapse, so nothing could have been shown of that lead with so few seeds; it would need at "
+            f"least {safe}."
+        )
     if kind == IMPOSSIBLE:
         return " With so few seeds nothing could have been shown of that lead."
     lower, upper = comparison.ends(row)

@@ -23,7 +23,6 @@ from analysis.tables import EMPTY, Cell, Table, printed
 
 TITLE = "Method against method"
 POSITION = 110
-_COLLAPSING = "runs may collapse"
 _INTRO = (
     "By how many points each method is above the reference, on seeds that took no part in choosing its assignments: "
     "confirmation seeds where there are any, else each search seed left out in turn. So a method gains nothing by "
@@ -143,6 +142,7 @@ def left_out(rows: pd.DataFrame) -> str:
 def words(rows: dict[str, dict], margin: float) -> str:
     """What is established against the reference, what is not, and what could not have been, in sentences."""
     said: dict[str, list[str]] = {}
+    collapsing: dict[str, list[str]] = {}  # by the seeds that would be needed
     for method in style.methods(rows):
         row = rows[method]
         name, gap = style.method(method), printed(row["difference"], sign=True)
@@ -152,8 +152,7 @@ def words(rows: dict[str, dict], margin: float) -> str:
             more = f"about {needed}" if needed else f"more than {MOST_SEEDS}"
             said.setdefault(kind, []).append(f"{name} ({gap}, would need {more} fresh seeds per cell)")
         elif kind == IMPOSSIBLE and not pd.isna(row["safe_seeds"]):
-            more = confirmation.seeds(row["safe_seeds"])
-            said.setdefault(_COLLAPSING, []).append(f"{name} ({gap}, would need {more})")
+            collapsing.setdefault(confirmation.seeds(row["safe_seeds"]), []).append(f"{name} ({gap})")
         else:
             said.setdefault(kind, []).append(f"{name} ({gap})")
     reference = style.method(next(iter(rows.values()))["reference"])
@@ -177,8 +176,10 @@ def words(rows: dict[str, dict], margin: float) -> str:
         sentences.append(
             f"No difference could have been shown, as no seeds tell how much scores vary: {', '.join(none)}."
         )
-    if collapsing := said.get(_COLLAPSING):
-        sentences.append(f"No difference could have been shown, as runs may collapse: {', '.join(collapsing)}.")
+    for needed, names in collapsing.items():
+        sentences.append(
+            f"No difference could have been shown, as runs may collapse, without {needed}: {', '.join(names)}."
+        )
     return " ".join(sentences)
 
 

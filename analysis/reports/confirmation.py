@@ -61,18 +61,19 @@ def _left_out(cells: pd.DataFrame, confirmation: pd.DataFrame | None) -> tuple[i
 
 def unsafe(collapses: pd.DataFrame) -> str:
     """Whose intervals are not shown since runs collapse, and what is needed; empty where none is held back."""
-    told = []
+    alike: dict[tuple[str, str], list[str]] = {}  # by place and by what is needed: what was seen of each method
     for row in collapses[collapses["too_often"].astype(bool)].to_dict("records"):
-        count, runs = row["collapsed"], f"{row['runs']:,}"
-        seen = f"{count:,} of {runs} runs did" if count else f"none of {runs} runs did, too few to rule it out"
+        seen = f"{row['collapsed']:,} of {row['runs']:,}" if row["collapsed"] else f"none of {row['runs']:,}"
         place = heading(row["benchmark"], row["backbone"])
-        told.append(f"{style.method(row['method'])} on {place} ({seen}; {seeds(row['needed'])} would be needed)")
-    if not told:
+        alike.setdefault((place, seeds(row["needed"])), []).append(f"{style.method(row['method'])} ({seen})")
+    if not alike:
         return ""
+    told = [f"On {place} {needed} would be needed: {', '.join(names)}." for (place, needed), names in alike.items()]
     return (
         "A median of few seeds may be that of runs that collapsed, which so few need not show, and an interval would "
-        f"not hold: {'; '.join(told)}. Counted are runs of assignments like the best, further below "
-        "their median than eight times what runs typically are."
+        f"not hold. {' '.join(told)} In parentheses, how many runs collapsed, of those of assignments like the best: "
+        "they ended further below their median than eight times what runs typically do. None of few does not rule it "
+        "out."
     )
 
 

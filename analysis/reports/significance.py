@@ -21,15 +21,15 @@ from analysis.tables import EMPTY, Cell, Table, p_value, printed
 TITLE = "Is the difference real?"
 POSITION = 120
 _INTRO = (
-    "A second opinion. Which method is better, and whether two are equal in practice, is answered by the intervals of "
-    "Method against method, and their answer counts; it stands here in a column of its own. These tests suppose "
-    "nothing about how scores are spread, say whether the design could have shown anything, and ask of other tasks as "
-    "well. They use fewer scores: fresh seeds of the best assignments where they were confirmed, else only seeds held "
-    "out of a choice made with the first half, and means instead of medians; so their differences are others. Three "
-    "answers: shown (p below 0.05 after Holm's correction in its family), not shown (beside the difference that would "
-    "have been found in 80 of 100 cases), and could not have been shown, where no scores at all would have got there. "
-    "A difference that is not shown is not therefore absent. Fine-tuning, which trains everything, stands outside the "
-    "family and is not corrected."
+    "Exact tests, as a second opinion. Which method is better, and whether two are equal in practice, is answered by "
+    "the intervals of Method against method, and their answer counts; it stands here in a column of its own. These "
+    "tests suppose nothing about how scores are spread, say whether the design could have shown anything, and ask of "
+    "other tasks as well. They use fewer scores: fresh seeds of the best assignments where they were confirmed, else "
+    "only seeds held out of a choice made with the first half, and means instead of medians; so their differences are "
+    "others. Three answers: shown (p below 0.05 after Holm's correction in its family), not shown (beside the "
+    "difference that would have been found in 80 of 100 cases), and could not have been shown, where no scores at all "
+    "would have got there. A difference that is not shown is not therefore absent. Fine-tuning, which trains "
+    "everything, stands outside the family and is not corrected."
 )
 _UNTESTED = (
     "Nothing can be tested: every assignment has one seed at most, and that seed chose it. Train two seeds or more, or "

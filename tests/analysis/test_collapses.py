@@ -84,12 +84,12 @@ def test_two_confirmed_seeds_give_no_interval_where_the_search_saw_collapses() -
     assert (row["safe_seeds"], comparison.verdict(row, 1.0)) == (3, "could not have been shown")
     section = confirmation.render(confirmation.compute(frame, options))
     assert section is not None
-    assert "LoRA on GLUE · b (24 of 496 runs did; 3 fresh seeds per cell would be needed)" in str(section.blocks[0])
+    assert "On GLUE · b 3 fresh seeds per cell would be needed: LoRA (24 of 496)." in str(section.blocks[0])
     table = section.blocks[1]
     signs = {row[0].text: (row[4].text, row[4].signs) for row in table.rows}  # type: ignore[union-attr]
     assert signs["LoRA"] == ("—", "¶")
     assert signs["BitFit"][1] == ""
-    assert "3 fresh seeds per cell would do" in findings(frame, options)[1].text
+    assert "it would need at least 3 fresh seeds per cell." in findings(frame, options)[1].text
     three = estimates.estimates(frame, confirmed(frame, 3))
     assert estimates.macros(three)["lower"].notna().all()
     assert not three.collapses["too_often"].any()

@@ -223,10 +223,11 @@ def test_what_a_confirmation_leaves_open_is_said() -> None:
     assert section is not None
     assert comparing is not None
     assert "4 confirmation trials of best assignments gave no score" in str(section.blocks[0])
-    told = "LoRA on GLUE · b (none of 14 runs did, too few to rule it out; 3 fresh seeds per cell would be needed)"
+    told = "On GLUE · b 3 fresh seeds per cell would be needed: "
     for text in (str(section.blocks[0]), str(comparing.blocks[-1])):
         assert told in text
-    assert "as runs may collapse: LoRA (" in str(comparing.blocks[0])
+        assert "LoRA (none of 14)" in text
+    assert "as runs may collapse, without 3 fresh seeds per cell: " in str(comparing.blocks[0])
     safe = report.render(report.compute(frame, Options(confirmation=confirmed(frame, 3))))
     assert safe is not None
     assert "collapsed" not in str(safe.blocks[0])
