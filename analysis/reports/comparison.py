@@ -176,9 +176,9 @@ def words(rows: dict[str, dict], margin: float) -> str:
         sentences.append(
             f"No difference could have been shown, as no seeds tell how much scores vary: {', '.join(none)}."
         )
-    for needed, names in collapsing.items():
+    for fresh, names in collapsing.items():
         sentences.append(
-            f"No difference could have been shown, as runs may collapse, without {needed}: {', '.join(names)}."
+            f"No difference could have been shown, as runs may collapse, without {fresh}: {', '.join(names)}."
         )
     return " ".join(sentences)
 

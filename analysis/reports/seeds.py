@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from scipy.stats import chi2
 
 from analysis import style
 from analysis.reports._section import DEFAULT, Options, Picture, Section, groups, heading, slug
@@ -46,11 +47,21 @@ def render(data: Seeds) -> Section | None:
     several = data.deviations[data.deviations["n_assignments"] > 0]
     for benchmark, backbone, rows in groups(several):
         own = data.scores[(data.scores["benchmark"] == benchmark) & (data.scores["backbone"] == backbone)]
-        blocks += [_picture(benchmark, backbone, own), _table(benchmark, backbone, rows)]
+        per_seeds = int(own.groupby(CELL)["score"].size().median())
+        blocks += [_picture(benchmark, backbone, own), _table(benchmark, backbone, rows, per_seeds)]
     return Section(TITLE, _INTRO, tuple(blocks)) if blocks else None
 
 
-def _table(benchmark: str, backbone: str, rows: pd.DataFrame) -> Table:
+def _uncertain(seeds: int) -> str:
+    """Between which multiples of a deviation of so many seeds the true one is: the chi-square interval of 95 %."""
+    lower, upper = np.sqrt((seeds - 1) / chi2.ppf([0.975, 0.025], seeds - 1))
+    return (
+        f"A deviation of {seeds} seeds is itself uncertain: of normal scores the true one is {lower:.1f} to "
+        f"{upper:.1f} times it in 95 % of cases."
+    )
+
+
+def _table(benchmark: str, backbone: str, rows: pd.DataFrame, per_seeds: int) -> Table:
     found = {row["method"]: row for row in rows.to_dict("records")}
     body = []
     for method in style.methods(found):
@@ -70,9 +81,9 @@ def _table(benchmark: str, backbone: str, rows: pd.DataFrame) -> Table:
         "Assignments with 2+ seeds",
     )
     title = f"{heading(benchmark, backbone)}: standard deviation over seeds, in points"
-    note = "A deviation of five seeds is itself uncertain: the true one is 0.6 to 2.9 times it in 95 % of cases."
+    notes = (_uncertain(per_seeds),) if per_seeds > 1 else ()
     place = (benchmark, backbone)
-    return Table(slug("deviations", benchmark, backbone), title, columns, tuple(body), (note,), place=place)
+    return Table(slug("deviations", benchmark, backbone), title, columns, tuple(body), notes, place=place)
 
 
 def _picture(benchmark: str, backbone: str, rows: pd.DataFrame) -> Picture:

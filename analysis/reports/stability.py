@@ -1,4 +1,4 @@
-"""What one trial risks and costs: deviation over seeds, trials that collapse, diverge or fail, seconds and epochs."""
+"""What one trial risks and costs: deviation over seeds, trials at chance, diverged or failed, seconds and epochs."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ _KEY = ["benchmark", "backbone", "method"]
 _INTRO = (
     "What to expect of one more trial of a method, over all that it tried and all tasks. The deviation is that of an "
     "assignment over its seeds: the median over cells of the best assignments, and the median over all assignments. A "
-    "trial has collapsed if its score is not above the majority class by more than one standard error. It counts among "
-    "those with a score of tasks whose majority is known; diverged and failed ones count among all trials. A search "
-    "with bad learning rates has more of all three: a share is of this search, not of the method alone. Device-seconds "
-    "are each trial's share of the time of its pack."
+    "trial is at chance if its score is not above the majority class by more than one standard error: it collapsed, or "
+    "never learnt. It counts among those with a score of tasks whose majority is known; diverged and failed ones count "
+    "among all trials. A search with bad learning rates has more of all three: a share is of this search, not of the "
+    "method alone. Device-seconds are each trial's share of the time of its pack."
 )
 COLUMNS = [
-    *_KEY, "trials", "std_best", "n_best", "std_all", "n_all", "collapsed", "known", "diverged", "failed",
+    *_KEY, "trials", "std_best", "n_best", "std_all", "n_all", "at_chance", "known", "diverged", "failed",
     "median_seconds", "hours", "best_of_epochs",
 ]  # fmt: skip
 
@@ -32,7 +32,7 @@ COLUMNS = [
 def compute(frame: pd.DataFrame, options: Options = DEFAULT) -> pd.DataFrame:
     """``COLUMNS``, a row per benchmark, backbone and method.
 
-    Deviations in points with the number of assignments behind them, ``collapsed`` trials of those ``known``, medians of
+    Deviations in points with the number of assignments behind them, trials ``at_chance`` of those ``known``, medians of
     a trial, and the median of its best epoch as a share of the epochs that it was trained.
     """
     table = assignments(frame)
@@ -42,14 +42,14 @@ def compute(frame: pd.DataFrame, options: Options = DEFAULT) -> pd.DataFrame:
     epochs, best = (found[name].astype("Float64").to_numpy(float, na_value=np.nan) for name in ("epochs", "best_epoch"))
     found = found.assign(
         known=scored,
-        collapsed=scored & (found["score"] <= found["bar"]),
+        at_chance=scored & (found["score"] <= found["bar"]),
         diverged=found["status"] == "diverged",
         failed=found["status"] == "failed",
         share=best / np.where(epochs > 0, epochs, np.nan),
     )
     trials = found.groupby(_KEY).agg(
         trials=("trial_id", "size"),
-        **{name: (name, "sum") for name in ("collapsed", "known", "diverged", "failed")},
+        **{name: (name, "sum") for name in ("at_chance", "known", "diverged", "failed")},
         median_seconds=("seconds", "median"),
         hours=("seconds", lambda seconds: seconds.sum(min_count=1) / 3600),
         best_of_epochs=("share", "median"),
@@ -80,14 +80,14 @@ def _table(benchmark: str, backbone: str, rows: pd.DataFrame) -> Table:
     for method in style.methods(found):
         row = found[method]
         texts = (
-            printed(row["std_best"], 2), printed(row["std_all"], 2), _share(row["collapsed"], row["known"]),
+            printed(row["std_best"], 2), printed(row["std_all"], 2), _share(row["at_chance"], row["known"]),
             _share(row["diverged"], row["trials"]), _share(row["failed"], row["trials"]),
             times.significant(row["median_seconds"]), fits.count(3_600 * row["hours"]),
             printed(100 * row["best_of_epochs"], 0),
             f"{row['trials']:,}",
         )  # fmt: skip
         body.append(tuple(map(Cell, (style.method(method), *texts))))
-    columns = ("Method", "Deviation, best", "Deviation, all", "Collapsed, %", "Diverged, %", "Failed, %",
+    columns = ("Method", "Deviation, best", "Deviation, all", "At chance, %", "Diverged, %", "Failed, %",
                "Device-seconds", f"Device-{fits.name}s in all", "Best epoch, % of epochs", "Trials")  # fmt: skip
     note = "Deviations in points, medians; device-seconds, and the best epoch's share, are medians of a trial."
     title = f"{heading(benchmark, backbone)}: stability over seeds, trials that are lost, and cost"
@@ -104,7 +104,7 @@ def _picture(benchmark: str, backbone: str, rows: pd.DataFrame) -> Picture:
     methods = style.methods(rows["method"])
     found = rows.set_index("method")
     lost = pd.DataFrame({
-        "collapsed": found["collapsed"] / found["known"].where(found["known"] > 0),
+        "at_chance": found["at_chance"] / found["known"].where(found["known"] > 0),
         "diverged": found["diverged"] / found["trials"],
         "failed": found["failed"] / found["trials"],
     })  # fmt: skip
@@ -113,9 +113,10 @@ def _picture(benchmark: str, backbone: str, rows: pd.DataFrame) -> Picture:
     axes[0].set_title("Deviation over seeds")
     axes[0].set_xlabel("Points")
     told = []
-    for name, marker, sign in (("collapsed", "o", "●"), ("diverged", "x", "×"), ("failed", "|", "|")):
-        _dots(axes[1], methods, 100 * lost[name], f"{{}} % {name}", marker)
-        told += [f"{name} {sign}"] if lost[name].notna().any() else []
+    for name, marker, sign in (("at_chance", "o", "●"), ("diverged", "x", "×"), ("failed", "|", "|")):
+        words = name.replace("_", " ")
+        _dots(axes[1], methods, 100 * lost[name], f"{{}} % {words}", marker)
+        told += [f"{words} {sign}"] if lost[name].notna().any() else []
     axes[1].set_title(", ".join(told).capitalize())
     axes[1].set_xlabel("Percent of trials")
     for axis, names, most in (
@@ -127,7 +128,7 @@ def _picture(benchmark: str, backbone: str, rows: pd.DataFrame) -> Picture:
         axis.set_xlim(-0.03 * (most or 1), 1.1 * (most or 1))
         axis.grid(visible=False, axis="y")
         axis.tick_params(axis="y", length=0)
-    title = f"{heading(benchmark, backbone)}: deviation over seeds, and trials that collapse, diverge or fail"
+    title = f"{heading(benchmark, backbone)}: deviation over seeds, and trials at chance, diverged or failed"
     return Picture(slug("stability", benchmark, backbone), title, figure, (benchmark, backbone))
 
 

@@ -52,29 +52,29 @@ def test_deviations_of_winners_and_of_all_assignments() -> None:
 
 def test_shares_and_costs() -> None:
     row = only(FRAME.assign(**MAJORITY))
-    assert (row["trials"], row["known"], row["collapsed"], row["diverged"], row["failed"]) == (8, 7, 2, 2, 1)
+    assert (row["trials"], row["known"], row["at_chance"], row["diverged"], row["failed"]) == (8, 7, 2, 2, 1)
     assert (row["median_seconds"], row["hours"]) == (3600.0, 8.0)
     assert row["best_of_epochs"] == pytest.approx(0.5)
 
 
-def test_where_the_majority_is_not_known_nothing_is_said_of_collapse() -> None:
+def test_where_the_majority_is_not_known_nothing_is_said_of_chance() -> None:
     row = only(FRAME)
-    assert (row["known"], row["collapsed"]) == (0, 0)
+    assert (row["known"], row["at_chance"]) == (0, 0)
     section = stability.render(stability.compute(FRAME))
     picture, table = section.blocks
     assert isinstance(picture, Picture)
     assert isinstance(table, Table)
     assert dict(zip(table.columns, (cell.text for cell in table.rows[0]), strict=True)) == {
-        "Method": "LoRA", "Deviation, best": "1.77", "Deviation, all": "0.71", "Collapsed, %": "—",
+        "Method": "LoRA", "Deviation, best": "1.77", "Deviation, all": "0.71", "At chance, %": "—",
         "Diverged, %": "25.0", "Failed, %": "12.5", "Device-seconds": "3,600", "Device-hours in all": "8.00",
         "Best epoch, % of epochs": "50", "Trials": "8",
     }  # fmt: skip
     assert len(picture.figure.axes[1].lines) == 2, "diverged and failed alone"
     assert picture.figure.axes[1].get_title() == "Diverged ×, failed |"
     (picture, _) = stability.render(stability.compute(FRAME.assign(**MAJORITY))).blocks
-    assert picture.figure.axes[1].get_title() == "Collapsed ●, diverged ×, failed |"
+    assert picture.figure.axes[1].get_title() == "At chance ●, diverged ×, failed |"
 
 
-def test_a_task_without_a_majority_counts_in_no_share_of_collapse() -> None:
+def test_a_task_without_a_majority_counts_in_no_share_of_chance() -> None:
     row = only(FRAME.assign(majority=MAJORITY["majority"].where(FRAME["task"] == "glue/rte")))
-    assert (row["known"], row["collapsed"]) == (4, 1)
+    assert (row["known"], row["at_chance"]) == (4, 1)
