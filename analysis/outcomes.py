@@ -63,10 +63,15 @@ class Macro:
 
 
 def macro(name: str, rows: pd.DataFrame) -> Macro:
-    """The macro of the rows, one per task, of :class:`analysis.estimates.Estimates`' ``cells``."""
+    """The macro of the rows, one per task, of :class:`analysis.estimates.Estimates`' ``cells``.
+
+    On fresh seeds where every task has some; without noise where their variance is not known or held back.
+    """
     tasks = len(rows)
-    if rows[["fresh", "variance"]].isna().any(axis=None):
+    if rows["fresh"].isna().any():
         return Macro(name, math.fsum(rows["selected"]) / tasks)
+    if rows["variance"].isna().any():
+        return Macro(name, math.fsum(rows["fresh"]) / tasks)
     parts = zip(rows["variance"] / tasks**2, rows["df"], strict=True)
     return Macro(name, math.fsum(rows["fresh"]) / tasks, tuple((float(v), float(df)) for v, df in parts))
 

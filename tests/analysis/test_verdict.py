@@ -230,6 +230,12 @@ def test_the_interval_by_hand() -> None:
     )
 
 
+def test_a_macro_is_that_of_fresh_seeds_also_where_its_interval_is_held_back() -> None:
+    rows = pd.DataFrame({"selected": [80.0, 80.0], "fresh": [70.0, 72.0], "variance": math.nan, "df": 4})
+    assert outcomes.macro("m", rows) == Macro("m", 71.0)
+    assert outcomes.macro("m", rows.assign(fresh=[70.0, math.nan])) == Macro("m", 80.0)
+
+
 @pytest.mark.parametrize(
     ("one", "std", "expected"),
     [(75, 2, "holds"), (71, 2, "not shown"), (65, 2, "does not hold"), (70.1, None, "holds in the numbers")],
