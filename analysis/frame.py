@@ -34,7 +34,7 @@ from analysis._columns import (
 
 __all__ = [
     "ADAPTIVE", "COLUMNS", "HYPERPARAMETER", "OPTIONAL", "PLANNED", "PROTOCOL", "PROVENANCE", "SHARES", "STATUSES",
-    "FrameError", "from_rows", "hyperparameters", "read", "tidy", "write",
+    "FrameError", "from_columns", "from_rows", "hyperparameters", "read", "tidy", "write",
 ]  # fmt: skip
 
 _SHOWN = 25  # problems printed in a message; all of them stand in FrameError.problems

@@ -35,9 +35,8 @@ def interquartile_means(found: Estimates) -> pd.DataFrame:
     searched = found.cells[found.cells["kind"] == "held out"].groupby(METHOD).size().index
     for place, (grid, _, share) in _grids(found).items():
         if len(grid) >= inference.LEAST_TASKS:
-            inflation = (
-                inference.HELD_OUT_MIDDLE if place in searched else 1.0
-            )  # without a choice as well, by simulation
+            # Also where there was no choice: by simulation scores of one assignment need it as well.
+            inflation = inference.HELD_OUT_MIDDLE if place in searched else 1.0
             iqm, *ends = inference.interquartile_mean(grid, inflation, share)
             rows.append((*place, *grid.shape, iqm, *np.clip(ends, lowest[place[:2]], bounds.HIGHEST)))
     return pd.DataFrame(rows, columns=[*METHOD, "n_tasks", "n_seeds", "iqm", "lower", "upper"])

@@ -149,10 +149,14 @@ def _of_shown(what: str, design: Design, run: Simulated, seeds: int, interval: n
     medians = collapses.of_median(np.array(seeds), run.collapsing(seeds if fresh else None))
     shown = ~collapses.too_often(medians, np.array(design.tasks))
     missed = _missed(run.truth(seeds)[shown], *interval[:, shown]) if shown.any() else 0.0
-    return [
+    found = [
         Rate(f"{what}: misses where shown", str(design), 0.05, missed, int(shown.sum())),
         Rate(f"{what}: shown", str(design), None, float(shown.mean()), len(shown)),
     ]
+    if design.collapse:
+        missed = _missed(run.truth(seeds), *interval)
+        found.append(Rate(f"(not shown) {what}, whatever collapses: misses", str(design), 0.05, missed, len(shown)))
+    return found
 
 
 DESIGNS = [
@@ -244,12 +248,17 @@ def _shares(run: Simulated, other: Simulated, design: Design, repeats: int) -> l
         collapsing = run.collapsing(None if held else design.seeds)
         _, lower, upper = inference.improvement(mine, theirs, inflation)
         found.append(Rate(f"improvement, {kind}: misses", str(design), 0.05, _missed(above, lower, upper), repeats))
-        if design.tasks >= inference.LEAST_TASKS:
-            _, lower, upper = inference.interquartile_mean(mine, more, collapsing)
-            found.append(Rate(f"IQM, {kind}: misses", str(design), 0.05, _missed(middle, lower, upper), repeats))
-        _, lower, upper = inference.profile(mine, thresholds, inflation, collapsing)
-        missed = float(np.mean(((shares < lower) | (shares > upper))[inside]))
-        found.append(Rate(f"profile, {kind}: misses at a threshold", str(design), 0.05, missed, repeats))
+        allowances = {"": collapsing} | ({", whatever collapses": 0.0} if design.collapse else {})
+        for allowing, share in allowances.items():
+            no = "(not shown) " if allowing else ""
+            if design.tasks >= inference.LEAST_TASKS:
+                _, lower, upper = inference.interquartile_mean(mine, more, share)
+                missed = _missed(middle, lower, upper)
+                found.append(Rate(f"{no}IQM, {kind}{allowing}: misses", str(design), 0.05, missed, repeats))
+            _, lower, upper = inference.profile(mine, thresholds, inflation, share)
+            missed = float(np.mean(((shares < lower) | (shares > upper))[inside]))
+            what = f"{no}profile, {kind}{allowing}: misses at a threshold"
+            found.append(Rate(what, str(design), 0.05, missed, repeats))
     return found
 
 
