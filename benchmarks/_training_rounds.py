@@ -32,7 +32,7 @@ def interleaved(
     """Every way once in each round, the order turned round from one to the next; as many rounds as fit.
 
     ``cells``: by precision. Another round begins only if it would end before ``until`` (of time.time), by the longest
-    so far. A way that failed is left out from then on.
+    so far. A way that failed is left out from then on, as is after the first round what has to be compiled.
     """
     found: list[Round] = []
     longest, failed = 0.0, set()
@@ -42,8 +42,8 @@ def interleaved(
             say(f"no time for round {number + 1} of {rounds}: a round takes {longest:.0f} s")
             break
         this: Round = {}
-        for way in ways if number % 2 == 0 else reversed(ways):
-            if way in failed:
+        for way in ways if number % 2 == 0 else tuple(reversed(ways)):
+            if way in failed or (way.compiled and number):
                 continue
             outcome = this[way] = engine.run(cells[way.precision], way)
             if outcome.error:

@@ -76,7 +76,9 @@ def text(result: dict[str, Any]) -> str:
 def _section(section: dict[str, Any]) -> Iterator[str]:
     lines = [f"## {section['name']}"]
     if section["texts_drawn"]:
-        lines.append("Texts are drawn by the task's lengths, labels at random: scores say nothing.")
+        lines.append("There is no data: texts are drawn by the task's lengths, labels at random.")
+    if section["random_weights"]:
+        lines.append("The backbone has random weights: scores say nothing.")
     if section["peer_method"] != section["grid"]["method"]:
         lines.append(f"PEFT has no {section['grid']['method']}: the peer trains {section['peer_method']}.")
     yield "\n".join(lines)

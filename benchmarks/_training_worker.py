@@ -67,7 +67,7 @@ class Worker:
             cell = pickle.load(file)
         if "load" in command:
             self.side.load(cell, self.way, self.device)
-            if self.device == "cuda":
+            if self.device == "cuda" and not self.way.compiled:
                 self._train(cell, [[0]])
             return {"loaded": True}
         if self.device == "cuda":

@@ -29,7 +29,7 @@ if sys.path[0] == str(Path(__file__).parent):  # run as a script: this folder's 
 from benchmarks import _training_curves as curves
 from benchmarks import _training_rounds as rounds
 from benchmarks import _training_show as show
-from benchmarks._training_data import data_folder
+from benchmarks._training_data import ARCHITECTURES, data_folder
 from benchmarks._training_grid import Cell, Grid, Outcome, Way, prepare
 from benchmarks._training_plain import Plain
 from benchmarks._training_sizes import PRECISIONS, SIZES, Section, both
@@ -74,7 +74,8 @@ class _First:
     def run(self, cell: Cell, way: Way) -> Outcome:
         packs = None
         if way.who == "peer" and self.peer_trials is not None:
-            packs = [list(range(min(cell.grid.trials, max(self.peer_trials, way.workers))))]
+            trials = 1 if way.compiled else max(self.peer_trials, way.workers)
+            packs = [list(range(min(cell.grid.trials, trials)))]
         return self.engine.run(cell, way, packs, timed=self.engine.device == "cpu")
 
 
@@ -97,6 +98,7 @@ def compare(bench: Bench, plain: Plain, section: Section) -> dict[str, Any]:
         "grid": asdict(section.grid),
         "peer_method": section.grid.peers.method,
         "texts_drawn": next(iter(cells.values())).drawn,
+        "random_weights": section.grid.backbone in ARCHITECTURES,
         **rounds.summary(found, ours, peer),
         "padding_share": rounds.padding(profiles.get("ours")),
         "peer_padding_share": rounds.padding(profiles.get("peer")),
