@@ -1,4 +1,4 @@
-# make demo | test | test-fast | bench | lint | docs | clean. Each makes .venv if it is missing and installs what it needs.
+# make demo | test | test-fast | bench | bench-training | lint | docs | clean. Each makes .venv if it is missing and installs what it needs.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -8,13 +8,14 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 INSTALLED_DEV := $(VENV)/.installed-dev
 
-.PHONY: help demo test test-fast bench lint install dev clean
+.PHONY: help demo test test-fast bench bench-training lint install dev clean
 
 help:
 	@echo "make demo   train the paper's eight methods on the demo tasks and write a report (about 5 minutes)"
 	@echo "make test   the test suite"
 	@echo "make test-fast  the part of it that starts no cluster, no server and no driver: for every save"
 	@echo "make bench  what the search itself costs, beside plain Ray Tune (short; docs/benchmarks.md has the long one)"
+	@echo "make bench-training  how fast trials are trained, beside Ray Tune with Trainer and PEFT (a quarter of an hour; docs/performance.md)"
 	@echo "make lint   ruff and mypy"
 
 install: $(INSTALLED)
@@ -48,6 +49,9 @@ test-fast: $(INSTALLED_DEV)
 
 bench: $(INSTALLED_DEV)
 	$(BIN)/python benchmarks/service.py --trials 200 --peer-trials 40
+
+bench-training: $(INSTALLED_DEV)
+	$(BIN)/python benchmarks/training.py --size cpu
 
 lint: $(INSTALLED_DEV)
 	$(BIN)/ruff check .
