@@ -113,7 +113,8 @@ def _vocabulary(texts: Iterable[str], size: int) -> dict[str, int]:
 
     maker = Tokenizer(models.WordPiece(unk_token="[UNK]"))
     maker.normalizer, maker.pre_tokenizer = normalizers.BertNormalizer(), pre_tokenizers.BertPreTokenizer()
-    maker.train_from_iterator(texts, trainers.WordPieceTrainer(vocab_size=size, special_tokens=_SPECIAL))
+    trainer = trainers.WordPieceTrainer(vocab_size=size, special_tokens=_SPECIAL, show_progress=False)
+    maker.train_from_iterator(texts, trainer)
     pieces = sorted(maker.get_vocab().items(), key=lambda item: item[1])
     known = dict.fromkeys([*_SPECIAL, *(piece for piece, _ in pieces)])
     known |= dict.fromkeys(f"[unused{i}]" for i in range(size - len(known)))

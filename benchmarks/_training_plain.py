@@ -34,7 +34,6 @@ class Process:
         self._log, self._began, self._start_up = job.with_suffix(".log"), time.time(), 0.0
         environment = {
             **os.environ,
-            "PYTHONPATH": str(ROOT),
             "OMP_NUM_THREADS": str(threads),
             "HF_HUB_OFFLINE": "1",
             "TOKENIZERS_PARALLELISM": "false",

@@ -84,7 +84,13 @@ def _section(section: dict[str, Any]) -> Iterator[str]:
     yield "\n".join(lines)
     keys = ("median_per_hour", "worker_seconds_per_trial", "start_up_seconds", "median_per_hour_with_start_up")
     rows = [
-        [row["way"], row["rounds"], *(row.get(key) for key in keys), row.get("memory_mib") or None, row["error"][:60]]
+        [
+            row["way"],
+            row["rounds"],
+            *(row.get(key) for key in keys),
+            row.get("memory_mib") or None,
+            "".join(row["error"].strip().splitlines()[-1:])[:60],
+        ]
         for row in section["ways"]
     ]
     heads = ("way", "rounds", "trials/h", "s per trial and worker", "start-up s", "trials/h with it", "peak MiB", "")

@@ -191,7 +191,7 @@ def parsed(arguments: list[str] | None = None) -> argparse.Namespace:
 
 
 def main() -> None:
-    """Measure what the command line asks for; print it, and write what there is also where time ran out."""
+    """Measure what the command line asks for, as far as time allows; print it and write it down."""
     asked = parsed()
     bench, sections = settings(asked)
     began, found, drawn = time.time(), [], {}
@@ -224,6 +224,8 @@ def main() -> None:
     if asked.plot and drawn:
         curves.plot(drawn, asked.plot)
     print(show.text(result))
+    if found and found[0]["ratio"] is None:
+        raise SystemExit("one side or both could not be measured, see above")
 
 
 if __name__ == "__main__":
