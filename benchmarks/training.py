@@ -36,6 +36,7 @@ from benchmarks._training_sizes import PRECISIONS, SIZES, Section, both
 
 PACKAGES = ("torch", "transformers", "peft", "accelerate", "ray")
 RESERVE_SECONDS = 20  # for the last lines and for processes that end
+PROFILE_SECONDS = 90  # for a trial of each side alone, where none was timed
 LOAD = round(os.getloadavg()[0], 1)
 
 
@@ -53,9 +54,6 @@ class Bench:
     folder: Path
     data_dir: str | None
     until: float
-
-    def plain(self) -> Plain:
-        return Plain(self.device, self.threads, self.folder, self.until)
 
     def cells(self, name: str, grid: Grid, ways: Sequence[Way]) -> dict[str, Cell]:
         """The grid at every precision that a way has."""
@@ -84,13 +82,14 @@ def compare(bench: Bench, plain: Plain, section: Section) -> dict[str, Any]:
     say(f"{section.name}: {section.grid.trials} trials, {bench.engine} engine")
     cells = bench.cells(section.name, section.grid, section.ways)
     engine: rounds.Engine = _First(plain, section.peer_trials)
+    until = bench.until - RESERVE_SECONDS
     if bench.engine == "ray":
         from benchmarks._training_ray import WithRay
 
-        engine = WithRay(bench.device, bench.data_dir)
+        engine, until = WithRay(bench.device, bench.data_dir), until - PROFILE_SECONDS
     elif bench.device == "cuda":
         plain.start(section.ways)
-    found = rounds.interleaved(engine, cells, section.ways, section.rounds, bench.until - RESERVE_SECONDS, say)
+    found = rounds.interleaved(engine, cells, section.ways, section.rounds, until, say)
     ours, peer = rounds.best(found, "ours"), rounds.best(found, "peer")
     profiles = {way.who: profile(bench, plain, cells[way.precision], way, found) for way in (ours, peer) if way}
     return {
@@ -133,7 +132,7 @@ def settings(asked: argparse.Namespace) -> tuple[Bench, tuple[Section, ...]]:
     bench = Bench(engine, device, threads, folder, data_folder(asked.data), time.time() + 60 * minutes)
     sections = size.sections
     if asked.scores:
-        ways = sections[0].ways if device == "cuda" else both(PRECISIONS, asked.workers, _pack(engine, 1))
+        ways = sections[0].ways if device == "cuda" else both(PRECISIONS, 2, 1)
         kinds = {way.who: way for way in reversed(ways)}
         pairs = tuple(replace(kinds[who], precision=p) for p in asked.precision or ["float32"] for who in kinds)
         sections = (Section("scores", size.scores, pairs, rounds=1),)
@@ -152,7 +151,7 @@ def _changed(section: Section, asked: argparse.Namespace, engine: str) -> Sectio
         ways = tuple(way for way in ways if way.precision in asked.precision)
     if asked.pack is not None or engine == "plain":
         ways = tuple(replace(way, pack=_pack(engine, asked.pack or way.pack)) for way in ways)
-    if section.grid.backbone == "tiny" or asked.workers != 2:
+    if asked.workers is not None:
         ways = tuple(replace(way, workers=asked.workers) for way in ways)
     ways = tuple(dict.fromkeys(ways))
     return replace(section, grid=replace(section.grid, **given), ways=ways, rounds=asked.rounds or section.rounds)
@@ -174,7 +173,7 @@ def parsed(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, metavar="N", help="at most so many, as far as time allows")
     parser.add_argument("--minutes", type=float, help="what runs then is given up (default: by size)")
     parser.add_argument("--precision", nargs="+", choices=PRECISIONS, help="only these")
-    parser.add_argument("--workers", type=int, default=2, help="trials or packs at a time on a CPU (default: 2)")
+    parser.add_argument("--workers", type=int, metavar="N", help="trials or packs at a time, in every way")
     parser.add_argument("--pack", type=int, metavar="K", help="members of our packs (default: the plan's; plain: 1)")
     parser.add_argument("--backbone", help="a source as in a study, roberta-base or roberta-large")
     parser.add_argument("--task")
@@ -200,7 +199,7 @@ def main() -> None:
             if asked.curve:
                 drawer = curves.Curves(plain, sections[0].grid, bench.folder, bench.data_dir, say)
                 for name in asked.curve:
-                    drawn[name] = curves.measure(name, drawer, asked.workers)
+                    drawn[name] = curves.measure(name, drawer, asked.workers or 2)
             else:
                 for section in sections:
                     if found and time.time() > bench.until - 2 * RESERVE_SECONDS:
