@@ -48,9 +48,7 @@ class Worker:
         from benchmarks._training_timers import Timers
 
         self.way, self.device = way, device
-        self._steady = (
-            0.0  # seconds of the trials, had each of their epochs taken as long as the last, which compiles least
-        )
+        self._steady = 0.0  # seconds of the peer's trials, had each epoch taken as long as the last
         self.timers = Timers(torch.cuda.synchronize if device == "cuda" else lambda: None)
         if way.who == "ours":
             from benchmarks import _training_ours as side

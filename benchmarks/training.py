@@ -14,7 +14,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import shutil
 import sys
 import tempfile
 import time
@@ -120,15 +119,14 @@ def profile(bench: Bench, plain: Plain, cell: Cell, way: Way, found: Sequence[ro
     return replace(outcome, where={**outcome.where, "start-up": start_up})
 
 
-def settings(asked: argparse.Namespace) -> tuple[Bench, tuple[Section, ...]]:
-    """Where to measure, and what: a size, as the options change it."""
+def settings(asked: argparse.Namespace, folder: Path) -> tuple[Bench, tuple[Section, ...]]:
+    """Where to measure, and what: a size, as the options change it. ``folder``: for whatever is written."""
     size = SIZES[asked.size]
     device = asked.device or size.device
     engine = asked.engine or size.engine
     minutes = size.minutes if asked.minutes is None else asked.minutes
     cores = len(os.sched_getaffinity(0))
     threads = 1 if device == "cpu" else max(1, cores // 4)
-    folder = Path(tempfile.mkdtemp(prefix="aot-training-"))
     bench = Bench(engine, device, threads, folder, data_folder(asked.data), time.time() + 60 * minutes)
     sections = size.sections
     if asked.scores:
@@ -192,23 +190,32 @@ def parsed(arguments: list[str] | None = None) -> argparse.Namespace:
 def main() -> None:
     """Measure what the command line asks for, as far as time allows; print it and write it down."""
     asked = parsed()
-    bench, sections = settings(asked)
+    with tempfile.TemporaryDirectory(prefix="aot-training-") as folder:
+        result = measure(asked, Path(folder))
+    if asked.json:
+        asked.json.write_text(json.dumps(show.plain(result), indent=2) + "\n")
+    if asked.plot and result["curves"]:
+        curves.plot(result["curves"], asked.plot)
+    print(show.text(result))
+    if result["sections"] and result["ratio"] is None:
+        raise SystemExit("one side or both could not be measured, see above")
+
+
+def measure(asked: argparse.Namespace, folder: Path) -> dict[str, Any]:
+    """Curves, or else sections; the first section's numbers stand at the top as well."""
+    bench, sections = settings(asked, folder)
     began, found, drawn = time.time(), [], {}
-    try:
-        with Plain(bench.device, bench.threads, bench.folder, bench.until) as plain:
-            if asked.curve:
-                drawer = curves.Curves(plain, sections[0].grid, bench.folder, bench.data_dir, say)
-                for name in asked.curve:
-                    drawn[name] = curves.measure(name, drawer, asked.workers or 2)
-            else:
-                for section in sections:
-                    if found and time.time() > bench.until - 2 * RESERVE_SECONDS:
-                        say(f"no time for {section.name}")
-                        continue
-                    found.append(compare(bench, plain, section))
-    finally:
-        shutil.rmtree(bench.folder, ignore_errors=True)
-    result = {
+    with Plain(bench.device, bench.threads, bench.folder, bench.until) as plain:
+        if asked.curve:
+            drawer = curves.Curves(plain, sections[0].grid, bench.folder, bench.data_dir, say)
+            drawn = {name: curves.measure(name, drawer, asked.workers or 2) for name in asked.curve}
+        else:
+            for section in sections:
+                if found and time.time() > bench.until - 2 * RESERVE_SECONDS:
+                    say(f"no time for {section.name}")
+                    continue
+                found.append(compare(bench, plain, section))
+    return {
         **(found[0] if found else {}),
         "sections": found,
         "curves": drawn,
@@ -218,13 +225,6 @@ def main() -> None:
         "load_before": LOAD,
         "seconds": time.time() - began,
     }
-    if asked.json:
-        asked.json.write_text(json.dumps(show.plain(result), indent=2) + "\n")
-    if asked.plot and drawn:
-        curves.plot(drawn, asked.plot)
-    print(show.text(result))
-    if found and found[0]["ratio"] is None:
-        raise SystemExit("one side or both could not be measured, see above")
 
 
 if __name__ == "__main__":

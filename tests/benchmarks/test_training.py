@@ -197,6 +197,18 @@ def test_every_size_names_methods_tasks_and_backbones_that_there_are() -> None:
             assert section.grid.backbone in known
 
 
+def test_options_change_what_a_size_stands_for(tmp_path: Path, real_data: str) -> None:
+    from benchmarks import training
+
+    asked = ["--size", "cpu", "--engine", "plain", "--method", "bitfit", "--precision", "bfloat16", "--workers", "1"]
+    bench, (section,) = training.settings(training.parsed([*asked, "--seeds", "3", "--data", real_data]), tmp_path)
+    assert (bench.engine, bench.device, bench.data_dir) == ("plain", "cpu", real_data)
+    assert (section.grid.method, section.grid.config, section.grid.trials) == ("bitfit", {}, 6)
+    assert section.ways == (Way("ours", "bfloat16", pack=1), Way("peer", "bfloat16"))
+    _, (scores,) = training.settings(training.parsed(["--size", "cpu", "--scores"]), tmp_path)
+    assert (scores.grid.task, scores.grid.trials) == ("glue/sst-2", 8)
+
+
 def measured(tmp_path: Path, *arguments: str) -> tuple[dict, str]:
     """The JSON of one tiny run, and what it printed."""
     out = tmp_path / "training.json"
