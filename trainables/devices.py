@@ -5,6 +5,10 @@ from __future__ import annotations
 import ctypes
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import torch
 
 
 def cores() -> int:
@@ -37,3 +41,8 @@ def _driver() -> bool:
     except OSError:
         return Path("/dev/kfd").exists()
     return True
+
+
+def sent(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
+    """A tensor of the CPU on ``device``, without waiting for what a GPU is still doing: it goes from pinned memory."""
+    return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)

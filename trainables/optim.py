@@ -1,4 +1,4 @@
-"""Adam for the members of a pack: one stacked tensor per name, one learning rate per member."""
+"""Adam for the members of a pack: one stacked tensor per name, one learning rate per member, one update of all."""
 
 from __future__ import annotations
 
@@ -7,74 +7,110 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
+from trainables.devices import sent
 from trainables.methods import trainable
 
-_ADAM_STATE = ("step", "exp_avg", "exp_avg_sq")
+_BETAS, _EPSILON = (0.9, 0.999), 1e-8
 
 
 class Members:
     """The tensors of ``k`` members and their optimiser.
 
-    ``stacked[name]`` is ``(k, …)`` and takes the gradient, unless the method has frozen it. The library's Adam (Kingma
-    and Ba, 2015) sees ``k`` parameter groups of views into it, so that each member has its own constant rate and its
-    own moments, and a member can leave without touching the others. The paper states Adam and the constant rate; the
-    rest is torch's (β 0.9 and 0.999, ε 1e-8), without weight decay, warm-up or clipping.
+    ``stacked[name]`` is ``(k, …)`` and takes the gradient, unless the method has frozen it; the moments are stacked as
+    well. The library's Adam (Kingma and Ba, 2015) has one learning rate for a tensor, so that a pack would need tensors
+    of each member's own, and as many updates; here each member has its own constant rate and number of steps, and can
+    leave without touching the others. The paper states Adam and the constant rate; the rest is the library's (β 0.9
+    and 0.999, ε 1e-8), without weight decay, warm-up or clipping.
     """
 
     def __init__(self, tensors: Sequence[Mapping[str, Tensor]], rates: Sequence[float], device: torch.device) -> None:
-        names = list(tensors[0])
-        self.stacked = {n: torch.stack([t[n] for t in tensors]).to(device) for n in names}
+        self.stacked = {n: torch.stack([t[n] for t in tensors]).to(device) for n in tensors[0]}
         for tensor in trainable(self.stacked).values():
             tensor.requires_grad_()
-        self._views = [{n: self.stacked[n].detach()[i] for n in names} for i in range(len(tensors))]
-        trained = [list(trainable(views).values()) for views in self._views]
-        groups = [{"params": views, "lr": rate} for views, rate in zip(trained, rates, strict=True)]
-        self._adam = torch.optim.Adam(groups)
+        self._device, self._rates, self._steps = device, list(rates), [0] * len(rates)
+        self._means = {n: torch.zeros_like(t.detach()) for n, t in trainable(self.stacked).items()}
+        self._squares = {n: torch.zeros_like(t) for n, t in self._means.items()}
 
     def __len__(self) -> int:
-        return len(self._views)
+        return len(self._rates)
 
     def step(self, loss: Tensor) -> None:
-        """One update of every member from the sum of the members' losses."""
+        """One update of every member from the sum of the members' losses; what takes no gradient stays as it is."""
         for tensor in self.stacked.values():
             tensor.grad = None
         loss.backward()
-        for i, views in enumerate(self._views):
-            for name, view in views.items():
-                gradient = self.stacked[name].grad
-                view.grad = None if gradient is None else gradient[i]
-        self._adam.step()
+        self._steps = [step + 1 for step in self._steps]
+        names = [name for name, tensor in self.stacked.items() if tensor.grad is not None]
+        with torch.no_grad():
+            if self._device.type == "cuda" and len(self) > 1:
+                self._update_together(names)
+            else:
+                self._update_each(names)
+
+    def _update_each(self, names: Sequence[str]) -> None:
+        """Member by member, in the library's one pass over memory: a CPU waits for memory, and not for launches."""
+        stacks = [[self.stacked[n].detach() for n in names], [self.stacked[n].grad for n in names]]
+        stacks += [[self._means[n] for n in names], [self._squares[n] for n in names]]
+        for member, (rate, step) in enumerate(zip(self._rates, self._steps, strict=True)):
+            parameters, gradients, means, squares = ([stack[member] for stack in named] for named in stacks)
+            steps = [sent(torch.tensor(float(step)), self._device)] * len(names)
+            torch._fused_adam_(
+                parameters, gradients, means, squares, [], steps, lr=rate, beta1=_BETAS[0], beta2=_BETAS[1],
+                eps=_EPSILON, weight_decay=0.0, amsgrad=False, maximize=False,
+            )  # fmt: skip
+
+    def _update_together(self, names: Sequence[str]) -> None:
+        """All members at once: the number of launches does not grow with them."""
+        parameters = [self.stacked[n].detach() for n in names]
+        gradients = [self.stacked[n].grad for n in names]
+        means, squares = [self._means[n] for n in names], [self._squares[n] for n in names]
+        first, second = _BETAS
+        torch._foreach_lerp_(means, gradients, 1 - first)
+        torch._foreach_mul_(squares, second)
+        torch._foreach_addcmul_(squares, gradients, gradients, value=1 - second)
+        roots = torch._foreach_sqrt(squares)
+        torch._foreach_div_(roots, self._scale([(1 - second**s) ** 0.5 for s in self._steps], roots))
+        torch._foreach_add_(roots, _EPSILON)
+        sizes = [-rate / (1 - first**s) for rate, s in zip(self._rates, self._steps, strict=True)]
+        torch._foreach_addcdiv_(parameters, torch._foreach_mul(means, self._scale(sizes, means)), roots)
+
+    def _scale(self, values: Sequence[float], tensors: Sequence[Tensor]) -> float | list[Tensor]:
+        """The members' factors ``(k, 1, …)`` for each of the stacked ``tensors``; a number where all have the same."""
+        if len(set(values)) == 1:
+            return values[0]
+        column = sent(torch.tensor(values, dtype=torch.float32), self._device)
+        return [column.view(-1, *[1] * (tensor.dim() - 1)) for tensor in tensors]
 
     def keep(self, members: Sequence[int]) -> None:
         """Let all but these members (by position) leave."""
+        rows = list(members)
         for name, tensor in self.stacked.items():
-            self.stacked[name] = tensor.detach()[list(members)].clone().requires_grad_(tensor.requires_grad)
-        gone = [views for i, views in enumerate(self._views) if i not in members]
-        for views in gone:
-            for view in views.values():
-                self._adam.state.pop(view, None)
-        self._views = [self._views[i] for i in members]
-        self._adam.param_groups = [self._adam.param_groups[i] for i in members]
-        for i, views in enumerate(self._views):
-            for name, view in views.items():
-                view.data = self.stacked[name].detach()[i]
+            self.stacked[name] = tensor.detach()[rows].requires_grad_(tensor.requires_grad)
+        self._means = {n: t[rows] for n, t in self._means.items()}
+        self._squares = {n: t[rows] for n, t in self._squares.items()}
+        self._rates, self._steps = [self._rates[i] for i in rows], [self._steps[i] for i in rows]
 
     def tensors(self, member: int) -> dict[str, Tensor]:
         """A copy, on the CPU, of one member's tensors."""
-        return {name: view.detach().cpu().clone() for name, view in self._views[member].items()}
+        return {name: tensor.detach()[member].to("cpu", copy=True) for name, tensor in self.stacked.items()}
 
     def state(self, member: int) -> dict[str, Tensor]:
-        """The optimiser's state of one member, as ``parameter/quantity`` -> tensor."""
-        return {
-            f"{name}/{quantity}": self._adam.state[view][quantity]
-            for name, view in self._views[member].items()
-            for quantity in _ADAM_STATE
-            if view in self._adam.state
-        }
+        """All that the next step of one member needs, as it stands and not copied.
+
+        ``parameter/NAME``, and of what is trained ``adam/NAME/QUANTITY``, where the quantities are named as the
+        library's.
+        """
+        state = {f"parameter/{name}": tensor.detach()[member] for name, tensor in self.stacked.items()}
+        for name in self._means:
+            state[f"adam/{name}/step"] = torch.tensor(float(self._steps[member]))
+            state[f"adam/{name}/exp_avg"] = self._means[name][member]
+            state[f"adam/{name}/exp_avg_sq"] = self._squares[name][member]
+        return state
 
     def load_state(self, member: int, state: Mapping[str, Tensor]) -> None:
-        """Put back what ``state`` gave."""
-        for name, view in self._views[member].items():
-            if f"{name}/step" in state:
-                moments = {q: state[f"{name}/{q}"].to(view.device) for q in _ADAM_STATE[1:]}
-                self._adam.state[view] = {"step": state[f"{name}/step"].cpu(), **moments}
+        """Put back the moments and steps that ``state`` gave; a name without any has none yet."""
+        for name in self._means:
+            if f"adam/{name}/step" in state:
+                self._steps[member] = int(state[f"adam/{name}/step"])
+                self._means[name][member] = state[f"adam/{name}/exp_avg"]
+                self._squares[name][member] = state[f"adam/{name}/exp_avg_sq"]

@@ -87,7 +87,7 @@ class PackState:
             self.members = Members(tensors, [m.trial.learning_rate for m in self.active], self.device)
         if saved:
             for i, member in enumerate(self.active):
-                self.members.load_state(i, _under(saved.tensors, f"{member.trial.id}/adam/"))
+                self.members.load_state(i, _under(saved.tensors, f"{member.trial.id}/"))
         self.began = time.perf_counter() - self.spent
 
     def _initial(self, trial: Trial) -> dict[str, Tensor]:
@@ -135,8 +135,7 @@ class PackState:
         """Write all that the next step needs; ended members leave only their history."""
         tensors: dict[str, Tensor] = {}
         for i, member in enumerate(self.active):
-            parts = {"parameter": self.members.tensors(i), "adam": self.members.state(i)}
-            tensors |= {f"{member.trial.id}/{part}/{n}": t for part, named in parts.items() for n, t in named.items()}
+            tensors |= {f"{member.trial.id}/{name}": tensor for name, tensor in self.members.state(i).items()}
         losses = {m.trial.id: float(x) for m, x in zip(self.active, self.totals, strict=True)} if self.step else {}
         state = {
             "epoch": self.epoch,

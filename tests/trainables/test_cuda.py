@@ -13,6 +13,7 @@ from helpers.families import save_tiny
 
 from trainables import backbones, methods
 from trainables.backbones import resolve
+from trainables.optim import Members
 from trainables.trial import BackboneSource, Pack
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
@@ -79,3 +80,39 @@ def test_a_pack_that_does_not_fit_says_so(source: BackboneSource, tmp_path: Path
             golden.losses(pack, tmp_path, "cuda")
     finally:
         torch.cuda.set_per_process_memory_fraction(1.0)
+
+
+def members(k: int, device: str) -> Members:
+    """With tensors of three shapes, as LoRA and a head have them."""
+    shapes = {"a": (3, 8, 16), "b": (3, 16, 8), "head.bias": (2,)}
+    generator = torch.Generator().manual_seed(0)
+    drawn = [{name: torch.randn(shape, generator=generator) for name, shape in shapes.items()} for _ in range(k)]
+    return Members(drawn, [1e-3 * (i + 1) for i in range(k)], torch.device(device))
+
+
+def updated(which: Members, steps: int) -> Members:
+    for _ in range(steps):
+        which.step(torch.stack([tensor.sin().sum() for tensor in which.stacked.values()]).sum())
+    return which
+
+
+@pytest.mark.parametrize("k", [1, 3])
+def test_updates_on_the_gpu_equal_the_cpu(k: int) -> None:
+    for member in range(k):
+        ours, cpu = (updated(members(k, device), 5).tensors(member) for device in ("cuda", "cpu"))
+        for name in cpu:
+            torch.testing.assert_close(ours[name], cpu[name], rtol=1e-5, atol=1e-6)
+
+
+def test_an_update_waits_for_nothing_and_its_launches_do_not_grow_with_the_pack() -> None:
+    launches = []
+    for k in (2, 16):
+        pack = updated(members(k, "cuda"), 2)
+        torch.cuda.set_sync_debug_mode("error")
+        try:
+            with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CUDA]) as profiled:
+                updated(pack, 1)
+        finally:
+            torch.cuda.set_sync_debug_mode("default")
+        launches.append(sum("LaunchKernel" in event.name for event in profiled.events()))
+    assert launches[0] == launches[1] > 0
