@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
+from trainables.devices import sent
+
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
@@ -41,9 +43,9 @@ class Batch:
         return self.distinct.shape[0]
 
     def to(self, device: torch.device | str) -> Batch:
-        """The same batch with every tensor on ``device``."""
-        from torch import Tensor
+        """The same batch with every tensor on ``device``; a GPU is not waited for."""
+        import torch
 
         values: dict[str, Any] = {f.name: getattr(self, f.name) for f in fields(self)}
-        tensors = {name: value for name, value in values.items() if isinstance(value, Tensor)}
-        return Batch(**values | {name: tensor.to(device, non_blocking=True) for name, tensor in tensors.items()})
+        tensors = {name: value for name, value in values.items() if isinstance(value, torch.Tensor)}
+        return Batch(**values | {name: sent(tensor, torch.device(device)) for name, tensor in tensors.items()})

@@ -118,14 +118,17 @@ def _train_epoch(run: PackState) -> list[float]:
         run.step = step + 1
         if run.checkpoint.due:
             run.save()
-    return [float(x) for x in run.totals / max(run.step, 1)]
+    return (run.totals / max(run.step, 1)).tolist()
 
 
 @torch.no_grad()
 def _predict(run: PackState) -> np.ndarray:
-    """Every member's answers on the dev split ``(k, examples)``: class ids or values, NaN where they are not finite."""
+    """Every member's answers on the dev split ``(k, examples)``: class ids or values, NaN where they are not finite.
+
+    They stay on the device until all are there: reading one would wait for its batch.
+    """
     examples = run.data.dev
-    predictions = np.full((len(run.active), len(examples)), np.nan)
+    answers, places = [], []
     batches = data.dev_batches(
         examples,
         members=len(run.active),
@@ -137,5 +140,8 @@ def _predict(run: PackState) -> np.ndarray:
         if run.task.kind != "regression":
             finite = outputs.isfinite().all(-1)
             outputs = torch.where(finite, outputs.argmax(-1).float(), torch.nan)
-        predictions[:, indices] = outputs.float().cpu().numpy()
+        answers.append(outputs.float())
+        places.append(indices)
+    predictions = np.empty((len(run.active), len(examples)))
+    predictions[:, np.concatenate(places)] = torch.cat(answers, 1).cpu().numpy()
     return predictions

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import warnings
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from helpers import golden
 from helpers.families import save_tiny
 
-from trainables import backbones, methods
+from trainables import backbones, methods, training
 from trainables.backbones import resolve
 from trainables.optim import Members
+from trainables.pack_state import PackState
 from trainables.trial import BackboneSource, Pack
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
@@ -80,6 +83,33 @@ def test_a_pack_that_does_not_fit_says_so(source: BackboneSource, tmp_path: Path
             golden.losses(pack, tmp_path, "cuda")
     finally:
         torch.cuda.set_per_process_memory_fraction(1.0)
+
+
+@every_method
+def test_an_epoch_waits_for_the_gpu_twice(
+    method: str, source: BackboneSource, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """For the losses after its steps, and for the answers after the batches of its evaluation."""
+    waits: list[int] = []
+
+    def counted(part: Callable[[PackState], Any]) -> Callable[[PackState], Any]:
+        def run(state: PackState) -> Any:
+            with warnings.catch_warnings(record=True) as caught:
+                warnings.simplefilter("always")
+                torch.cuda.set_sync_debug_mode("warn")
+                try:
+                    return part(state)
+                finally:
+                    torch.cuda.set_sync_debug_mode("default")
+                    waits.append(sum("synchronizing" in str(warning.message) for warning in caught))
+
+        return run
+
+    monkeypatch.setitem(training.EVALUATION_TOKENS, "cuda", 64)
+    for name in ("_train_epoch", "_predict"):
+        monkeypatch.setattr(training, name, counted(getattr(training, name)))
+    golden.losses(golden.pack(method, source), tmp_path, "cuda")
+    assert waits[2:] == [1, 1] * (golden.PROTOCOL.epochs - 1), "after the first epoch, which makes kernels"
 
 
 def members(k: int, device: str) -> Members:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from transformers import PretrainedConfig
 from transformers.models import deberta_v2 as library
@@ -22,6 +23,7 @@ from trainables.backbones._disentangled import (
 from trainables.backbones._family import Family, Pass
 from trainables.backbones._seams import Site
 from trainables.backbones._sites import after_attention, linear, projections, single, single_norm
+from trainables.devices import sent
 
 
 def sites(config: PretrainedConfig) -> tuple[Site, ...]:
@@ -93,8 +95,9 @@ def relative(forward: Pass, hidden: Tensor) -> Relative | None:
         table = forward.site("position_norm", -1, table)
     # Reached through the package, whose modelling code loads only when used: planning a study needs sizes alone.
     bucketed = library.modeling_deberta_v2.build_relative_position
-    distance = bucketed(hidden, hidden, bucket_size=_buckets(config), max_position=max_distance(config))
-    return Relative(table, distance[0], _span(config), (table.shape[1],) * forward.members)
+    sizes = torch.empty(hidden.shape[1], 0)  # on the CPU: elsewhere the library waits for the device
+    distance = bucketed(sizes, sizes, bucket_size=_buckets(config), max_position=max_distance(config))
+    return Relative(table, sent(distance[0], hidden.device), _span(config), (table.shape[1],) * forward.members)
 
 
 def attend(forward: Pass, layer: int, hidden: Tensor, shared: Relative | None) -> Tensor:
