@@ -6,8 +6,8 @@ lowest score on the task if that is lower: the lowest score alone would let a se
 worst. A diverged trial with a score keeps it, as in the choice of the best assignment.
 
 Assignments cut short by an adaptive search are no sample of the search space, so a cell with pruned trials is refused.
-Nor is the part of a grid that is trained first, in the order of the file. Of a random search that has not ended, the
-assignments drawn before the first that lacks a seed are one.
+Nor is the part of a grid that is trained first. Of a random search that has not ended, the assignments drawn before the
+first that lacks a seed are one.
 """
 
 from __future__ import annotations
@@ -159,7 +159,7 @@ def _why_not(cell: Any, sampled: int) -> str:
     if cell.n_promoted and cell.chances > 1:
         return f"{cell.n_promoted} of {cell.size} assignments were promoted to more seeds"
     if cell.unfinished and cell.of_grid:
-        return f"only {ended} trials of the grid have ended, in the order of the file, which is no random sample"
+        return f"only {ended} trials of the grid have ended, which are no random sample"
     if not cell.n_scored:
         return "no trial has a score"
     if not sampled:

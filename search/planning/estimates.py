@@ -17,6 +17,7 @@ from statistics import mean
 from typing import Any, Literal
 
 from search.planning.plan import CellPlan, Plan
+from search.strategy.work import longest_first
 from search.study import Resources, Study
 from search.tracking.records import TrialRecord
 from trainables import devices as machine
@@ -185,6 +186,8 @@ def estimate(
     def total(seconds: Iterable[float | None]) -> Total:
         """``seconds``: of the pending trials of each cell."""
         packs = [pack for cell, own in zip(pending, seconds, strict=True) for pack in _pack_seconds(cell, own or 0.0)]
+        if longest_first(study):
+            packs.sort(reverse=True)
         fixed = RUN_SECONDS + WORKER_SECONDS if packs else 0.0
         hours = (sum(packs) + min(at_once, len(packs)) * WORKER_SECONDS) * per_pack / 3_600
         return Total(hours, fixed + in_turn(packs, at_once), None if price is None else hours * price)

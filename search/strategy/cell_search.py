@@ -130,6 +130,15 @@ class CellSearch:
         """Whether a trial may be cut short for falling behind: the further seeds of a promoted assignment may not."""
         return self._settings.promote is None or trial.seed == self._seeds[0]
 
+    @property
+    def first(self) -> Pack | None:
+        """The pack that is handed out next, of those that are decided on."""
+        return self._queue[0] if self._queue else None
+
+    def longest_first(self, work: Callable[[Pack], float]) -> None:
+        """Hand out the packs that are decided on in the order of their work; equal ones stay as they are."""
+        self._queue = deque(sorted(self._queue, key=work, reverse=True))
+
     def next(self, most: int | None = None) -> Pack | None:
         """The next pack to train, of at most so many trials; None where there is none, or none before others ended."""
         while not self._queue and self.unasked:

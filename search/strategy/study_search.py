@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 
 from search.strategy.cell_search import CellSearch, Ending, Proposal, final_statuses
 from search.strategy.confirmation import ROLE, CellConfirmation, recorded
+from search.strategy.work import Work, longest_first
 from search.study import Study, fresh_seeds
 from search.tracking.records import TrialRecord
 from trainables.trial import CellKey, Pack, Trial
@@ -48,6 +49,8 @@ class StudySearch:
         self.confirmations = {key: CellConfirmation(study, cell, before) for key, cell in confirmed.items()}
         self.budget_is_spent = False
         self._adaptive = adaptive
+        self._longest_first = longest_first(study)
+        self._work: Work | None = None
         self._allowed = self._trials_allowed(records)
 
     def _trials_allowed(self, records: Mapping[str, TrialRecord]) -> int | None:
@@ -97,11 +100,12 @@ class StudySearch:
         return confirming + sum(len(cell.pending) + cell.unasked for cell in self.cells.values())
 
     def next(self) -> Pack | None:
-        """The next pack: of the first cell of the file that has one, so that a worker keeps its backbone and data.
+        """The next pack. The longest first, so that the last ones do not leave devices idle, and of packs of equal work
+        the first in the file, so that a worker keeps its backbone and data.
 
-        An adaptive search takes the cell with the fewest trials in training instead: it learns most that way. Where no
-        cell has one, a pack that confirms one of those whose search is over. None where there is none before others
-        have ended, or none any more.
+        Where the order decides what is trained, it is the file's (``longest_first``). An adaptive search takes the cell
+        with the fewest trials in training: it learns most that way. Where no cell has a pack, one that confirms one of
+        those whose search is over. None where there is none before others have ended, or none any more.
         """
         if (pack := self._next_of_search()) is not None:
             return pack
@@ -111,15 +115,30 @@ class StudySearch:
         if self._allowed is not None and self._allowed <= 0:
             self.budget_is_spent = self.budget_is_spent or self.left > 0
             return None
-        cells = list(self.cells.values())
-        if self._adaptive:
-            cells.sort(key=lambda cell: len(cell.out))
-        for cell in cells:
+        for cell in self._in_order():
             if (pack := cell.next(self._allowed)) is not None:
                 if self._allowed is not None:
                     self._allowed -= len(pack.trials)
                 return pack
         return None
+
+    def _in_order(self) -> list[CellSearch]:
+        """The cells, as they are asked for a pack."""
+        cells = list(self.cells.values())
+        if self._adaptive:
+            return sorted(cells, key=lambda cell: len(cell.out))
+        waiting = [(cell, cell.first) for cell in cells if cell.first is not None]
+        if not self._longest_first or len(waiting) < 2:
+            return cells
+        if self._work is None:
+            self._work = Work(self.study)  # not before it is needed: it looks at texts
+            if self.study.search.strategy == "grid" and self.study.search.early_stopping is None:
+                # Of a random search that is not over, what was drawn first is a sample; early stopping compares trials.
+                for cell, _ in waiting:
+                    cell.longest_first(self._work)
+            return self._in_order()
+        work = self._work
+        return [max(waiting, key=lambda one: work(one[1]))[0]]
 
     def origin(self, trial: Trial) -> dict[str, str]:
         """See ``CellSearch.origin``; a confirmation trial has its ``role`` in it."""

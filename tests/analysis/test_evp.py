@@ -132,7 +132,7 @@ def test_the_part_of_a_grid_that_is_trained_first_is_refused(make_runs: Callable
     assert table["method"].unique().tolist() == ["bitfit"]
     (why,) = refused.values()
     first = f"only 5 of {len(lora)} trials of the grid have ended"
-    assert why == f"{first}, in the order of the file, which is no random sample"
+    assert why == f"{first}, which are no random sample"
     assert evp.curves(tidy(frame.drop(lora[5:]).drop(columns="planned_in_cell")))[1] == {}, "nobody knows of a plan"
 
 

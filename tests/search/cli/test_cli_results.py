@@ -101,7 +101,7 @@ def test_a_grid_that_is_cut_off_has_no_curve(edited: Path) -> None:
     aot("report", edited / "study.yaml", "--out", edited / "report")
     assert set(pd.read_csv(edited / "report/tables/evp.csv")["method"]) == {"bitfit"}
     text = (edited / "report/report.md").read_text()
-    assert "only 1 of 4 trials of the grid have ended, in the order of the file, which is no random sample: L" in text
+    assert "only 1 of 4 trials of the grid have ended, which are no random sample: L" in text
     assert "another assignment may win, the macro change." in text
 
 
