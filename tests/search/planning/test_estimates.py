@@ -105,6 +105,19 @@ def test_packs_wait_for_a_place_and_not_for_a_part_of_one(
     assert found.about.wall_seconds == pytest.approx(RUN_SECONDS + WORKER_SECONDS + busy)
 
 
+@pytest.mark.parametrize(("search", "packs"), [({}, [60, 60]), ({"budget": {"hours": 9.0}}, [6, 60, 60])])
+def test_the_longest_packs_come_first_unless_a_budget_says_which_are_trained(
+    tmp_path: Path, search: dict[str, Any], packs: list[int]
+) -> None:
+    """Four packs of 6 s and four of 60 s on three places; the place that ends last has had ``packs``."""
+    study = loaded(tmp_path, tasks=["demo/sentiment", "demo/choice"], search=search)
+    epoch_times = {SENTIMENT: EpochTime(1.0, 6.0, "trials"), CHOICE: EpochTime(10.0, 6.0, "trials")}
+    found = estimate(study, plan(study), epoch_times, devices=3)
+    assert found is not None
+    busy = sum(packs) + len(packs) * PACK_SECONDS
+    assert found.at_most.wall_seconds == pytest.approx(RUN_SECONDS + WORKER_SECONDS + busy)
+
+
 def test_devices_are_what_a_pack_takes_of_them(tmp_path: Path) -> None:
     epoch_times = {SENTIMENT: EpochTime(3.0, 5.0, "trials")}
     for resources, device, places in (
