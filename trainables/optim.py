@@ -49,10 +49,8 @@ class Members:
 
     def _update_each(self, names: Sequence[str]) -> None:
         """Member by member, in the library's one pass over memory: a CPU waits for memory, and not for launches."""
-        stacks = [[self.stacked[n].detach() for n in names], [self.stacked[n].grad for n in names]]
-        stacks += [[self._means[n] for n in names], [self._squares[n] for n in names]]
         for member, (rate, step) in enumerate(zip(self._rates, self._steps, strict=True)):
-            parameters, gradients, means, squares = ([stack[member] for stack in named] for named in stacks)
+            parameters, gradients, means, squares = ([t[member] for t in named] for named in self._quantities(names))
             steps = [sent(torch.tensor(float(step)), self._device)] * len(names)
             torch._fused_adam_(
                 parameters, gradients, means, squares, [], steps, lr=rate, beta1=_BETAS[0], beta2=_BETAS[1],
@@ -61,9 +59,7 @@ class Members:
 
     def _update_together(self, names: Sequence[str]) -> None:
         """All members at once: the number of launches does not grow with them."""
-        parameters = [self.stacked[n].detach() for n in names]
-        gradients = [self.stacked[n].grad for n in names]
-        means, squares = [self._means[n] for n in names], [self._squares[n] for n in names]
+        parameters, gradients, means, squares = self._quantities(names)
         first, second = _BETAS
         torch._foreach_lerp_(means, gradients, 1 - first)
         torch._foreach_mul_(squares, second)
@@ -73,6 +69,12 @@ class Members:
         torch._foreach_add_(roots, _EPSILON)
         sizes = [-rate / (1 - first**s) for rate, s in zip(self._rates, self._steps, strict=True)]
         torch._foreach_addcdiv_(parameters, torch._foreach_mul(means, self._scale(sizes, means)), roots)
+
+    def _quantities(self, names: Sequence[str]) -> tuple[list[Tensor], list[Tensor], list[Tensor], list[Tensor]]:
+        """Parameters, gradients and both moments, each of every name ``(k, …)``."""
+        parameters = [self.stacked[n].detach() for n in names]
+        gradients = [g for n in names if (g := self.stacked[n].grad) is not None]
+        return parameters, gradients, [self._means[n] for n in names], [self._squares[n] for n in names]
 
     def _scale(self, values: Sequence[float], tensors: Sequence[Tensor]) -> float | list[Tensor]:
         """The members' factors ``(k, 1, …)`` for each of the stacked ``tensors``; a number where all have the same."""

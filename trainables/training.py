@@ -19,7 +19,7 @@ import numpy as np
 import torch
 
 from common import metrics
-from trainables import data
+from trainables import data, devices
 from trainables.checkpoint import Storage
 from trainables.pack_checkpoint import PackCheckpoint
 from trainables.pack_state import PackState, Workspace
@@ -111,8 +111,9 @@ def _train_epoch(run: PackState) -> list[float]:
         pad_token_id=run.backbone.spec.pad_token_id,
         first=run.step,
     )
-    for step, batch in enumerate(batches, run.step):
-        losses = run.losses(batch.to(run.device))
+    there = (batch.to(run.device) for batch in batches)
+    for step, batch in enumerate(devices.ahead(there, run.device), run.step):
+        losses = run.losses(batch)
         run.members.step(losses.sum())
         run.totals += losses.detach()  # stays on the device: reading it would wait for the step
         run.step = step + 1
@@ -135,8 +136,9 @@ def _predict(run: PackState) -> np.ndarray:
         tokens=EVALUATION_TOKENS.get(run.device.type, 8_192),
         pad_token_id=run.backbone.spec.pad_token_id,
     )
-    for batch, indices in batches:
-        outputs = run.outputs(batch.to(run.device))
+    there = ((batch.to(run.device), indices) for batch, indices in batches)
+    for batch, indices in devices.ahead(there, run.device):
+        outputs = run.outputs(batch)
         if run.task.kind != "regression":
             finite = outputs.isfinite().all(-1)
             outputs = torch.where(finite, outputs.argmax(-1).float(), torch.nan)
