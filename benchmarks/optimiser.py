@@ -9,13 +9,17 @@ A step is the update and a backward pass through a product per tensor. Each meas
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
+
+if sys.path[0] == str(Path(__file__).parent):  # run as a script: this folder's statistics.py is not Python's
+    sys.path[0] = str(Path(__file__).parents[1])
+
 import argparse
 import json
 import os
 import subprocess
-import sys
 import time
-from pathlib import Path
 from statistics import median
 
 import torch

@@ -8,9 +8,13 @@ of the least that any order could take. The whole grid is planned, in packs for 
 
 from __future__ import annotations
 
-import random
 import sys
 from pathlib import Path
+
+if sys.path[0] == str(Path(__file__).parent):  # run as a script: this folder's statistics.py is not Python's
+    sys.path[0] = str(Path(__file__).parents[1])
+
+import random
 
 from search import study
 from search.planning.estimates import in_turn

@@ -11,7 +11,7 @@ import pkgutil
 import sys
 from pathlib import Path
 
-sys.path[0] = str(Path(__file__).parents[1])  # not this folder: the modules are found from the root
+sys.path[0] = str(Path(__file__).parents[1])  # not this folder, where "statistics" is this file
 
 import benchmarks  # noqa: E402
 
