@@ -39,9 +39,8 @@ P = 0.1
 def batch_of(members: int, sequences: int, tokens: int, device: str) -> Batch:
     """Sequences without padding, in training."""
     ids = torch.ones(members * sequences, tokens, dtype=torch.int64)
-    row = torch.zeros(members, 1, dtype=torch.int64)
-    none, streams = (0,) * members, torch.arange(members)
-    return Batch(ids, ids, 0 * ids, row, row, row, 1, none, none, streams).to(device)
+    labels = torch.zeros(members, sequences, dtype=torch.int64)
+    return Batch(ids, ids, 0 * ids, labels, 1, (0,) * members, torch.arange(members)).to(device)
 
 
 def candidates(batch: Batch, width: int, heads: int, dtype: torch.dtype) -> dict[str, dict[str, Callable[[], None]]]:

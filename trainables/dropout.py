@@ -40,7 +40,7 @@ def of_pairs(x: Tensor, p: float, batch: Batch, site: str, layer: int = -1) -> T
 def of_distinct(x: Tensor, p: float, batch: Batch, site: str, layer: int = -1) -> Tensor:
     """Dropout of rows ``(k, u, d)`` that belong to ``batch.distinct``; of nothing outside training."""
     rows, width = x.shape[1:]
-    own = [(rows - spare, width) for spare in batch.spare]
+    own = [(rows - spare, width) for spare in batch.distinct.spare]
     return _dropout(x, p, batch, (site, layer), (rows, width), own)
 
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection, Generator, Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 
@@ -19,7 +20,7 @@ import numpy as np
 import torch
 
 from common import metrics
-from trainables import data, devices
+from trainables import data, methods
 from trainables.checkpoint import Storage
 from trainables.pack_checkpoint import PackCheckpoint
 from trainables.pack_state import PackState, Workspace
@@ -109,16 +110,17 @@ def _train_epoch(run: PackState) -> list[float]:
         batch_size=run.active[0].trial.batch_size,
         task_name=run.task.name,
         pad_token_id=run.backbone.spec.pad_token_id,
+        distinct=methods.distinct_tokens(run.method),
         first=run.step,
     )
-    there = (batch.to(run.device) for batch in batches)
-    for step, batch in enumerate(devices.ahead(there, run.device), run.step):
-        losses = run.losses(batch)
-        run.members.step(losses.sum())
-        run.totals += losses.detach()  # stays on the device: reading it would wait for the step
-        run.step = step + 1
-        if run.checkpoint.due:
-            run.save()
+    with closing(data.ahead(batch.staged(run.device) for batch in batches)) as staged:
+        for step, batch in enumerate(staged, run.step):
+            losses = run.losses(batch.to(run.device))
+            run.members.step(losses.sum())
+            run.totals += losses.detach()  # stays on the device: reading it would wait for the step
+            run.step = step + 1
+            if run.checkpoint.due:
+                run.save()
     return (run.totals / max(run.step, 1)).tolist()
 
 
@@ -135,15 +137,16 @@ def _predict(run: PackState) -> np.ndarray:
         members=len(run.active),
         tokens=EVALUATION_TOKENS.get(run.device.type, 8_192),
         pad_token_id=run.backbone.spec.pad_token_id,
+        distinct=methods.distinct_tokens(run.method),
     )
-    there = ((batch.to(run.device), indices) for batch, indices in batches)
-    for batch, indices in devices.ahead(there, run.device):
-        outputs = run.outputs(batch)
-        if run.task.kind != "regression":
-            finite = outputs.isfinite().all(-1)
-            outputs = torch.where(finite, outputs.argmax(-1).float(), torch.nan)
-        answers.append(outputs.float())
-        places.append(indices)
+    with closing(data.ahead((batch.staged(run.device), indices) for batch, indices in batches)) as staged:
+        for batch, indices in staged:
+            outputs = run.outputs(batch.to(run.device))
+            if run.task.kind != "regression":
+                finite = outputs.isfinite().all(-1)
+                outputs = torch.where(finite, outputs.argmax(-1).float(), torch.nan)
+            answers.append(outputs.float())
+            places.append(indices)
     predictions = np.empty((len(run.active), len(examples)))
     predictions[:, np.concatenate(places)] = torch.cat(answers, 1).cpu().numpy()
     return predictions

@@ -13,7 +13,7 @@ from trainables import head
 from trainables.tasks import Task
 
 #: Raised whenever a change to the code changes the result of a trial; old results are then not taken for new ones.
-RESULT_VERSION = 2
+RESULT_VERSION = 3
 
 Status = Literal["finished", "diverged", "failed", "pruned"]
 Precision = Literal["float32", "bfloat16"]

@@ -18,7 +18,7 @@ from transformers import (
 )
 
 from trainables.backbones import Backbone, _registry, families
-from trainables.batch import Batch
+from trainables.batch import Batch, Distinct
 
 FAMILIES: tuple[str, ...] = tuple(families())
 
@@ -144,7 +144,8 @@ def make_batch(
     labels = torch.zeros(members, len(ids) // members, dtype=torch.long) if labels is None else labels
     widths = mask.view(members, -1, mask.shape[1]).sum(-1).amax(1).tolist()
     padding = tuple(mask.shape[1] - width for width in widths)
-    return Batch(ids, mask, types, distinct, where, labels, 1, padding, tuple(width - len(v) for v in own))
+    tokens = Distinct(distinct, where, tuple(width - len(v) for v in own))
+    return Batch(ids, mask, types, labels, 1, padding, tokens=tokens)
 
 
 def in_training(batch: Batch, first: int = 0) -> Batch:

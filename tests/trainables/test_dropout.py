@@ -17,7 +17,7 @@ from helpers.philox import check_kernel
 from torch import Tensor
 
 from trainables import dropout
-from trainables.batch import Batch
+from trainables.batch import Batch, Distinct
 from trainables.data import Examples, train_batches
 
 P = 0.3
@@ -39,7 +39,7 @@ def pairs(batch: Batch, longer: int) -> Tensor:
 
 
 def distinct(batch: Batch, longer: int) -> Tensor:
-    return dropout.of_distinct(ones(batch.members, batch.distinct.shape[1], 50), P, batch, "here", 1)
+    return dropout.of_distinct(ones(batch.members, batch.distinct.ids.shape[1], 50), P, batch, "here", 1)
 
 
 def distances(batch: Batch, longer: int) -> Tensor:
@@ -59,10 +59,8 @@ every_layout = pytest.mark.parametrize("draw", LAYOUTS)
 def big(members: int = 2) -> Batch:
     """Nothing of it is padding."""
     ids = torch.ones(members * 16, 40, dtype=torch.int64)
-    none = (0,) * members
-    where = torch.zeros(members, 640, dtype=torch.int64)
-    batch = Batch(ids, ids, 0 * ids, where[:, :1] + 1, where, where[:, :16], 1, none, none)
-    return in_training(batch, first=77)
+    labels = torch.zeros(members, 16, dtype=torch.int64)
+    return in_training(Batch(ids, ids, 0 * ids, labels, 1, (0,) * members), first=77)
 
 
 @pytest.mark.parametrize("p", [0.1, 0.5, 0.9])
@@ -129,16 +127,21 @@ def _of(batch: Batch, members: list[int]) -> Batch:
     """Some of the members, padded no further than they need."""
     rows = len(batch.input_ids) // batch.members
     sequences = [m * rows + i for m in members for i in range(rows)]
-    spared = [min(own[m] for m in members) for own in (batch.padding, batch.spare)]
-    width, distinct = batch.input_ids.shape[1] - spared[0], batch.distinct.shape[1] - spared[1]
+    distinct = batch.distinct
+    spared = [min(own[m] for m in members) for own in (batch.padding, distinct.spare)]
+    width, entries = batch.input_ids.shape[1] - spared[0], distinct.ids.shape[1] - spared[1]
     assert batch.streams is not None
     return replace(
         batch,
         input_ids=batch.input_ids[sequences, :width],
-        distinct=batch.distinct[members, :distinct],
+        labels=batch.labels[members],
         padding=tuple(batch.padding[m] - spared[0] for m in members),
-        spare=tuple(batch.spare[m] - spared[1] for m in members),
         streams=batch.streams[members],
+        tokens=Distinct(
+            distinct.ids[members, :entries],
+            distinct.where[members],
+            tuple(distinct.spare[m] - spared[1] for m in members),
+        ),
     )
 
 

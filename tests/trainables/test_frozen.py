@@ -31,7 +31,7 @@ def backbone(tmp_path_factory: pytest.TempPathFactory) -> BackboneSource:
 def pack(backbone: BackboneSource) -> Pack:
     """Three members that leave one by one: the first learns nothing."""
     task = tasks.resolve(tasks.get("demo/entailment"))
-    rates = (1e-9, 3e-3, 1e-1)
+    rates = (1e-9, 1e-3, 1e-1)
     values = [{"learning_rate": rate, "batch_size": 8, "rank": 4} for rate in rates]
     return Pack(tuple(Trial(backbone, task, "vera_example", v, seed, PROTOCOL) for seed, v in enumerate(values)))
 

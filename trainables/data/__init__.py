@@ -1,10 +1,12 @@
 """From a task and a tokenizer to batches: tokenised once and cached (``loading``), batched by length (``batches``).
 
+``pieces.py`` says which examples are padded together, and ``ahead.py`` makes the batches while a step is computed.
 ``encoding.py`` makes tokens of texts, ``truncation.py`` cuts them, ``preview.py`` tells of them before training.
 """
 
 from __future__ import annotations
 
+from trainables.data.ahead import ahead
 from trainables.data.batches import dev_batches, train_batches
 from trainables.data.encoding import TextFacts
 from trainables.data.examples import Examples
@@ -12,6 +14,6 @@ from trainables.data.loading import MUCH_CUT, MUCH_UNKNOWN, TaskData, load
 from trainables.data.preview import SAMPLE, RowFacts, row_facts, text_facts
 
 __all__ = [
-    "MUCH_CUT", "MUCH_UNKNOWN", "SAMPLE", "Examples", "RowFacts", "TaskData", "TextFacts", "dev_batches", "load",
-    "row_facts", "text_facts", "train_batches",
+    "MUCH_CUT", "MUCH_UNKNOWN", "SAMPLE", "Examples", "RowFacts", "TaskData", "TextFacts", "ahead", "dev_batches",
+    "load", "row_facts", "text_facts", "train_batches",
 ]  # fmt: skip

@@ -31,6 +31,11 @@ class Examples:
         """``(examples,)`` int64, tokens of each example's longest sequence."""
         return np.diff(self.offsets).reshape(-1, self.choices).max(axis=1)
 
+    @property
+    def real_tokens(self) -> float:
+        """Tokens of all examples, of each the mean over its choices: what ``lengths`` would sum to without padding."""
+        return float(self.offsets[-1]) / self.choices
+
     def sequences(self, examples: np.ndarray) -> np.ndarray:
         """``(len(examples) · choices,)`` the numbers of these examples' sequences, in their order."""
         return (examples[:, None] * self.choices + np.arange(self.choices)).ravel()

@@ -40,7 +40,8 @@ class Method(Protocol):
     takes no gradient, has no optimiser state, and is kept with the others in checkpoints and among the best weights.
 
     A method that puts a prompt before the text says in ``prompt_tokens``, of its instances, how many positions that
-    takes; one without such an attribute takes none.
+    takes; one without such an attribute takes none. One that reads ``batch.distinct`` says so in its class by
+    ``distinct_tokens = True``; for the others it is not computed.
     """
 
     Config: ClassVar[type[BaseModel]]  # hyperparameters with ranges and defaults; frozen, unknown keys refused
@@ -80,3 +81,8 @@ class Method(Protocol):
 def prompt_tokens(method: Method) -> int:
     """The positions of a backbone that a method's prompt takes from the text."""
     return getattr(method, "prompt_tokens", 0)
+
+
+def distinct_tokens(method: Method) -> bool:
+    """Whether a method reads ``batch.distinct``."""
+    return getattr(method, "distinct_tokens", False)

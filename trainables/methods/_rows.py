@@ -31,7 +31,7 @@ def add_rows(rows: Callable[[int], Tensor], batch: Batch, p: float) -> Callable[
     """
     from torch.nn import functional
 
-    where = _offset(batch.where, batch.distinct.shape[1])  # (k, b·n)
+    where = _offset(batch.distinct.where, batch.distinct.ids.shape[1])  # (k, b·n)
 
     def before_layer(layer: int, hidden: Tensor) -> Tensor:
         looked_up = functional.embedding(where, rows(layer).flatten(0, 1)).view(hidden.shape)  # (k·b, n, d)

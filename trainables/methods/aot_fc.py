@@ -45,6 +45,7 @@ class FullyConnectedAoT:
     sizes: ClassVar[tuple[str, ...]] = ("rank",)
     fusable: ClassVar[bool] = True
     max_members: ClassVar[int | None] = None
+    distinct_tokens: ClassVar[bool] = True
 
     def __init__(self, config: Config, spec: Spec) -> None:
         self.rank = config.rank
@@ -74,7 +75,7 @@ class FullyConnectedAoT:
         Its probability stands in the paper for Kronecker alone, 0.1; we take the same.
         """
         layers = by_layer(params)
-        embedded = backbone.token_embeddings(batch.distinct)  # (k, u, d)
+        embedded = backbone.token_embeddings(batch.distinct.ids)  # (k, u, d)
 
         def rows(layer: int) -> Tensor:
             return _network(layers[layer], dropout.of_distinct(embedded, self.dropout, batch, "embeddings", layer))

@@ -50,6 +50,7 @@ class KroneckerAoT:
     sizes: ClassVar[tuple[str, ...]] = ("rank", "a", "b")
     fusable: ClassVar[bool] = True
     max_members: ClassVar[int | None] = None
+    distinct_tokens: ClassVar[bool] = True
 
     def __init__(self, config: Config, spec: Spec) -> None:
         self.rank = config.rank
@@ -84,7 +85,7 @@ class KroneckerAoT:
         layers = by_layer(params)
 
         def rows(layer: int) -> Tensor:
-            return self._rows(layers[layer], batch.distinct)
+            return self._rows(layers[layer], batch.distinct.ids)
 
         return Seams(before_layer=add_rows(rows, batch, self.dropout))
 

@@ -225,6 +225,6 @@ def test_embeddings(family: str) -> None:
 @torch.no_grad()
 def test_distinct_tokens_of_the_helper_batch(family: str) -> None:
     batch = tiny_batch(tiny_backbone(family), members=3)
-    found = batch.distinct.gather(1, batch.where)
+    found = batch.distinct.ids.gather(1, batch.distinct.where)
     assert torch.equal(found, batch.input_ids.view(3, -1))
     assert replace(batch, choices=2).members == 3

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import inspect
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -151,3 +152,16 @@ def test_a_prompt_takes_as_many_positions_as_its_method_says(name: str, values: 
     seams = method.seams(stacked([moved_member(method, backbone)]), backbone, batch)
     length = backbone(batch, seams).shape[1]
     assert methods.prompt_tokens(method) == length - batch.input_ids.shape[1]
+
+
+@every_form
+def test_a_method_that_reads_the_distinct_tokens_says_so(name: str, values: dict[str, Any]) -> None:
+    backbone = shared_backbone("bert")
+    method = small_method(name, backbone, **values)
+    params = stacked([moved_member(method, backbone)])
+    without = replace(tiny_batch(backbone), tokens=None)
+    if methods.distinct_tokens(method):
+        with pytest.raises(ValueError, match=r"batch\.distinct is there for methods that ask for it"):
+            hidden(backbone, method, params, without, training=True)
+    else:
+        hidden(backbone, method, params, without, training=True)
