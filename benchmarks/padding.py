@@ -62,8 +62,8 @@ def shuffled(examples: Examples, members: int, batch_size: int) -> list[np.ndarr
     """Those of as many epochs filled at random."""
     steps: list[np.ndarray] = []
     for epoch in range(EPOCHS):
-        random = [generator("padding", seed, epoch).permutation(len(examples)) for seed in range(members)]
-        steps += [np.stack(random)[:, i : i + batch_size] for i in range(0, len(examples), batch_size)]
+        orders = np.stack([generator("padding", seed, epoch).permutation(len(examples)) for seed in range(members)])
+        steps += [orders[:, i : i + batch_size] for i in range(0, len(examples), batch_size)]
     return steps
 
 

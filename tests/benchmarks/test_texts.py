@@ -26,8 +26,17 @@ def test_what_is_lost_of_a_text_that_is_cut(real_data: str) -> None:
 
 
 def test_what_batches_by_length_save(real_data: str) -> None:
-    ((name, members, *shares),) = measured("padding", real_data, "--tasks", "superglue/cb", "--members", "1")
+    ((name, _, members, *shares),) = measured("padding", real_data, "--tasks", "superglue/cb", "--members", "1")
     assert (name, members) == ("superglue/cb", "1")
-    by_length, shuffled, fixed, saved, *_ = (float(share) for share in shares if share not in "%/")
-    assert by_length < shuffled <= fixed
+    by_length, in_order, shuffled, fixed, saved, *_ = (float(share) for share in shares if share not in "%/")
+    assert in_order <= by_length < 5 < shuffled <= fixed
     assert f"| `{name}` | {by_length} % | {shuffled} % | {fixed} % | {saved:.0f} % |" in PAGE
+
+
+def test_evaluations_of_packs_have_little_padding(real_data: str) -> None:
+    rows = measured("padding", real_data, "--tasks", "superglue/cb", "--members", "8", "--evaluation")
+    found = {device: (float(share), int(batches), float(full)) for _, _, _, device, share, _, batches, full, *_ in rows}
+    assert all(share < 5 for share, *_ in found.values())
+    share, batches, full = found["cuda"]
+    assert full > 5
+    assert f"{share} %, {batches} | {full} %" in PAGE
