@@ -1,6 +1,6 @@
 """From a task and a tokenizer to batches: tokenised once and cached (``loading``), batched by length (``batches``).
 
-``pieces.py`` says which examples are padded together, and ``ahead.py`` makes the batches while a step is computed.
+``pieces.py`` says which examples are padded together, and ``ahead.py`` makes them while a GPU computes.
 ``encoding.py`` makes tokens of texts, ``truncation.py`` cuts them, ``preview.py`` tells of them before training.
 """
 
