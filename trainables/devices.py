@@ -1,18 +1,14 @@
-"""What this machine trains on, its CPU cores and its GPUs, and how batches get there."""
+"""What this machine trains on, its CPU cores and its GPUs."""
 
 from __future__ import annotations
 
 import ctypes
 import os
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import torch
-
-T = TypeVar("T")
 
 
 def cores() -> int:
@@ -50,18 +46,3 @@ def _driver() -> bool:
 def sent(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
     """A tensor of the CPU on ``device``, without waiting for what a GPU is still doing: it goes from pinned memory."""
     return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)
-
-
-def ahead(items: Iterator[T], device: torch.device) -> Iterator[T]:
-    """The same items; for a GPU, each is made in a thread while the one before it is in use.
-
-    On a CPU a thread would take what the one before it computes with. What making an item raises is raised here.
-    """
-    if device.type != "cuda":
-        yield from items
-        return
-    with ThreadPoolExecutor(1) as thread:
-        waiting = thread.submit(next, items, None)
-        while (item := waiting.result()) is not None:
-            waiting = thread.submit(next, items, None)
-            yield item
