@@ -61,6 +61,22 @@ class Batch:
         return self.tokens
 
     def to(self, device: torch.device | str) -> Batch:
-from collections.abc import Callable
-from dataclasses import dataclass, fields, replace
-from typing import TYPE_CHECKING, Any
+        """The same batch with every tensor on ``device``; a GPU is not waited for where the batch was ``staged``."""
+        return self._with(lambda tensor: tensor.to(device, non_blocking=True))
+
+    def staged(self, device: torch.device) -> Batch:
+        """The same batch where ``device`` copies it from while it computes: in pinned memory for a GPU."""
+        return self._with(lambda tensor: tensor.pin_memory()) if device.type == "cuda" else self
+
+    def _with(self, change: Callable[[Tensor], Tensor]) -> Batch:
+        values: dict[str, Any] = {f.name: _changed(getattr(self, f.name), change) for f in fields(self)}
+        return Batch(**values)
+
+
+def _changed(value: Any, change: Callable[[Tensor], Tensor]) -> Any:
+    """A value of a batch, its tensors changed."""
+    from torch import Tensor
+
+    if isinstance(value, Distinct):
+        return replace(value, ids=change(value.ids), where=change(value.where))
+    return change(value) if isinstance(value, Tensor) else value

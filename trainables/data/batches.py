@@ -117,6 +117,8 @@ def collate(examples: Examples, members: np.ndarray, pad_token_id: int, *, disti
 
 def _distinct(ids: np.ndarray, real: np.ndarray, pad_token_id: int) -> Distinct:
     """The distinct real ids of each row of ``ids`` ``(k, m)``, and behind them the padding's where there is padding."""
+    import torch
+
     found = [np.unique(row[own], return_inverse=True) for row, own in zip(ids, real, strict=True)]
     width = max(len(values) for values, _ in found) + int(not real.all())
     distinct = np.full((len(ids), width), pad_token_id)
