@@ -15,12 +15,12 @@ _GROUPS = 256  # of four columns each, in one program
 
 
 @triton.jit
-def _kernel(x, out, streams, outer, rows, columns, groups, total, centre, site, threshold, scale, size: tl.constexpr):
+def _kernel(x, out, streams, outer, rows, columns, groups, total, first, site, threshold, scale, size: tl.constexpr):
     here = tl.program_id(0).to(tl.int64) * size + tl.arange(0, size)
     inside = here < total
     group = here % groups
     line = here // groups  # of x, as (k · outer · rows, columns)
-    row = line % rows - centre
+    row = line % rows + first
     above = line // rows
     key = tl.load(streams + above // outer, mask=inside, other=0)
     counters = group.to(tl.uint32), row.to(tl.uint32), (above % outer).to(tl.uint32), (group * 0 + site).to(tl.uint32)
@@ -35,7 +35,7 @@ def _kernel(x, out, streams, outer, rows, columns, groups, total, centre, site, 
 
 
 def dropped(
-    x: Tensor, p: float, shape: tuple[int, int, int, int], streams: Tensor, site: int, centred: bool = False
+    x: Tensor, p: float, shape: tuple[int, int, int, int], streams: Tensor, site: int, first: int = 0
 ) -> Tensor:
     """``x`` with a part ``p`` of its elements zero and the others scaled by 1 / (1 - p).
 
@@ -45,17 +45,16 @@ def dropped(
         shape: as ``trainables.dropout.Place`` has it.
         streams: ``(k,)`` int64, on the device.
         site: 32 bits.
-        centred: rows are counted from the middle, since what is padding lies around them.
+        first: the number of the first row: where padding lies around the rows they are counted from their middle.
     """
     x = x.contiguous()
     out = torch.empty_like(x)
     members, outer, rows, columns = shape
     groups = -(-columns // 4)
     total = members * outer * rows * groups
-    centre = rows // 2 if centred else 0
     threshold = min(round(p * 2**32), 2**32 - 1)
     grid = (-(-total // _GROUPS),)
     _kernel[grid](
-        x, out, streams, outer, rows, columns, groups, total, centre, site, threshold, 1 / (1 - p), size=_GROUPS
+        x, out, streams, outer, rows, columns, groups, total, first, site, threshold, 1 / (1 - p), size=_GROUPS
     )  # fmt: skip
     return out

@@ -18,6 +18,7 @@ class Place:
 
     ``shape``: ``(k, outer, rows, columns)``. ``own``: rows and columns of each member; those behind, or with
     ``centred`` those around, are padding. ``streams``: ``(k,)`` int64. ``site``: a number of 32 bits.
+    ``row``: the only one of the rows that is there; its mask is the one that it has among all.
     """
 
     shape: tuple[int, int, int, int]
@@ -25,6 +26,7 @@ class Place:
     streams: Tensor
     site: int
     centred: bool = False
+    row: int | None = None
 
 
 class Dropout(torch.autograd.Function):
@@ -47,32 +49,41 @@ class Dropout(torch.autograd.Function):
 
 
 def _drawn(p: float, place: Place, dtype: torch.dtype) -> tuple[Tensor, float]:
-    """Masks of zeros and ones ``place.shape``, and what makes up for the zeros; padding is dropped."""
+    """Masks of zeros and ones ``place.shape``, and what makes up for the zeros; padding is dropped.
+
+    Of one row alone the masks have one row.
+    """
     dropped = min(round(p * _LEVELS), _LEVELS - 1)
     threshold = dropped - _LEVELS // 2  # of signed numbers
     masks = [
         _own_mask(place, member, rows, columns, threshold).to(dtype) for member, (rows, columns) in enumerate(place.own)
     ]
     scale = _LEVELS / (_LEVELS - dropped)
-    if all(own == place.shape[2:] for own in place.own):
+    members, outer, rows, columns = place.shape
+    shape = (members, outer, rows if place.row is None else 1, columns)
+    if all(mask.shape == shape[1:] for mask in masks):
         return masks[0] if len(masks) == 1 else torch.stack(masks), scale
-    padded = torch.zeros(place.shape, dtype=dtype)
+    padded = torch.zeros(shape, dtype=dtype)
     for member, mask in enumerate(masks):
         _, rows, columns = mask.shape
-        first = (place.shape[2] - rows) // 2 if place.centred else 0
+        first = (shape[2] - rows) // 2 if place.centred else 0
         padded[member, :, first : first + rows, :columns] = mask
     return padded, scale
 
 
 def _own_mask(place: Place, member: int, rows: int, columns: int, threshold: int) -> Tensor:
-    """One member's mask ``(outer, rows, columns)``: what its stream says at this site."""
+    """One member's mask ``(outer, rows, columns)``: what its stream says at this site. All rows are drawn for one."""
     shape = (place.shape[1], rows, columns)
     size = shape[0] * rows * columns
     bits = np.random.SFC64([int(place.streams[member]), place.site]).random_raw(-(-size // 4))
-    return torch.from_numpy(bits.view(np.int16)[:size]).view(shape) >= threshold
+    numbers = torch.from_numpy(bits.view(np.int16)[:size]).view(shape)
+    return (numbers if place.row is None else numbers[:, place.row : place.row + 1]) >= threshold
 
 
 def _on_gpu(x: Tensor, p: float, place: Place) -> Tensor:
     from trainables._dropout_kernel import dropped  # needs Triton, which comes with torch for CUDA
 
-    return dropped(x, p, place.shape, place.streams, place.site, place.centred)
+    members, outer, rows, columns = place.shape
+    if place.row is not None:
+        return dropped(x, p, (members, outer, 1, columns), place.streams, place.site, place.row)
+    return dropped(x, p, place.shape, place.streams, place.site, -(rows // 2) if place.centred else 0)

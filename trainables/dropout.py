@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -23,18 +24,26 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-def of_tokens(x: Tensor, p: float, batch: Batch, site: str, layer: int = -1) -> Tensor:
-    """Dropout of hidden states ``(k·b, p + n, d)``; of nothing outside training."""
-    tokens, width = x.shape[1:]
+@dataclass(frozen=True)
+class Row:
+    """Position ``index`` of a sequence of ``of`` positions."""
+
+    index: int
+    of: int
+
+
+def of_tokens(x: Tensor, p: float, batch: Batch, site: str, layer: int = -1, row: Row | None = None) -> Tensor:
+    """Dropout of hidden states ``(k·b, p + n, d)``, or those of one position alone; of nothing outside training."""
+    tokens, width = x.shape[1:] if row is None else (row.of, x.shape[2])
     own = [(tokens - padding, width) for padding in batch.padding]
-    return _dropout(x, p, batch, (site, layer), (tokens, width), own)
+    return _dropout(x, p, batch, (site, layer), (tokens, width), own, row=row)
 
 
-def of_pairs(x: Tensor, p: float, batch: Batch, site: str, layer: int = -1) -> Tensor:
-    """Dropout of attention weights ``(k·b, h, queries, keys)``; of nothing outside training."""
-    queries, keys = x.shape[2:]
+def of_pairs(x: Tensor, p: float, batch: Batch, site: str, layer: int = -1, row: Row | None = None) -> Tensor:
+    """Dropout of attention weights ``(k·b, h, queries, keys)``, or of one query; of nothing outside training."""
+    queries, keys = x.shape[2:] if row is None else (row.of, x.shape[3])
     own = [(queries - padding, keys - padding) for padding in batch.padding]
-    return _dropout(x, p, batch, (site, layer), (queries, keys), own)
+    return _dropout(x, p, batch, (site, layer), (queries, keys), own, row=row)
 
 
 def of_distinct(x: Tensor, p: float, batch: Batch, site: str, layer: int = -1) -> Tensor:
@@ -66,13 +75,15 @@ def _dropout(
     sizes: tuple[int, int],
     own: Sequence[tuple[int, int]],
     centred: bool = False,
+    row: Row | None = None,
 ) -> Tensor:
     from trainables._masks import Dropout, Place  # with torch, which reading a study does not need
 
     if batch.streams is None or p == 0:
         return x
-    outer = x.numel() // (batch.members * sizes[0] * sizes[1])
-    place = Place((batch.members, outer, *sizes), tuple(own), batch.streams, _number(*site), centred)
+    index = None if row is None else row.index
+    outer = x.numel() // (batch.members * (sizes[0] if row is None else 1) * sizes[1])
+    place = Place((batch.members, outer, *sizes), tuple(own), batch.streams, _number(*site), centred, index)
     dropped: Tensor = Dropout.apply(x, p, place)
     return dropped
 

@@ -37,13 +37,11 @@ def count(outputs: int, width: int) -> int:
     return outputs * (width + 1)
 
 
-def logits(hidden: Tensor, batch: Batch, weight: Tensor, bias: Tensor, p: float) -> Tensor:
-    """Outputs ``(k, b, outputs)`` in float32 from last hidden states ``(k·b, p + n, d)``.
+def logits(first: Tensor, batch: Batch, weight: Tensor, bias: Tensor, p: float) -> Tensor:
+    """Outputs ``(k, b, outputs)`` in float32 from the last hidden states ``(k·b, 1, d)`` of each text's first token.
 
-    The first real token stands after the prompt, which is whatever is longer than the batch's ``n`` tokens.
     ``weight`` is ``(k, outputs, d)``, ``bias`` is ``(k, outputs)``, ``p`` the probability of dropout in training.
     """
-    tokens = batch.input_ids.shape[1]
-    first = hidden[:, hidden.shape[1] - tokens].float().unflatten(0, (batch.members, -1))  # (k, b, d)
-    dropped = dropout.of_examples(first, p, batch, "head")
+    grouped = first.squeeze(1).float().unflatten(0, (batch.members, -1))  # (k, b, d)
+    dropped = dropout.of_examples(grouped, p, batch, "head")
     return bias.unsqueeze(1).baddbmm(dropped, weight.transpose(1, 2))

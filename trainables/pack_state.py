@@ -206,9 +206,9 @@ class PackState:
         half = self.protocol.precision == "bfloat16"
         with torch.autocast(self.device.type, torch.bfloat16, enabled=half):
             seams = self.method.seams(own, self.backbone, batch)
-            hidden = self.backbone(batch, seams)
+            first = self.backbone(batch, seams, first_only=True)
         logits = head.logits(
-            hidden,
+            first,
             batch,
             self.members.stacked[head.WEIGHT],
             self.members.stacked[head.BIAS],

@@ -31,11 +31,11 @@ def check_kernel(device: str) -> None:
     members, outer, rows, columns = shape = 2, 3, 6, 7
     streams = torch.tensor([2**62 + 12345, 5], device=device)
     x = torch.randn(members * outer, rows, columns, device=device)
-    for p, site, centred in ((0.3, 1, False), (0.1, 2**32 - 5, True)):
-        got = dropped(x, p, shape, streams, site, centred)
+    for p, site, first in ((0.3, 1, 0), (0.1, 2**32 - 5, -(rows // 2)), (0.1, 7, 4)):
+        got = dropped(x, p, shape, streams, site, first)
         keep = torch.tensor(
             [
-                philox(int(streams[m]), (c // 4, (r - centred * rows // 2) & _LOW, o, site))[c % 4] >= round(p * 2**32)
+                philox(int(streams[m]), (c // 4, (r + first) & _LOW, o, site))[c % 4] >= round(p * 2**32)
                 for m in range(members)
                 for o in range(outer)
                 for r in range(rows)

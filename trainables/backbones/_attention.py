@@ -16,15 +16,17 @@ def split_heads(x: Tensor, heads: int) -> Tensor:
 
 
 def project(forward: Pass, layer: int, hidden: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Queries, keys and values ``(k·b, h, p + n, d / h)`` of ``hidden`` ``(k·b, p + n, d)``."""
-    query, key, value = (split_heads(forward.site(s, layer, hidden), forward.heads) for s in ("query", "key", "value"))
+    """Queries, keys and values ``(k·b, h, p + n, d / h)`` of ``hidden`` ``(k·b, p + n, d)``; one query if one is wanted."""
+    hidden = forward.cast(hidden)
+    given = {"query": forward.queries(hidden), "key": hidden, "value": hidden}
+    query, key, value = (split_heads(forward.site(site, layer, x), forward.heads) for site, x in given.items())
     return query, key, value
 
 
 def plain(forward: Pass, layer: int, hidden: Tensor, bias: Tensor | None) -> Tensor:
     """Self-attention ``(k·b, p + n, d)`` of the families that add at most a ``bias`` to the scores."""
     query, key, value = project(forward, layer, hidden)
-    return attend(forward, layer, query, key, value, bias=bias)
+    return attend(forward, layer, query, key, value, bias=None if bias is None else forward.queries(bias))
 
 
 def attend(
@@ -40,6 +42,7 @@ def attend(
     """softmax(scale · query · keyᵀ + bias) · value, heads joined: ``(k·b, p + n, d)``.
 
     ``query``, ``key``, ``value`` are ``(k·b, h, p + n, d / h)``; ``bias`` broadcasts to ``(k·b, h, p + n, p + n)``;
+    of one query where one position is wanted;
     ``scale`` is 1 / √(d / h) by default. The layer's prefix stands before the keys: it is never masked and takes
     no bias, since it has no position (equation 6 of the paper).
     """
@@ -63,7 +66,10 @@ def _with_dropout(
     forward: Pass, layer: int, query: Tensor, key: Tensor, value: Tensor, mask: Tensor, scale: float | None
 ) -> Tensor:
     """The same, written out: the library's fused attention takes no masks of one's own for its weights."""
+    if mask.dtype == torch.bool:
+        mask = torch.zeros(mask.shape, dtype=query.dtype, device=mask.device).masked_fill_(~mask, -torch.inf)
     scores = (query * (query.shape[-1] ** -0.5 if scale is None else scale)) @ key.transpose(-1, -2)
-    scores = scores.masked_fill(~mask, -torch.inf) if mask.dtype == torch.bool else scores + mask
-    weights = scores.softmax(-1).to(value.dtype)  # (k·b, h, p + n, keys)
-    return dropout.of_pairs(weights, forward.attention_dropout, forward.batch, "attention", layer) @ value
+    with torch.autocast(query.device.type, enabled=False):  # which would make float32 of it, and so does the kernel
+        weights = scores.add_(mask).softmax(-1)  # (k·b, h, p + n, keys)
+    p = forward.attention_dropout
+    return dropout.of_pairs(weights, p, forward.batch, "attention", layer, forward.wanted) @ value

@@ -104,11 +104,12 @@ def disentangled(
         table = dropout.of_distances(relative.embeddings, p, forward.batch, "distances", layer, relative.own)
         if key_site is not None:
             keys = split_heads(forward.site(key_site, layer, table), forward.heads)
-            bias = _at_distances(query, keys, relative.distance, relative.span)
+            bias = _at_distances(query, keys, forward.queries(relative.distance), relative.span)
         if query_site is not None:
             queries = split_heads(forward.site(query_site, layer, table), forward.heads)
             # Row j of the product is key j's: its queries stand at the opposite distance.
-            transposed = _at_distances(key, queries, -relative.distance, relative.span).transpose(-1, -2)
+            opposite = -forward.queries(relative.distance.T).T
+            transposed = _at_distances(key, queries, opposite, relative.span).transpose(-1, -2)
             bias = transposed if bias is None else bias + transposed
         bias = None if bias is None else bias * scale
     return attend(forward, layer, query, key, value, bias=bias, scale=scale)
@@ -117,7 +118,7 @@ def disentangled(
 def _at_distances(content: Tensor, table: Tensor, distance: Tensor, span: int) -> Tensor:
     """Entry (i, j): content i times the table's row for the distance from i to j; ``(k·b, h, n, n)``.
 
-    ``content`` ``(k·b, h, n, d / h)``, ``table`` ``(k, h, 2s, d / h)``. A member's sequences share one product, so
+    ``content`` ``(k·b, h, n, d / h)``, ``table`` ``(k, h, 2s, d / h)``, ``distance`` ``(n, n)`` or some columns of it. A member's sequences share one product, so
     that the table is not copied for each of them.
     """
     members, tokens = table.shape[0], content.shape[2]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from copy import deepcopy
 from dataclasses import replace
 from typing import Any
 
@@ -15,6 +16,10 @@ from trainables.backbones._family import Family, Pass
 from trainables.backbones._seams import Seams, Spec
 from trainables.backbones._sites import site_parameters
 from trainables.batch import Batch
+from trainables.dropout import Row
+
+
+Modules = Mapping[tuple[str, int], nn.Module]  # by site and layer
 
 
 class Backbone(nn.Module):
@@ -36,6 +41,8 @@ class Backbone(nn.Module):
             for site in self.spec.sites
             for i in (range(self.spec.layers) if site.per_layer else (-1,))
         }
+        self._cast: Modules = {}
+        self._cast_to: tuple[torch.device, torch.dtype] | None = None
         self.set_dropout(None)
         self.requires_grad_(False)
 
@@ -65,30 +72,51 @@ class Backbone(nn.Module):
         self.hidden_dropout = float(config.hidden_dropout_prob if p is None else p)
         self.attention_dropout = float(config.attention_probs_dropout_prob if p is None else p)
 
-    def forward(self, batch: Batch, seams: Seams) -> Tensor:
+    def forward(self, batch: Batch, seams: Seams, first_only: bool = False, modules: Modules | None = None) -> Tensor:
         """Last hidden states ``(k·b, p + n, d)`` of ``batch`` with the changes of ``seams``.
 
+        With ``first_only`` that of the first token of the text alone, ``(k·b, 1, d)``: from the last layer's queries on
+        the other positions are not computed, since nothing reads them. ``modules``: what is called at each site; of
+        what is frozen, copies in the precision of the pass.
         Raises ValueError where prompt and text together are longer than the positions allow.
         """
         if seams.weights:
-            return torch.func.functional_call(self, dict(seams.weights), (batch, replace(seams, weights={})))
-        words, forward = self._start(batch, seams)
+            given = (batch, replace(seams, weights={}), first_only, self._modules_at)
+            return torch.func.functional_call(self, dict(seams.weights), given)
+        words, forward = self._start(batch, seams, modules or self._frozen())
         hidden = self.family.embed(forward, words)
         shared = self.family.shared(forward, hidden)
         for i in range(self.spec.layers):
             hidden = seams.before_layer(i, hidden)
+            if first_only and i == self.spec.layers - 1:
+                forward = replace(forward, wanted=Row(forward.prompt_tokens, hidden.shape[1]))
             context = self.family.attend(forward, i, hidden, shared)
+            hidden = forward.queries(hidden)
             output = forward.site("attention_output", i, context)
             output = seams.sublayer("attention", i, forward.drop("attention_output", i, output))
             attended = forward.site("attention_norm", i, hidden + output)
-            inner = self._activation(i)(forward.site("feed_forward", i, attended))
+            inner = self._activation(i)(forward.site("feed_forward", i, forward.cast(attended)))
             output = forward.site("feed_forward_output", i, inner)
             output = seams.sublayer("feed_forward", i, forward.drop("feed_forward_output", i, output))
             output = forward.site("feed_forward_norm", i, attended + output)
             hidden = self.family.after_layer(forward, i, hidden, output)
         return hidden
 
-    def _start(self, batch: Batch, seams: Seams) -> tuple[Tensor, Pass]:
+    def _frozen(self) -> Modules:
+        """The modules by site and layer; under autocast with linears whose weights are cast once and not every time."""
+        device = self.embedding_matrix.device
+        if not torch.is_autocast_enabled(device.type):
+            return self._modules_at
+        precision = torch.get_autocast_dtype(device.type)
+        if self._cast_to != (device, precision):
+            self._cast_to = (device, precision)
+            self._cast = {
+                place: deepcopy(module).to(precision) if isinstance(module, nn.Linear) else module
+                for place, module in self._modules_at.items()
+            }
+        return self._cast
+
+    def _start(self, batch: Batch, seams: Seams, modules: Modules) -> tuple[Tensor, Pass]:
         """Word embeddings with the prompt before them ``(k·b, p + n, d_embedding)``, and the pass they belong to."""
         prompt = seams.prompt()
         forward = Pass(
@@ -98,7 +126,7 @@ class Backbone(nn.Module):
             mask=batch.attention_mask.bool(),
             prompt_tokens=0 if prompt is None else prompt.shape[1],
             heads=self.spec.heads,
-            modules=self._modules_at,
+            modules=modules,
             hidden_dropout=self.hidden_dropout,
             attention_dropout=self.attention_dropout,
         )

@@ -24,7 +24,8 @@ class Pass:
     """One forward pass of ``k`` members, ``b`` sequences each, of ``p`` prompt tokens and ``n`` tokens of text.
 
     ``mask`` is ``(k·b, p + n)``, true for prompts and real tokens. ``modules`` holds the library's modules by
-    site and layer.
+    site and layer. ``wanted``: the one position whose hidden state is asked for, where there is one: in the last layer,
+    where nothing else reads them, the others have keys and values alone.
     """
 
     model: Any  # the library's; its submodules go by names that type checkers don't know
@@ -36,6 +37,7 @@ class Pass:
     modules: Mapping[tuple[str, int], nn.Module]
     hidden_dropout: float
     attention_dropout: float
+    wanted: dropout.Row | None = None
 
     @property
     def members(self) -> int:
@@ -53,7 +55,19 @@ class Pass:
 
     def drop(self, site: str, layer: int, x: Tensor) -> Tensor:
         """``x`` ``(k·b, p + n, d)`` after the dropout of hidden states, which is none outside training."""
-        return dropout.of_tokens(x, self.hidden_dropout, self.batch, site, layer)
+        return dropout.of_tokens(x, self.hidden_dropout, self.batch, site, layer, self.wanted)
+
+    def cast(self, x: Tensor) -> Tensor:
+        """``x`` in the precision in which linears compute, once for all that read it."""
+        kind = x.device.type
+        return x.to(torch.get_autocast_dtype(kind)) if torch.is_autocast_enabled(kind) else x
+
+    def queries(self, x: Tensor) -> Tensor:
+        """Of ``x`` ``(…, p + n, c)`` the positions that ask others: all, or the wanted one."""
+        if self.wanted is None:
+            return x
+        # Contiguous, else a linear of it copies its weight for every sequence.
+        return x[..., self.wanted.index : self.wanted.index + 1, :].contiguous()
 
     def per_member(self, x: Tensor) -> Tensor:
         """``x`` ``(k, …)`` repeated for each of a member's sequences: ``(k·b, …)``."""
