@@ -16,7 +16,10 @@ def split_heads(x: Tensor, heads: int) -> Tensor:
 
 
 def project(forward: Pass, layer: int, hidden: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Queries, keys and values ``(k·b, h, p + n, d / h)`` of ``hidden`` ``(k·b, p + n, d)``; one query if one is wanted."""
+    """Queries, keys and values ``(k·b, h, p + n, d / h)`` of ``hidden`` ``(k·b, p + n, d)``.
+
+    Where one position is wanted there is one query.
+    """
     hidden = forward.cast(hidden)
     given = {"query": forward.queries(hidden), "key": hidden, "value": hidden}
     query, key, value = (split_heads(forward.site(site, layer, x), forward.heads) for site, x in given.items())

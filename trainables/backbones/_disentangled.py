@@ -118,8 +118,9 @@ def disentangled(
 def _at_distances(content: Tensor, table: Tensor, distance: Tensor, span: int) -> Tensor:
     """Entry (i, j): content i times the table's row for the distance from i to j; ``(k·b, h, n, n)``.
 
-    ``content`` ``(k·b, h, n, d / h)``, ``table`` ``(k, h, 2s, d / h)``, ``distance`` ``(n, n)`` or some columns of it. A member's sequences share one product, so
-    that the table is not copied for each of them.
+    ``content`` ``(k·b, h, n, d / h)``, ``table`` ``(k, h, 2s, d / h)``, ``distance`` ``(n, n)``, or some of its rows
+    with their content, or some of its columns. A member's sequences share one product, so that the table is not copied
+    for each of them.
     """
     members, tokens = table.shape[0], content.shape[2]
     rows = (distance + span).clamp(0, 2 * span - 1)

@@ -18,7 +18,6 @@ from trainables.backbones._sites import site_parameters
 from trainables.batch import Batch
 from trainables.dropout import Row
 
-
 Modules = Mapping[tuple[str, int], nn.Module]  # by site and layer
 
 

@@ -3,6 +3,9 @@
 A backbone's forward calls these functions by name at the places they are named after; a method hands over a
 ``Seams`` in which it has replaced the ones it needs. Whatever is not replaced leaves the backbone as it is.
 Every hidden state has the members' sequences concatenated in its first axis (``k·b``, member after member).
+
+A head reads one token of the text. So in the last layer, from the queries on, ``linear`` and ``sublayer`` are called
+with that position alone, ``(k·b, 1, …)``; keys, values and ``before_layer`` have all ``n`` tokens there too.
 """
 
 from __future__ import annotations

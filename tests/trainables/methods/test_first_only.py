@@ -87,4 +87,5 @@ def test_the_last_layer_works_on_one_position() -> None:
     backbone(batch, Seams(linear=linear), first_only=True)
     tokens = batch.input_ids.shape[1]
     assert {seen.pop("key"), seen.pop("value")} == {tokens}
-    assert seen and set(seen.values()) == {1}
+    assert len(seen) >= 6
+    assert set(seen.values()) == {1}
