@@ -62,7 +62,8 @@ class PackState:
         self.pack, self.task, self.protocol = pack, first.task, first.protocol
         self.storage, self._keeps_predictions = Storage(workspace.storage), workspace.predictions
         self.device = workspace.torch_device()
-        self.backbone = backbones.load(first.backbone).to(self.device)
+        self.dtype = getattr(torch, self.protocol.precision)
+        self.backbone = backbones.load(first.backbone, self.dtype).to(self.device)
         self.head_dropout = head.DROPOUT if self.protocol.dropout is None else self.protocol.dropout
         self.data = data.load(self.task, first.backbone, self.protocol, Path(workspace.cache_dir))
         method = methods.get(first.method)
@@ -93,7 +94,7 @@ class PackState:
     def _initial(self, trial: Trial) -> dict[str, Tensor]:
         generator = torch.Generator().manual_seed(_seed(trial.seed, "initialisation"))
         fresh_head = head.initial(self.task.outputs, self.backbone.spec.width, generator)
-        return {**self.method.initial(self.backbone, generator), **fresh_head}
+        return {**self.method.initial(backbones.load(trial.backbone), generator), **fresh_head}
 
     def _resume(self, saved: Saved) -> list[dict[str, Tensor]]:
         tensors, state = saved.tensors, saved.state
@@ -202,11 +203,8 @@ class PackState:
 
     def outputs(self, batch: Batch) -> Tensor:
         """Scores of classes ``(k, b, classes)`` or of choices ``(k, b / choices, choices)``, or values ``(k, b)``."""
-        own = {n: t for n, t in self.members.stacked.items() if not n.startswith(head.PREFIX)}
-        half = self.protocol.precision == "bfloat16"
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=half):
-            seams = self.method.seams(own, self.backbone, batch)
-            first = self.backbone(batch, seams, first_only=True)
+        own = {n: t.to(self.dtype) for n, t in self.members.stacked.items() if not n.startswith(head.PREFIX)}
+        first = self.backbone(batch, self.method.seams(own, self.backbone, batch), first_only=True)
         logits = head.logits(
             first,
             batch,

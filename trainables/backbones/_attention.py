@@ -20,7 +20,6 @@ def project(forward: Pass, layer: int, hidden: Tensor) -> tuple[Tensor, Tensor, 
 
     Where one position is wanted there is one query.
     """
-    hidden = forward.cast(hidden)
     given = {"query": forward.queries(hidden), "key": hidden, "value": hidden}
     query, key, value = (split_heads(forward.site(site, layer, x), forward.heads) for site, x in given.items())
     return query, key, value
@@ -72,7 +71,6 @@ def _with_dropout(
     if mask.dtype == torch.bool:
         mask = torch.zeros(mask.shape, dtype=query.dtype, device=mask.device).masked_fill_(~mask, -torch.inf)
     scores = (query * (query.shape[-1] ** -0.5 if scale is None else scale)) @ key.transpose(-1, -2)
-    with torch.autocast(query.device.type, enabled=False):  # which would make float32 of it, and so does the kernel
-        weights = scores.add_(mask).softmax(-1)  # (k·b, h, p + n, keys)
+    weights = scores.add_(mask).softmax(-1)  # (k·b, h, p + n, keys)
     p = forward.attention_dropout
     return dropout.of_pairs(weights, p, forward.batch, "attention", layer, forward.wanted) @ value

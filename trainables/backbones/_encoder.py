@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from copy import deepcopy
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -17,8 +16,6 @@ from trainables.backbones._seams import Seams, Spec
 from trainables.backbones._sites import site_parameters
 from trainables.batch import Batch
 from trainables.dropout import Row
-
-Modules = Mapping[tuple[str, int], nn.Module]  # by site and layer
 
 
 class Backbone(nn.Module):
@@ -40,8 +37,6 @@ class Backbone(nn.Module):
             for site in self.spec.sites
             for i in (range(self.spec.layers) if site.per_layer else (-1,))
         }
-        self._cast: Modules = {}
-        self._cast_to: tuple[torch.device, torch.dtype] | None = None
         self.set_dropout(None)
         self.requires_grad_(False)
 
@@ -71,18 +66,17 @@ class Backbone(nn.Module):
         self.hidden_dropout = float(config.hidden_dropout_prob if p is None else p)
         self.attention_dropout = float(config.attention_probs_dropout_prob if p is None else p)
 
-    def forward(self, batch: Batch, seams: Seams, first_only: bool = False, modules: Modules | None = None) -> Tensor:
+    def forward(self, batch: Batch, seams: Seams, first_only: bool = False) -> Tensor:
         """Last hidden states ``(k·b, p + n, d)`` of ``batch`` with the changes of ``seams``.
 
         With ``first_only`` that of the first token of the text alone, ``(k·b, 1, d)``: from the last layer's queries on
-        the other positions are not computed, since nothing reads them. ``modules``: what is called at each site; of
-        what is frozen, copies in the precision of the pass.
+        the other positions are not computed, since nothing reads them.
         Raises ValueError where prompt and text together are longer than the positions allow.
         """
         if seams.weights:
-            given = (batch, replace(seams, weights={}), first_only, self._modules_at)
+            given = (batch, replace(seams, weights={}), first_only)
             return torch.func.functional_call(self, dict(seams.weights), given)
-        words, forward = self._start(batch, seams, modules or self._frozen())
+        words, forward = self._start(batch, seams)
         hidden = self.family.embed(forward, words)
         shared = self.family.shared(forward, hidden)
         for i in range(self.spec.layers):
@@ -94,28 +88,14 @@ class Backbone(nn.Module):
             output = forward.site("attention_output", i, context)
             output = seams.sublayer("attention", i, forward.drop("attention_output", i, output))
             attended = forward.site("attention_norm", i, hidden + output)
-            inner = self._activation(i)(forward.site("feed_forward", i, forward.cast(attended)))
+            inner = self._activation(i)(forward.site("feed_forward", i, attended))
             output = forward.site("feed_forward_output", i, inner)
             output = seams.sublayer("feed_forward", i, forward.drop("feed_forward_output", i, output))
             output = forward.site("feed_forward_norm", i, attended + output)
             hidden = self.family.after_layer(forward, i, hidden, output)
         return hidden
 
-    def _frozen(self) -> Modules:
-        """The modules by site and layer; under autocast with linears whose weights are cast once and not every time."""
-        device = self.embedding_matrix.device
-        if not torch.is_autocast_enabled(device.type):
-            return self._modules_at
-        precision = torch.get_autocast_dtype(device.type)
-        if self._cast_to != (device, precision):
-            self._cast_to = (device, precision)
-            self._cast = {
-                place: deepcopy(module).to(precision) if isinstance(module, nn.Linear) else module
-                for place, module in self._modules_at.items()
-            }
-        return self._cast
-
-    def _start(self, batch: Batch, seams: Seams, modules: Modules) -> tuple[Tensor, Pass]:
+    def _start(self, batch: Batch, seams: Seams) -> tuple[Tensor, Pass]:
         """Word embeddings with the prompt before them ``(k·b, p + n, d_embedding)``, and the pass they belong to."""
         prompt = seams.prompt()
         forward = Pass(
@@ -125,7 +105,7 @@ class Backbone(nn.Module):
             mask=batch.attention_mask.bool(),
             prompt_tokens=0 if prompt is None else prompt.shape[1],
             heads=self.spec.heads,
-            modules=modules,
+            modules=self._modules_at,
             hidden_dropout=self.hidden_dropout,
             attention_dropout=self.attention_dropout,
         )

@@ -57,11 +57,6 @@ class Pass:
         """``x`` ``(k·b, p + n, d)`` after the dropout of hidden states, which is none outside training."""
         return dropout.of_tokens(x, self.hidden_dropout, self.batch, site, layer, self.wanted)
 
-    def cast(self, x: Tensor) -> Tensor:
-        """``x`` in the precision in which linears compute, once for all that read it."""
-        kind = x.device.type
-        return x.to(torch.get_autocast_dtype(kind)) if torch.is_autocast_enabled(kind) else x
-
     def queries(self, x: Tensor) -> Tensor:
         """Of ``x`` ``(…, p + n, c)`` the positions that ask others: all, or the wanted one."""
         if self.wanted is None:

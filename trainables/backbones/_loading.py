@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from copy import deepcopy
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -30,12 +31,15 @@ from trainables.trial import BackboneSource
 
 
 @lru_cache(maxsize=2)
-def load(source: BackboneSource) -> Backbone:
-    """The pretrained backbone: frozen, in evaluation mode, float32, on the CPU; the last two are kept in memory.
+def load(source: BackboneSource, dtype: torch.dtype = torch.float32) -> Backbone:
+    """The pretrained backbone: frozen, in evaluation mode, on the CPU; the last two are kept in memory.
 
+    In another precision than float32 it is a rounded copy of that one.
     Raises ValueError where the source is not found, its family is unknown, its files are not those that were
     resolved, or its weights do not fill the model.
     """
+    if dtype != torch.float32:
+        return deepcopy(load(source)).to(dtype)
     folder = folder_of(source.source)
     if folder is not None and source.identity and identity_of(folder) != source.identity:
         raise ValueError(f"the files of backbone {source.source!r} have changed since the study was read; start again")
