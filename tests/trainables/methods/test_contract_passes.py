@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from typing import Any
 
 import pytest
@@ -33,9 +34,9 @@ pytestmark = pytest.mark.usefixtures("added_methods", "frozen_backbones")
 #: again (PiSSA) rounds in each layer; a start that is another one is off by far more.
 ROUNDING = 1e-5
 #: bfloat16 keeps 8 bits: a rounding is off by up to 2⁻⁸ of the value. Each element of the last hidden states may be off
-#: by ten roundings of the largest one. Measured, over all methods and families, it is 6.4 for fine-tuning, whose moved
-#: weights make larger states in between, and at most 5.4 for the others; the backbone alone is off by up to 4.9.
-BFLOAT16 = 10 * 2**-8
+#: by 18 roundings of the largest one. Measured, over all methods and families, it is 12.3 for fine-tuning, whose moved
+#: weights make larger states in between, and at most 7.6 for the others; the backbone alone is off by up to 6.0.
+BFLOAT16 = 18 * 2**-8
 
 
 @every_form
@@ -158,10 +159,11 @@ def test_bfloat16(name: str, values: dict[str, Any], family: str) -> None:
     params = stacked([moved_member(method, backbone, seed) for seed in range(members_of(method))])
     batch = tiny_batch(backbone, members=members_of(method))
     exact = hidden(backbone, method, params, batch, training=True).detach()
-    with torch.autocast("cpu", torch.bfloat16):
-        states = hidden(backbone, method, params, batch, training=True)
-        if trainable(params):
-            loss_of(states.float()).backward()
+    half = {name: value.to(torch.bfloat16) for name, value in params.items()}
+    states = hidden(deepcopy(backbone).to(torch.bfloat16), method, half, batch, training=True)
+    assert states.dtype == torch.bfloat16
+    if trainable(params):
+        loss_of(states.float()).backward()
     torch.testing.assert_close(states.float(), exact, rtol=0, atol=BFLOAT16 * float(exact.abs().max()))
     assert all(value.grad is not None and value.grad.isfinite().all() for value in trainable(params).values())
 
