@@ -44,8 +44,8 @@ def attend(
     """softmax(scale · query · keyᵀ + bias) · value, heads joined: ``(k·b, p + n, d)``.
 
     ``query``, ``key``, ``value`` are ``(k·b, h, p + n, d / h)``; ``bias`` broadcasts to ``(k·b, h, p + n, p + n)``.
-    There is one query where one position is wanted. ``scale`` is 1 / √(d / h) by default. The layer's prefix stands before
-    the keys: it is never masked and takes no bias, since it has no position (equation 6 of the paper).
+    There is one query where one position is wanted. ``scale`` is 1 / √(d / h) by default. The layer's prefix stands
+    before the keys: it is never masked and takes no bias, since it has no position (equation 6 of the paper).
     """
     mask = forward.mask[:, None, None, :]  # (k·b, 1, 1, keys)
     prefix = forward.seams.prefix(layer)
