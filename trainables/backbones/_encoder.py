@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from transformers import PretrainedConfig
 
+from trainables import products
 from trainables.backbones._family import Family, Pass
 from trainables.backbones._seams import Seams, Spec
 from trainables.backbones._sites import site_parameters
@@ -37,6 +38,9 @@ class Backbone(nn.Module):
             for site in self.spec.sites
             for i in (range(self.spec.layers) if site.per_layer else (-1,))
         }
+        for module in self._modules_at.values():
+            if type(module) is nn.Linear:
+                module.__class__ = products.Linear
         self.set_dropout(None)
         self.requires_grad_(False)
 
