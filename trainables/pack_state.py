@@ -187,7 +187,7 @@ class PackState:
 
     def _result(self, member: Member) -> Result:
         result = member.result(self.trainable_parameters)
-        members, device = len(self.pack.planned), _device_name(self.device)
+        members, device = len(self.pack.planned), device_name(self.device)
         return replace(result, text=self.data.text, majority=self.majority, pack_size=members, device=device)
 
     def weights(self, i: int) -> dict[str, Tensor]:
@@ -231,9 +231,9 @@ def _majority(metric: str, dev: Examples) -> float:
     return metrics.majority(metric, dev.labels)
 
 
-def _device_name(device: torch.device) -> str:
+def device_name(device: torch.device) -> str:
     """``cpu``, or what the GPU calls itself."""
-    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+    return torch.cuda.getdevice_name(device) if device.type == "cuda" else device.type
 
 
 def _seed(*parts: int | str) -> int:

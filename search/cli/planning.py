@@ -68,7 +68,7 @@ def plan_command(
         study = written.model_copy(update={"resources": place.decide(written.resources)})
         checked = [checks.resources(study, place.nodes, place.where), checks.storage(study), checks.tracking(study)]
         records = _records(study, away=not checked[-1].ok)
-        planned = plan(study, records, ProposalLog(local_folder(study.folder), say))
+        planned = plan(study, records, ProposalLog(local_folder(study.folder), say), place.device(study.resources))
         counts, described = sizes(study, planned), texts.describe(study)
         answers = kept(study, planned, described)
         epoch_times = _epoch_times(study, planned, records, calibrate)

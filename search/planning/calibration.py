@@ -42,7 +42,7 @@ class Measurement:
 
 def calibrate(study: Study, cells: Sequence[CellPlan], say: Say) -> dict[CellKey, EpochTime]:
     """The epoch times of these cells of the study's plan, measured. Of one that cannot be trained ``say`` hears why."""
-    threads = max(1, int(study.resources.cpu))
+    threads = study.resources.threads
     most = at_once(study.resources, devices.cores())
     epoch_times: dict[CellKey, EpochTime] = {}
     variables = {"OMP_NUM_THREADS": str(threads), "TOKENIZERS_PARALLELISM": "false"}
@@ -61,7 +61,7 @@ def calibrate(study: Study, cells: Sequence[CellPlan], say: Say) -> dict[CellKey
 
 def at_once(resources: Resources, cores: int) -> int:
     """How many packs run side by side and slow each other down: those of a GPU, or of all cores."""
-    beside = max(1, cores // max(1, int(resources.cpu)))
+    beside = max(1, cores // resources.threads)
     return min(beside, max(1, int(1 / resources.gpus + 1e-9))) if resources.gpus else beside
 
 

@@ -35,6 +35,10 @@ class Place:
             return f"no room for a pack {self.where} yet: the first node that has some tells whether packs take a GPU"
         return gpus_found(self.nodes, resources.cpu, self.where, self.gpus)
 
+    def device(self, resources: Resources) -> str:
+        """What packs train on, as trials and measurements name it; empty where that is not known."""
+        return next(iter(self.gpus), "") if resources.gpus else "cpu"
+
     def devices(self, resources: Resources) -> int:
         """The GPUs that are there, for packs on GPUs, or the CPU cores; one at least, as planning needs some."""
         return max(1, int(sum(node.get("GPU" if resources.gpus else "CPU", 0) for node in self.nodes)))

@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 from search.strategy.cell_search import Proposal
 from search.strategy.confirmation import has_score
+from search.strategy.packing import on_device
 from search.strategy.study_search import StudySearch
 from search.study import Study, combinations, spec_if_known
 from search.tracking.records import TrialRecord
 from trainables import methods
+from trainables.pack_sizes import PackSizes
 from trainables.trial import CellKey, Pack, Trial
 
 _CONFIRMATION = ("total", "finished", "pending", "undecided", "recorded", "others")
@@ -50,7 +53,8 @@ class CellPlan:
     """One (backbone, task, method): its trials, and the packs of those that are still to be trained.
 
     ``undecided``: at most so many trials come to them, as the scores of others will tell; ``assignments`` counts
-    theirs. ``epochs``: the most that one of them trains. Of the ``confirmation`` nothing is in these numbers.
+    theirs. ``epochs``: the most that one of them trains. ``unmeasured``: packs whose size is found only when they are
+    trained. Of the ``confirmation`` nothing is in these numbers.
     """
 
     key: CellKey
@@ -60,6 +64,12 @@ class CellPlan:
     undecided: int
     epochs: int
     confirmation: ConfirmationPlan = ConfirmationPlan()
+    unmeasured: int = 0
+
+    @property
+    def largest(self) -> int:
+        """Members of its largest pack, as it is planned; 0 without any."""
+        return max((len(pack.planned) for pack in self.packs), default=0)
 
     @property
     def pending(self) -> int:
@@ -146,6 +156,8 @@ class Plan:
                 "pending": cell.pending,
                 "undecided": cell.undecided,
                 "packs": len(cell.packs),
+                "largest_pack": cell.largest,
+                "unmeasured_packs": cell.unmeasured,
                 "confirmation": {name: getattr(cell.confirmation, name) for name in _CONFIRMATION},
             }
             for cell in self.cells
@@ -157,22 +169,45 @@ def plan(
     study: Study,
     records: Mapping[str, TrialRecord] | None = None,
     proposals: Iterable[tuple[CellKey, Proposal]] = (),
+    device: str = "",
 ) -> Plan:
-    """What ``study`` (loaded with ``bind``) will train; ``records`` and ``proposals``: those of earlier runs."""
-    return of_search(StudySearch(study, records or {}, proposals))
+    """What ``study`` (loaded with ``bind``) will train; ``records`` and ``proposals``: those of earlier runs.
+
+    ``device``: ``cpu``, or the name of the GPU that will train it; empty where it is not known.
+    """
+    return of_search(StudySearch(study, records or {}, proposals), device)
 
 
-def of_search(search: StudySearch) -> Plan:
-    """What is decided on in a search that may be on its way, counted."""
+def of_search(search: StudySearch, device: str = "") -> Plan:
+    """What is decided on in a search that may be on its way, counted. Packs are those in which the ``device`` trains,
+    by what is known of it."""
+    sized = _Sized(search.study, device or ("gpu" if search.study.resources.gpus else "cpu"))
     cells = []
     for key, cell in search.cells.items():
-        trials, decided = tuple(cell.trials.values()), (cell.pending, cell.undecided)
-        confirmation = _confirmation(search, key)
-        cells.append(CellPlan(key, cell.assignments, trials, *decided, cell.protocol.epochs, confirmation))
+        packs, unmeasured = sized(cell.pending)
+        trials, decided = tuple(cell.trials.values()), (packs, cell.undecided)
+        confirmation = _confirmation(search, key, sized)
+        cells.append(CellPlan(key, cell.assignments, trials, *decided, cell.protocol.epochs, confirmation, unmeasured))
     return Plan(search.study.name, tuple(cells))
 
 
-def _confirmation(search: StudySearch, key: CellKey) -> ConfirmationPlan:
+class _Sized:
+    """Packs as a device trains them, and how many of these have a size that is yet to be measured."""
+
+    def __init__(self, study: Study, device: str) -> None:
+        self._study, self._device, self._sizes = study, device, PackSizes(Path(study.cache_dir))
+
+    def __call__(self, packs: Iterable[Pack]) -> tuple[tuple[Pack, ...], int]:
+        found: list[Pack] = []
+        unmeasured = 0
+        for pack in packs:
+            own, unknown = on_device(self._study, pack, self._sizes, self._device)
+            found += own
+            unmeasured += len(own) * unknown
+        return tuple(found), unmeasured
+
+
+def _confirmation(search: StudySearch, key: CellKey, sized: _Sized) -> ConfirmationPlan:
     """Of one cell, also where none is asked for but an earlier run had one."""
     one, cell = search.confirmations.get(key), search.cells[key]
     own = {trial.assignment_id for trial in cell.trials.values()} & search.recorded.keys() if search.recorded else set()
@@ -181,7 +216,8 @@ def _confirmation(search: StudySearch, key: CellKey) -> ConfirmationPlan:
     others = sum(scored.values())
     if one is None:
         return ConfirmationPlan(recorded=recorded, others=others)
-    return ConfirmationPlan(one.total, one.pending, one.undecided, one.winner, recorded, others)
+    packs, _ = sized(one.pending)
+    return ConfirmationPlan(one.total, packs, one.undecided, one.winner, recorded, others)
 
 
 @dataclass(frozen=True)

@@ -39,6 +39,9 @@ def print_plan(study: Study, plan: Plan, sizes: Sequence[Size], kept: str = "", 
         )
     for line in _confirmation(study, plan):
         console.print(line, soft_wrap=True)
+    if any(cell.unmeasured for cell in plan.cells):
+        sizes = "how many members pay is measured before these packs train; until then their number is by tokens"
+        console.print(f"?: {sizes}.\n", soft_wrap=True)
     if kept:
         console.print(f"{kept}\n", highlight=False, soft_wrap=True)
     console.print(_parameters(study, sizes))
@@ -77,6 +80,8 @@ def _cells(study: Study, plan: Plan) -> Table:
     for name in ("assignments", "trials", "finished"):
         table.add_column(name, f"{counts[name]:,}", justify="right", no_wrap=True)
     table.add_column("packs", _packs(counts["packs"], counts["undecided"]), justify="right", no_wrap=True)
+    if together := any(cell.largest > 1 for cell in plan.cells):
+        table.add_column("of", "", justify="right", no_wrap=True)
     before = None
     for cell in plan.cells:
         place = cell.key[:2]
@@ -84,7 +89,8 @@ def _cells(study: Study, plan: Plan) -> Table:
             table.add_section()
         shown = ("", "") if place == before else place
         numbers = (f"{number:,}" for number in (cell.assignments, cell.total, cell.finished))
-        table.add_row(*plain(*shown, cell.key.method, *numbers, _packs(len(cell.packs), cell.undecided)))
+        members = (f"{cell.largest or ''}{'?' * (cell.unmeasured > 0)}",) if together else ()
+        table.add_row(*plain(*shown, cell.key.method, *numbers, _packs(len(cell.packs), cell.undecided), *members))
         before = place
     return table
 

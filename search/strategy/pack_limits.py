@@ -9,8 +9,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from common import lines
 from search._words import Say, named
-from search.strategy import _lines
 from search.study import Resources
 from trainables.trial import Pack, digest
 
@@ -29,7 +29,7 @@ class PackLimits:
         self._gpu, self._say = str(resources.gpus), say
         self._most: dict[str, int] = {}
         self._earlier: set[str] = set()  # of another run, and not yet told of
-        for key, most in _lines.read(self.path, _limit, self._damaged):
+        for key, most in lines.read(self.path, _limit, self._damaged):
             self._most[key] = min(most, self._most.get(key, most))
             self._earlier.add(key)
 
@@ -41,7 +41,12 @@ class PackLimits:
         if most < self._most.get(key, len(pack.trials)):
             self._most[key] = most
             self._earlier.discard(key)
-            _lines.append(self.path, {"key": key, "most": most, "pack": named(pack), "reason": reason})
+            lines.append(self.path, {"key": key, "most": most, "pack": named(pack), "reason": reason})
+
+    def hold(self, pack: Pack, most: int) -> None:
+        """No more members than that in packs like this one, in this run: their device says so, and will again."""
+        key = self._shape(pack)
+        self._most[key] = min(most, self._most.get(key, most))
 
     def fitting(self, pack: Pack) -> list[Pack]:
         """``pack`` itself, or the parts of it that may fit."""

@@ -6,29 +6,50 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any
 
 from search.study import Study
-from trainables import methods
+from trainables import methods, pack_sizes
+from trainables.pack_sizes import Device, PackSizes
 from trainables.tasks import Task
 from trainables.trial import Pack, Trial
 
-#: Tokens of one training step on a GPU, where a study does not say: 16 sequences of 128 tokens for 8 members.
-GPU_PACK_TOKENS = 16_384
-
 
 def pack_size(study: Study, task: Task, method: str) -> Callable[[Trial], int]:
-    """How many trials like a given one are trained together: as many as the tokens of one step allow, and one at least.
+    """How many trials like a given one are planned as a pack, one at least.
 
-    On the CPU a larger batch is not faster per example, so a pack is one trial unless the study says otherwise.
+    As many as the tokens of one step allow, where the study says how many these are. Where packs are as large as pays,
+    so many that the device that trains them will have them in parts; but an adaptive search, which asks for a pack's
+    assignments at once, goes by tokens there as well.
     """
-    budget = study.resources.pack_tokens
-    if budget is None:
-        budget = GPU_PACK_TOKENS if study.resources.gpus > 0 else 0
-    most = methods.get(method).max_members
+    resources, most = study.resources, methods.get(method).max_members
+    adaptive = study.search.strategy == "tpe"
 
     def size(trial: Trial) -> int:
-        fitting = budget // (trial.batch_size * trial.protocol.max_length * task.choices)
+        if isinstance(resources.pack_tokens, int):
+            fitting = resources.pack_tokens // pack_sizes.tokens(trial)
+        elif resources.measured and not adaptive:
+            fitting = pack_sizes.MOST_MEMBERS
+        else:
+            fitting = pack_sizes.by_tokens(trial, gpu=resources.gpus > 0)
         return max(1, fitting if most is None else min(fitting, most))
 
     return size
+
+
+def parts(pack: Pack, most: int) -> list[Pack]:
+    """``pack`` itself, or the parts of its plan that have at most so many members."""
+    if len(pack.planned) <= most:
+        return [pack]
+    return [part for half in pack.split() for part in parts(half, most)]
+
+
+def on_device(study: Study, pack: Pack, sizes: PackSizes, device: str) -> tuple[list[Pack], bool]:
+    """The parts in which ``pack`` is trained on a device of that name, by what is known of it, and whether their size
+    is yet to be measured."""
+    first, here = pack.trials[0], Device(device, study.resources.part)
+    if len(pack.planned) == 1:
+        return [pack], False
+    if not study.resources.measured:
+        return parts(pack, sizes.fitting(first, here) or len(pack.planned)), False
+    return parts(pack, sizes.members(first, here)), sizes.knee(first, here) is None
 
 
 def packs(

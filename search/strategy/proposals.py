@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from common import lines
 from search._words import Say
-from search.strategy import _lines
 from search.strategy.cell_search import Proposal
 from trainables.trial import CellKey
 
@@ -26,7 +26,7 @@ class ProposalLog:
 
     def __iter__(self) -> Iterator[tuple[CellKey, Proposal]]:
         """Every proposal so far, in order. A line that cannot be read is told and left out: TPE proposes others."""
-        return _lines.read(self.path, _proposal, self._damaged)
+        return lines.read(self.path, _proposal, self._damaged)
 
     def _damaged(self, number: int) -> None:
         self._say(f"line {number} of {self.path} is damaged and left out; other assignments take its place")
@@ -34,7 +34,7 @@ class ProposalLog:
     def append(self, cell: CellKey, proposal: Proposal) -> None:
         """Write a proposal down; it is on disk when this returns. OSError where the disk takes none."""
         batch = [{"id": i, "hyperparameters": assignment} for i, assignment in proposal]
-        _lines.append(self.path, {"cell": cell, "batch": batch})
+        lines.append(self.path, {"cell": cell, "batch": batch})
 
 
 def _proposal(values: Any) -> tuple[CellKey, Proposal]:

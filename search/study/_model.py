@@ -17,6 +17,7 @@ _STRICT = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=Fal
 
 #: Ray counts in parts of a ten-thousandth; no machine has so many CPUs or GPUs.
 LEAST_PART, MOST_OF_A_NODE = 1e-4, 10_000
+MOST_PACK_TOKENS = 10**9
 
 PositiveInt = Annotated[int, Field(ge=1, le=10**9)]
 
@@ -183,7 +184,7 @@ class Search(BaseModel):
 
 class Resources(BaseModel):
     """What one pack of trials takes. ``gpu``: ``auto`` is one where there are any. ``pack_tokens``: tokens per training
-    step; ``None``: by device.
+    step, at most; ``measured``: as many members as pay on the device; ``None``: that on a GPU, else packs of one.
 
     ``concurrent_packs``: at most so many packs of the study at once; ``None``: a fair share of the cluster.
     """
@@ -192,7 +193,7 @@ class Resources(BaseModel):
 
     cpu: float = Field(1, ge=LEAST_PART, le=MOST_OF_A_NODE)
     gpu: float | Literal["auto"] = "auto"
-    pack_tokens: int | None = Field(None, ge=0, le=10**9)
+    pack_tokens: int | Literal["measured"] | None = None
     concurrent_packs: PositiveInt | None = None
 
     @field_validator("gpu", mode="before")
@@ -204,6 +205,29 @@ class Resources(BaseModel):
         if number and not (value == 0 or LEAST_PART <= value <= MOST_OF_A_NODE):
             raise ValueError(f"must be auto, 0, or from {LEAST_PART:g} to {MOST_OF_A_NODE:,}")
         return value
+
+    @field_validator("pack_tokens", mode="before")
+    @classmethod
+    def _tokens_or_measured(cls, value: Any) -> Any:
+        whole = isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MOST_PACK_TOKENS
+        if not (whole or value in ("measured", None)):
+            raise ValueError(f"must be measured, or a number of tokens from 0 to {MOST_PACK_TOKENS:,}")
+        return value
+
+    @property
+    def measured(self) -> bool:
+        """Whether packs are as large as pays on the device that trains them."""
+        return self.pack_tokens == "measured" or (self.pack_tokens is None and self.gpus > 0)
+
+    @property
+    def part(self) -> float:
+        """What a pack takes of a device: of a GPU, or CPU threads."""
+        return self.gpus or float(self.threads)
+
+    @property
+    def threads(self) -> int:
+        """CPU threads of a pack."""
+        return max(1, int(self.cpu))
 
     @property
     def gpus(self) -> float:

@@ -129,7 +129,7 @@ def worker_environment(resources: Resources) -> dict[str, str]:
     # Where an object store is; its keys are the machines' own: Ray shows these variables to whoever may look.
     passed = ("HF_HUB_OFFLINE", "HF_HOME", "AOT_DATA_DIR", "AWS_ENDPOINT_URL", "AWS_REGION", "AWS_DEFAULT_REGION")
     return {
-        "OMP_NUM_THREADS": str(max(1, int(resources.cpu))),
+        "OMP_NUM_THREADS": str(resources.threads),
         "TOKENIZERS_PARALLELISM": "false",
         "PYTHONPATH": os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]),
         "RAY_CHDIR_TO_TRIAL_DIR": "0",

@@ -81,6 +81,9 @@ class PackFollower(Callback):
         self._record(results)
         if result.get("done"):  # Tune does not show the last report of a trial to its scheduler
             self._scheduler.compare(running.pack, report)
+        if report.most is not None and (rest := running.rest()) is not None:
+            self._searcher.hold(rest, report.most)
+            running.left = {}
         if report.failure is not None:
             self._give_up(running, report.failure.kind, report.failure.reason)
 

@@ -77,6 +77,11 @@ class PackSearcher(Searcher):
         self._limits.remember(pack, reason, whole_shape=whole_shape)
         self.put_first(self._limits.fitting(pack))
 
+    def hold(self, pack: Pack, most: int) -> None:
+        """Hand a pack out again in parts of so many members, and others like it."""
+        self._limits.hold(pack, most)
+        self.put_first(self._limits.fitting(pack))
+
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         self._out.pop(trial_id, None)
 

@@ -13,11 +13,14 @@ import sys
 import time
 import traceback
 from collections.abc import Collection, Generator
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any, Literal
 
 from ray import tune
 
+from trainables.pack_sizes import Device, PackSizes
 from trainables.trial import Epoch, Pack, Result
 
 log = logging.getLogger(__name__)
@@ -32,8 +35,9 @@ class PackJob:
 
     ``train`` names a module like ``trainables.training``, imported by the worker alone: with ``Workspace``,
     ``train(pack, workspace)``, a generator that takes ids of trials to be cut short, and ``discard(pack, workspace)``.
-    ``predictions``: whether answers on dev are kept. ``pack`` is let go (``None``) when it has ended: Tune keeps every
-    job to the end of the run.
+    ``predictions``: whether answers on dev are kept. ``part``: of a GPU, that the pack takes, or CPU threads;
+    ``measured``: whether it is trained in parts of as many members as pay on its device. ``pack`` is let go (``None``)
+    when it has ended: Tune keeps every job to the end of the run.
     """
 
     pack: Pack | None
@@ -42,6 +46,8 @@ class PackJob:
     cache_dir: str
     threads: int
     predictions: bool = True
+    part: float = 1.0
+    measured: bool = False
 
     def __deepcopy__(self, memo: dict[int, Any]) -> PackJob:
         return self  # Tune copies its configurations several times
@@ -68,7 +74,8 @@ class PackReport:
     """What a worker tells the driver: epochs of the members, in order, results of those that ended, words to say.
 
     ``earlier``: epochs of before the pack went on from its checkpoint, perhaps in another run; ``resumed``: where that
-    was, as the last whole epoch and the steps of the next one.
+    was, as the last whole epoch and the steps of the next one. ``most``: nothing was trained, as the pack has more
+    members than are to be trained together on this device.
     """
 
     epochs: list[tuple[str, Epoch]] = field(default_factory=list)
@@ -77,6 +84,7 @@ class PackReport:
     notes: list[str] = field(default_factory=list)
     earlier: list[tuple[str, Epoch]] = field(default_factory=list)
     resumed: tuple[int, int] = (0, 0)
+    most: int | None = None
 
     @property
     def reached(self) -> list[tuple[str, Epoch]]:
@@ -137,9 +145,10 @@ class PackTrainable(tune.Trainable):
             report.failure, done = _failure(error), True
             self._steps = None
         if report.failure is not None:
+            self._remember(report.failure)
             _free_memory()
-        self._ended = done and report.failure is None
-        report.notes = self._notes.take()
+        self._ended = done and report.failure is None and report.most is None
+        report.notes += self._notes.take()
         return {"report": report, "done": done}
 
     def _advance(self, report: PackReport) -> bool:
@@ -147,6 +156,8 @@ class PackTrainable(tune.Trainable):
         started = self._steps is not None
         if self._steps is None:
             module = importlib.import_module(self._job.train)
+            if self._is_too_large(module, report):
+                return True
             self._steps = module.train(self._job.pack, _workspace(module, self._job))
         until = time.monotonic() + SECONDS_PER_REPORT
         while True:
@@ -164,6 +175,31 @@ class PackTrainable(tune.Trainable):
                 return True
             if time.monotonic() >= until or not progress.epochs:  # how far it got is told before the next epoch
                 return False
+
+    def _is_too_large(self, module: Any, report: PackReport) -> bool:
+        """Whether the pack has more members than pay here, or than fit; the report says how many would."""
+        job, pack = self._job, self._job.pack
+        if pack is None or len(pack.planned) == 1:
+            return False
+        if job.measured:
+            from trainables import knee
+
+            most, said = knee.members(pack, _workspace(module, job), job.part)
+            report.notes += [said] if said else []
+        else:
+            fitting = PackSizes(Path(job.cache_dir)).fitting(pack.trials[0], _device(job))
+            most = fitting or len(pack.planned)
+        if len(pack.planned) > most:
+            report.most = most
+        return report.most is not None
+
+    def _remember(self, failure: Failure) -> None:
+        """What did not fit into this device's memory, for later runs of any study."""
+        pack = self._job.pack
+        if failure.kind == "memory" and pack is not None and len(pack.trials) > 1:
+            with suppress(OSError):  # the driver remembers it for this study
+                sizes = PackSizes(Path(self._job.cache_dir))
+                sizes.ran_out(pack.trials[0], _device(self._job), len(pack.trials))
 
     def cleanup(self) -> None:
         """A pack that is stopped leaves a checkpoint; that of one that has ended can go, if the driver has everything
@@ -185,6 +221,13 @@ class PackTrainable(tune.Trainable):
 
 def _workspace(module: Any, job: PackJob) -> Any:
     return module.Workspace(job.storage, job.cache_dir, threads=job.threads, predictions=job.predictions)
+
+
+def _device(job: PackJob) -> Device:
+    """What this worker trains on; where torch was not imported, no GPU."""
+    torch = sys.modules.get("torch")
+    gpu = torch is not None and torch.cuda.is_available()
+    return Device(torch.cuda.get_device_name() if torch is not None and gpu else "cpu", job.part)
 
 
 def _failure(error: Exception) -> Failure:

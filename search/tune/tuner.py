@@ -27,7 +27,7 @@ from search.strategy.comparison import comparisons
 from search.strategy.pack_limits import PackLimits
 from search.strategy.proposals import ProposalLog
 from search.strategy.study_search import StudySearch
-from search.study import Resources, Study, confirmation_seeds
+from search.study import Study, confirmation_seeds
 from search.tracking.about import about
 from search.tracking.records import TrialRecord
 from search.tracking.store import Store
@@ -130,8 +130,8 @@ def _train(
         if settled.gpus != study.resources.gpus:  # trials are packed by the device
             search = _search(study.model_copy(update={"resources": settled}), records, store, view)
         view.phase("starting workers")
-        folders, threads = (_absolute(study.folder), study.cache_dir), _threads(study.resources)
-        job = PackJob(None, train, *folders, threads, study.keep.predictions)
+        folders, takes = (_absolute(study.folder), study.cache_dir), search.study.resources
+        job = PackJob(None, train, *folders, takes.threads, study.keep.predictions, takes.part, takes.measured)
         return search, Driver(search, job, store, view, records, interrupted, to_itself=here).run(store.folder / "tune")
 
 
@@ -155,10 +155,6 @@ def _confirming(search: StudySearch) -> Confirming:
     """The same of the confirmation of each cell, as far as it is decided on."""
     states = {key: CellState(one.total, one.total - one.left) for key, one in search.confirmations.items()}
     return Confirming(states, frozenset(confirmation_seeds(search.study)))
-
-
-def _threads(resources: Resources) -> int:
-    return max(1, int(resources.cpu))
 
 
 def _absolute(folder: str) -> str:

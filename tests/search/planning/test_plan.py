@@ -11,9 +11,11 @@ from helpers import paper
 from helpers.records import ended
 
 from search.planning.plan import Plan, plan, sizes
+from search.strategy.study_search import StudySearch
 from search.study import Study, load
 from trainables import backbones
 from trainables import trial as trial_module
+from trainables.pack_sizes import Device, Knee, PackSizes
 
 STUDIES = Path(__file__).parents[3] / "studies"
 PAPER = sorted(p.stem for p in STUDIES.glob("*roberta*.yaml")) + sorted(p.stem for p in STUDIES.glob("*deberta*.yaml"))
@@ -157,6 +159,52 @@ def test_packs_hold_as_many_tokens_as_a_step_takes(tmp_path: Path) -> None:
         ("demo/choice", "fine_tuning", 16): 1,
     }
     assert pending(plan(gpu)) == set(ids(plan(gpu)))
+
+
+def on_a_card(folder: Path, **sections: Any) -> Study:
+    """LoRA of one rank on a GPU: 60 trials of one shape, 2,048 tokens a step at most."""
+    grid = {"batch_size": 16, "learning_rate": [1e-5, 1e-4, 1e-3]}
+    changes = {"tasks": ["demo/sentiment"], "methods": {"lora": {"rank": 2}}, "defaults": grid, "seeds": 20}
+    return study(folder, storage=str(folder / "runs"), **{"resources": {"gpu": 1}, **changes, **sections})
+
+
+def test_packs_are_as_large_as_was_measured_on_the_device(tmp_path: Path) -> None:
+    """Parts of one plan, so that what is planned before and after a measurement has the same names."""
+    one, card = on_a_card(tmp_path), "NVIDIA H100"
+    (cell,) = plan(one, device=card).cells
+    assert (len(cell.packs), cell.largest, cell.unmeasured) == (8, 8, 8), "by tokens, until it is measured"
+    trial, file = cell.trials[0], PackSizes(Path(one.cache_dir))
+    file.learn(trial, Device(card, 1.0), Knee(16, ended=True), {})
+    (known,) = plan(one, device=card).cells
+    assert (len(known.packs), known.largest, known.unmeasured) == (4, 15, 0)
+    assert {parent for pack in cell.packs for parent in pack.parents} >= {pack.group for pack in known.packs}
+    for elsewhere in ("NVIDIA A100", ""):
+        assert plan(one, device=elsewhere).cells == plan(one).cells == (cell,)
+
+    file.ran_out(trial, Device(card, 1.0), 8)
+    assert plan(one, device=card).cells[0].largest == 4
+    assert [c.largest for c in plan(on_a_card(tmp_path, confirm=6), device=card).cells] == [4]
+
+
+def test_a_number_of_tokens_is_not_measured(tmp_path: Path) -> None:
+    """But what does not fit into memory does not."""
+    one = on_a_card(tmp_path, resources={"gpu": 1, "pack_tokens": 2048 * 30})
+    (cell,) = plan(one, device="NVIDIA H100").cells
+    file, card = PackSizes(Path(one.cache_dir)), Device("NVIDIA H100", 1.0)
+    file.learn(cell.trials[0], card, Knee(4, ended=True), {})
+    assert plan(one, device=card.name).cells == (cell,)
+    assert (cell.largest, cell.unmeasured) == (30, 0)
+    file.ran_out(cell.trials[0], card, 30)
+    assert plan(one, device=card.name).cells[0].largest == 15
+
+
+def test_an_adaptive_search_asks_for_no_more_than_by_tokens(tmp_path: Path) -> None:
+    """What it asks for at once, it asks for without having learnt from it."""
+    ranges = {"batch_size": 16, "learning_rate": {"low": 1e-5, "high": 1e-3, "log": True}}
+    one = on_a_card(tmp_path, search={"strategy": "tpe", "n": 100}, defaults=ranges, seeds=1)
+    pack = StudySearch(one, {}).next()
+    assert pack is not None
+    assert len(pack.trials) == 8
 
 
 def test_a_random_search_depends_on_the_cell_alone(tmp_path: Path) -> None:

@@ -62,6 +62,19 @@ def test_where_there_is_no_gpu_it_is_the_same_whether_one_was_wanted(tmp_path: P
     assert sizes(limits(tmp_path, gpu=0).fitting(one)) == [4, 4]
 
 
+def test_what_a_device_says_holds_for_a_run(tmp_path: Path) -> None:
+    """It is remembered by the device, and not by the study."""
+    of_run, one = limits(tmp_path), pack(members=12)
+    of_run.hold(one, 4)
+    assert sizes(of_run.fitting(like(one, 8))) == [4, 4]
+    assert sizes(of_run.fitting(one)) == [3, 3, 3, 3]
+    of_run.hold(one, 8)
+    assert sizes(of_run.fitting(like(one, 8))) == [4, 4], "the smaller one counts, on a cluster of several kinds"
+    of_run.remember(like(one, 4), "out of memory", whole_shape=True)
+    assert sizes(of_run.fitting(like(one, 4))) == [2, 2]
+    assert sizes(limits(tmp_path).fitting(like(one, 8))) == [2, 2, 2, 2]
+
+
 def test_it_holds_for_packs_of_the_same_shape(tmp_path: Path) -> None:
     """Other learning rates and seeds; not for other tensors or lengths, or on another part of a GPU."""
     remembered, one = limits(tmp_path), pack(members=8)

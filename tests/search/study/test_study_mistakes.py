@@ -143,6 +143,12 @@ MALFORMED = {
     "one and a half GPUs": ({"resources": {"gpu": 1.5}}, "resources.gpu", 1.5, "whole number", ()),
     "all GPUs": ({"resources": {"gpu": "all"}}, "resources.gpu", "all", "must be auto, or a number of GPUs", ()),
     "no number of GPUs": ({"resources": {"gpu": True}}, "resources.gpu", True, "must be auto, or a number", ()),
+    "packs of a word": (
+        {"resources": {"pack_tokens": "all"}}, "resources.pack_tokens", "all",
+        "must be measured, or a number of tokens from 0 to 1,000,000,000", (),
+    ),
+    "less than no tokens": ({"resources": {"pack_tokens": -1}}, "resources.pack_tokens", -1, "must be measured", ()),
+    "no number of tokens": ({"resources": {"pack_tokens": True}}, "resources.pack_tokens", True, "a number of tokens", ()),
     "tracking is a path": (
         {"tracking": "runs/mlflow"}, "tracking", "runs/mlflow", "MLflow URI", ("sqlite://", "http://"),
     ),

@@ -247,6 +247,21 @@ def test_the_searcher_hands_out_parts_of_what_is_known_to_be_too_large(tmp_path:
     assert [searcher.suggest(name)["job"].pack for name in "efg"] == [waits.split()[1], *later.split()]
 
 
+def test_the_searcher_hands_out_what_pays_on_a_device(tmp_path: Path) -> None:
+    """Of a pack whose worker found that it is too large, one that waits in Tune, and those to come."""
+    path = write_study(tmp_path, resources={"cpu": 1, "pack_tokens": 4096}, seeds=list(range(12)))
+    study_search = StudySearch(study.load(path), {})
+    first, waits, later = of_search(study_search).packs
+    searcher = PackSearcher(
+        study_search, PackJob(None, TRAIN, "storage", "cache", 1), PackLimits(tmp_path, Resources(), [].append), limit=9
+    )
+    assert [searcher.suggest(name)["job"].pack for name in "ab"] == [first, waits]
+    searcher.hold(first, 4)
+    assert [searcher.suggest(name)["job"].pack for name in "cd"] == list(first.split())
+    assert searcher.first_of(waits) == waits.split()[0]
+    assert [searcher.suggest(name)["job"].pack for name in "efg"] == [waits.split()[1], *later.split()]
+
+
 @pytest.mark.cluster
 def test_a_pack_larger_than_the_machine(tmp_path: Path) -> None:
     path = write_study(tmp_path, resources={"cpu": 4096})

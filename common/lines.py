@@ -1,4 +1,4 @@
-"""A file of JSON lines that is only ever added to; whoever writes holds the study's lock."""
+"""A file of JSON lines that is only ever added to. Several processes of a host may add at once: a line is one write."""
 
 from __future__ import annotations
 
