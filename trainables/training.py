@@ -21,7 +21,7 @@ import numpy as np
 import torch
 
 from common import metrics
-from trainables import data, methods
+from trainables import data, knee, methods
 from trainables.checkpoint import Storage
 from trainables.pack_checkpoint import PackCheckpoint
 from trainables.pack_state import PackState, Workspace
@@ -46,6 +46,9 @@ class Progress:
     earlier: tuple[tuple[str, Epoch], ...] = ()
     resumed: tuple[int, int] = (0, 0)
 
+
+#: How many trials like those of a pack to train together on a device.
+members = knee.members
 
 T = TypeVar("T")
 Training = Generator[Progress, Collection[str] | None, None]

@@ -34,7 +34,8 @@ class PackJob:
     """A pack and how it is trained.
 
     ``train`` names a module like ``trainables.training``, imported by the worker alone: with ``Workspace``,
-    ``train(pack, workspace)``, a generator that takes ids of trials to be cut short, and ``discard(pack, workspace)``.
+    ``train(pack, workspace)``, a generator that takes ids of trials to be cut short, ``discard(pack, workspace)`` and
+    ``members(pack, workspace, part)``, which says how many to train together.
     ``predictions``: whether answers on dev are kept. ``part``: of a GPU, that the pack takes, or CPU threads;
     ``measured``: whether it is trained in parts of as many members as pay on its device. ``pack`` is let go (``None``)
     when it has ended: Tune keeps every job to the end of the run.
@@ -182,9 +183,7 @@ class PackTrainable(tune.Trainable):
         if pack is None or len(pack.planned) == 1:
             return False
         if job.measured:
-            from trainables import knee
-
-            most, said = knee.members(pack, _workspace(module, job), job.part)
+            most, said = module.members(pack, _workspace(module, job), job.part)
             report.notes += [said] if said else []
         else:
             fitting = PackSizes(Path(job.cache_dir)).fitting(pack.trials[0], _device(job))

@@ -9,6 +9,7 @@ from trainables.trial import Pack
 
 Workspace = partial(training.Workspace, checkpoint_seconds=0)
 discard = training.discard
+members = training.members
 
 
 def train(pack: Pack, workspace: training.Workspace) -> training.Training:

@@ -18,6 +18,7 @@ MEMBERS = 2
 
 Workspace = every_step.Workspace
 discard = training.discard
+members = training.members
 
 
 def train(pack: Pack, workspace: training.Workspace) -> training.Training:

@@ -94,6 +94,11 @@ def train(pack: Pack, workspace: Workspace) -> Generator[Progress, Collection[st
         yield from reported(Progress(epoch, epochs, results, done))
 
 
+def members(pack: Pack, workspace: Workspace, part: float) -> tuple[int, str]:
+    """Any pack pays."""
+    return len(pack.planned), ""
+
+
 def discard(pack: Pack, workspace: Workspace) -> None:
     _checkpoint(pack, workspace).unlink(missing_ok=True)
     storage = Path(workspace.storage)

@@ -148,7 +148,7 @@ MALFORMED = {
         "must be measured, or a number of tokens from 0 to 1,000,000,000", (),
     ),
     "less than no tokens": ({"resources": {"pack_tokens": -1}}, "resources.pack_tokens", -1, "must be measured", ()),
-    "no number of tokens": ({"resources": {"pack_tokens": True}}, "resources.pack_tokens", True, "a number of tokens", ()),
+    "no number": ({"resources": {"pack_tokens": True}}, "resources.pack_tokens", True, "must be measured", ()),
     "tracking is a path": (
         {"tracking": "runs/mlflow"}, "tracking", "runs/mlflow", "MLflow URI", ("sqlite://", "http://"),
     ),
