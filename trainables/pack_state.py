@@ -233,7 +233,7 @@ def _majority(metric: str, dev: Examples) -> float:
 
 def device_name(device: torch.device) -> str:
     """``cpu``, or what the GPU calls itself."""
-    return torch.cuda.getdevice_name(device) if device.type == "cuda" else device.type
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
 
 
 def _seed(*parts: int | str) -> int:

@@ -40,8 +40,7 @@ def print_plan(study: Study, plan: Plan, sizes: Sequence[Size], kept: str = "", 
     for line in _confirmation(study, plan):
         console.print(line, soft_wrap=True)
     if any(cell.unmeasured for cell in plan.cells):
-        sizes = "how many members pay is measured before these packs train; until then their number is by tokens"
-        console.print(f"?: {sizes}.\n", soft_wrap=True)
+        console.print("?: how many members pay is measured before these packs train; until then it goes by tokens.\n")
     if kept:
         console.print(f"{kept}\n", highlight=False, soft_wrap=True)
     console.print(_parameters(study, sizes))

@@ -13,10 +13,11 @@ import torch
 from helpers import golden
 from helpers.families import save_tiny
 
-from trainables import backbones, methods, training
+from trainables import backbones, knee, methods, training
 from trainables.backbones import resolve
 from trainables.optim import Members
-from trainables.pack_state import PackState
+from trainables.pack_sizes import Knee
+from trainables.pack_state import PackState, Workspace
 from trainables.trial import BackboneSource, Pack
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
@@ -83,6 +84,16 @@ def test_a_pack_that_does_not_fit_says_so(source: BackboneSource, tmp_path: Path
             golden.losses(pack, tmp_path, "cuda")
     finally:
         torch.cuda.set_per_process_memory_fraction(1.0)
+
+
+def test_the_knee_is_measured_within_a_part_of_the_gpu(source: BackboneSource, tmp_path: Path) -> None:
+    """And training has all of it again."""
+    pack = golden.pack("lora", source, replace(golden.PROTOCOL, train_rows=None), batch_size=128)
+    where = Workspace(str(tmp_path / "study"), str(tmp_path / "cache"), device="cuda")
+    assert list(knee.measured(pack, where, 2, part=1.0)[1]) == [1, 2]
+    torch.cuda.empty_cache()
+    assert knee.measured(pack, where, 2, part=0.0) == (Knee(1, ended=True), {})
+    assert golden.losses(pack, tmp_path, "cuda")
 
 
 @every_method

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import huggingface_hub.constants
@@ -37,6 +38,17 @@ def test_plan_prints_json_for_machines(tmp_path: Path) -> None:
     assert [(cell["method"], cell["trials"]) for cell in told["cells"]] == [("lora", 8), ("bitfit", 4)]
     lora = told["trainable_parameters"][0]
     assert (lora["hyperparameters"]["rank"], lora["parameters"], lora["heads"]) == (2, 73_728, {"2": 1538})
+
+
+def test_plan_says_how_large_packs_are_and_what_is_yet_to_be_measured(tmp_path: Path) -> None:
+    path = str(write_study(tmp_path, resources={"gpu": 1}, seeds=1, protocol={"max_length": 512, "train_rows": 16}))
+    done = runner.invoke(app, ["plan", path], env={"COLUMNS": "120"})
+    assert done.exit_code == 0, done.output
+    assert re.search(r"lora +4 +4 +0 +2 +2\?", done.stdout)
+    assert "?: how many members pay is measured before these packs train" in done.stdout
+    told = json.loads(runner.invoke(app, ["plan", path, "--json"]).stdout)
+    assert [(cell["largest_pack"], cell["unmeasured_packs"]) for cell in told["cells"]] == [(2, 2), (2, 1)]
+    assert "members pay" not in runner.invoke(app, ["plan", str(write_study(tmp_path))]).stdout
 
 
 def test_plan_says_what_it_cannot_know_offline_and_run_refuses(tmp_path: Path) -> None:
