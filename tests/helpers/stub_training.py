@@ -7,6 +7,7 @@ so that every way to the end of a study gives the same results.
     fails       learning rate whose trials raise an error
     diverges    learning rate whose loss is not finite in the second epoch
     members     that fit into memory; larger packs raise MemoryError
+    pays        members that are worth training together; without it, any number
     memory      learning rate whose trials raise MemoryError, whatever the pack
     kill        by learning rate as text: how often a worker is killed in the middle of epoch 3
     kill_once_in  by learning rate as text: epochs in each of which a worker is killed once
@@ -95,8 +96,8 @@ def train(pack: Pack, workspace: Workspace) -> Generator[Progress, Collection[st
 
 
 def members(pack: Pack, workspace: Workspace, part: float) -> tuple[int, str]:
-    """Any pack pays."""
-    return len(pack.planned), ""
+    pays = _wishes(workspace).get("pays")
+    return pays or len(pack.planned), f"{pays} at a time" if pays else ""
 
 
 def discard(pack: Pack, workspace: Workspace) -> None:

@@ -160,11 +160,6 @@ def test_packs_that_do_not_fit_into_memory(tmp_path: Path, capfd: pytest.Capture
     assert noted(storage, "begun")[5:] == ["2"] * 2
     assert count(said, "is split, 2 at most, as larger ones did not fit into memory before") == 1
 
-    write_study(short, study="another", seeds=[10, 11], **grid)  # nothing of it is in this study's folder
-    outcome = tuner.run(study.load(path), view=View(), train="helpers.short_of_memory")
-    assert outcome == tuner.Outcome(finished=4)
-    assert noted(short / "runs" / "another", "begun") == ["2"] * 2, "what the device has no room for is known by now"
-
 
 @contextmanager
 def small_disk(folder: Path, kibibytes: int) -> Iterator[None]:
