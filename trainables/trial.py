@@ -234,14 +234,15 @@ class Pack:
         return replace(self, trials=left) if left else None
 
     def split(self) -> tuple[Pack, ...]:
-        """Packs of half the planned members each, for a device on which this one does not fit; each has a member.
+        """Two packs of the planned members, for a device on which this one does not fit or pay; each has a member.
 
-        Who goes where and what the halves are called depends on the plan alone, not on who has ended by now: a later
-        run that splits the pack again finds the checkpoints of its halves.
+        The first has half of them or more, a power of two, so that parts of such a size are full. Who goes where and
+        what the halves are called depends on the plan alone, not on who has ended by now: a later run that splits the
+        pack again finds the checkpoints of its halves.
         """
-        half = len(self.planned) // 2
-        if half == 0:
+        if len(self.planned) == 1:
             raise ValueError("a pack of one cannot be split")
+        half = 1 << (len(self.planned) - 1).bit_length() - 1
         parts = []
         for number, planned in enumerate((self.planned[:half], self.planned[half:])):
             if trials := tuple(t for t in self.trials if t.id in planned):
