@@ -186,6 +186,14 @@ def test_training_is_the_same_after_it(source: BackboneSource, tmp_path: Path) -
     assert golden.losses(one, tmp_path / "after") == before
 
 
+def test_it_does_not_go_on_from_a_checkpoint(source: BackboneSource, tmp_path: Path) -> None:
+    """Of a pack that has ended, whose members would take no step."""
+    one = golden.pack("lora", source)
+    golden.losses(one, tmp_path)
+    assert list((tmp_path / "study" / "checkpoints").iterdir())
+    assert list(knee.measured(one, where(tmp_path), 2, 1.0)[1]) == [1, 2]
+
+
 def test_a_disk_that_takes_no_line(source: BackboneSource, tmp_path: Path) -> None:
     long = a_pack(source, 8, epochs=50)
     assert knee.members(a_pack(source, 1), where(tmp_path), 1.0) == (1, "")  # the tokens are there
