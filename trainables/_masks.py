@@ -9,6 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from trainables.padding import PerMember
+
 _LEVELS = 1 << 16  # of the numbers drawn on the CPU: a probability is met to 1 in 131,072
 
 #: Masks on the CPU are whole numbers as wide as what they mask, all ones or all zeros in their bits, and NumPy makes
@@ -23,6 +25,7 @@ class Place:
     ``shape``: ``(k, outer, rows, columns)``. ``own``: rows and columns of each member; those behind, or with
     ``centred`` those around, are padding. ``streams``: ``(k,)`` int64. ``site``: a number of 32 bits.
     ``row``: the only one of the rows that is there; its mask is the one that it has among all.
+    ``before``: columns of each member that stand before its own, and are padding.
     """
 
     shape: tuple[int, int, int, int]
@@ -31,6 +34,7 @@ class Place:
     site: int
     centred: bool = False
     row: int | None = None
+    before: PerMember | None = None
 
 
 class Dropout(torch.autograd.Function):
@@ -77,7 +81,8 @@ def _drawn(p: float, place: Place, dtype: torch.dtype) -> tuple[Tensor, float]:
     for member, mask in enumerate(masks):
         _, rows, columns = mask.shape
         first = (shape[2] - rows) // 2 if place.centred else 0
-        padded[member, :, first : first + rows, :columns] = mask
+        left = 0 if place.before is None else place.before.numbers[member]
+        padded[member, :, first : first + rows, left : left + columns] = mask
     return padded, scale
 
 
@@ -95,6 +100,7 @@ def _on_gpu(x: Tensor, p: float, place: Place) -> Tensor:
     from trainables._dropout_kernel import dropped  # needs Triton, which comes with torch for CUDA
 
     members, outer, rows, columns = place.shape
+    before = None if place.before is None else place.before.tensor
     if place.row is not None:
-        return dropped(x, p, (members, outer, 1, columns), place.streams, place.site, place.row)
-    return dropped(x, p, place.shape, place.streams, place.site, -(rows // 2) if place.centred else 0)
+        return dropped(x, p, (members, outer, 1, columns), place.streams, place.site, place.row, before)
+    return dropped(x, p, place.shape, place.streams, place.site, -(rows // 2) if place.centred else 0, before)

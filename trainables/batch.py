@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, fields, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
+
+    from trainables.padding import PerMember
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,8 @@ class Batch:
     padding in all its sequences.
     ``streams``: the numbers of the members' dropout in this step (``dropout.py``); None outside training.
     ``tokens``: behind ``distinct``, for the methods that ask for it.
+    ``sizes``: each member's own rank or prompt length, by the names of the hyperparameters, where the members' tensors
+    are padded to the largest; empty where there is no padding.
     """
 
     input_ids: Tensor  # (k·b, n) int64
@@ -44,6 +48,7 @@ class Batch:
     padding: tuple[int, ...] = (0,)  # k
     streams: Tensor | None = None  # (k,) int64
     tokens: Distinct | None = None
+    sizes: Mapping[str, PerMember] = field(default_factory=dict)
 
     @property
     def members(self) -> int:

@@ -19,6 +19,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from trainables.batch import Batch
+from trainables.padding import PerMember
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -39,11 +40,23 @@ def of_tokens(x: Tensor, p: float, batch: Batch, site: str, layer: int = -1, row
     return _dropout(x, p, batch, (site, layer), (tokens, width), own, row=row)
 
 
-def of_pairs(x: Tensor, p: float, batch: Batch, site: str, layer: int = -1, row: Row | None = None) -> Tensor:
-    """Dropout of attention weights ``(k·b, h, queries, keys)``, or of one query; of nothing outside training."""
+def of_pairs(
+    x: Tensor,
+    p: float,
+    batch: Batch,
+    site: str,
+    layer: int = -1,
+    row: Row | None = None,
+    before: PerMember | None = None,
+) -> Tensor:
+    """Dropout of attention weights ``(k·b, h, queries, keys)``, or of one query; of nothing outside training.
+
+    ``before``: how many keys of each member stand before its own and have no weight.
+    """
     queries, keys = x.shape[2:] if row is None else (row.of, x.shape[3])
-    own = [(queries - padding, keys - padding) for padding in batch.padding]
-    return _dropout(x, p, batch, (site, layer), (queries, keys), own, row=row)
+    hidden = (0,) * batch.members if before is None else before.numbers
+    own = [(queries - padding, keys - padding - n) for padding, n in zip(batch.padding, hidden, strict=True)]
+    return _dropout(x, p, batch, (site, layer), (queries, keys), own, row=row, before=before)
 
 
 def of_distinct(x: Tensor, p: float, batch: Batch, site: str, layer: int = -1) -> Tensor:
@@ -76,6 +89,7 @@ def _dropout(
     own: Sequence[tuple[int, int]],
     centred: bool = False,
     row: Row | None = None,
+    before: PerMember | None = None,
 ) -> Tensor:
     from trainables._masks import Dropout, Place  # with torch, which reading a study does not need
 
@@ -83,7 +97,7 @@ def _dropout(
         return x
     index = None if row is None else row.index
     outer = x.numel() // (batch.members * (sizes[0] if row is None else 1) * sizes[1])
-    place = Place((batch.members, outer, *sizes), tuple(own), batch.streams, _number(*site), centred, index)
+    place = Place((batch.members, outer, *sizes), tuple(own), batch.streams, _number(*site), centred, index, before)
     dropped: Tensor = Dropout.apply(x, p, place)
     return dropped
 

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from trainables.devices import sent
 from trainables.methods import trainable
+from trainables.padding import own_part, side_by_side
 
 _BETAS, _EPSILON = (0.9, 0.999), 1e-8
 
@@ -17,14 +18,15 @@ class Members:
     """The tensors of ``k`` members and their optimiser.
 
     ``stacked[name]`` is ``(k, …)`` and takes the gradient, unless the method has frozen it; the moments are stacked as
-    well. The library's Adam (Kingma and Ba, 2015) has one learning rate for a tensor, so that a pack would need tensors
+    well. Members of smaller tensors are padded (``padding.py``); what comes back of one is of its own size. The library's Adam (Kingma and Ba, 2015) has one learning rate for a tensor, so that a pack would need tensors
     of each member's own, and as many updates; here each member has its own constant rate and number of steps, and can
     leave without touching the others. The paper states Adam and the constant rate; the rest is the library's (β 0.9
     and 0.999, ε 1e-8), without weight decay, warm-up or clipping.
     """
 
     def __init__(self, tensors: Sequence[Mapping[str, Tensor]], rates: Sequence[float], device: torch.device) -> None:
-        self.stacked = {n: torch.stack([t[n] for t in tensors]).to(device) for n in tensors[0]}
+        self.stacked = {n: side_by_side([t[n] for t in tensors]).to(device) for n in tensors[0]}
+        self._shapes = [{n: t.shape for n, t in member.items()} for member in tensors]
         for tensor in trainable(self.stacked).values():
             tensor.requires_grad_()
         self._device, self._rates, self._steps = device, list(rates), [0] * len(rates)
@@ -91,10 +93,14 @@ class Members:
         self._means = {n: t[rows] for n, t in self._means.items()}
         self._squares = {n: t[rows] for n, t in self._squares.items()}
         self._rates, self._steps = [self._rates[i] for i in rows], [self._steps[i] for i in rows]
+        self._shapes = [self._shapes[i] for i in rows]
+
+    def _own(self, member: int, name: str, stacked: Mapping[str, Tensor]) -> Tensor:
+        return own_part(stacked[name].detach()[member], self._shapes[member][name])
 
     def tensors(self, member: int) -> dict[str, Tensor]:
         """A copy, on the CPU, of one member's tensors."""
-        return {name: tensor.detach()[member].to("cpu", copy=True) for name, tensor in self.stacked.items()}
+        return {name: self._own(member, name, self.stacked).to("cpu", copy=True) for name in self.stacked}
 
     def state(self, member: int) -> dict[str, Tensor]:
         """All that the next step of one member needs, as it stands and not copied.
@@ -102,11 +108,11 @@ class Members:
         ``parameter/NAME``, and of what is trained ``adam/NAME/QUANTITY``, where the quantities are named as the
         library's.
         """
-        state = {f"parameter/{name}": tensor.detach()[member] for name, tensor in self.stacked.items()}
+        state = {f"parameter/{name}": self._own(member, name, self.stacked) for name in self.stacked}
         for name in self._means:
             state[f"adam/{name}/step"] = torch.tensor(float(self._steps[member]))
-            state[f"adam/{name}/exp_avg"] = self._means[name][member]
-            state[f"adam/{name}/exp_avg_sq"] = self._squares[name][member]
+            state[f"adam/{name}/exp_avg"] = self._own(member, name, self._means)
+            state[f"adam/{name}/exp_avg_sq"] = self._own(member, name, self._squares)
         return state
 
     def load_state(self, member: int, state: Mapping[str, Tensor]) -> None:
@@ -114,5 +120,5 @@ class Members:
         for name in self._means:
             if f"adam/{name}/step" in state:
                 self._steps[member] = int(state[f"adam/{name}/step"])
-                self._means[name][member] = state[f"adam/{name}/exp_avg"]
-                self._squares[name][member] = state[f"adam/{name}/exp_avg_sq"]
+                self._own(member, name, self._means).copy_(state[f"adam/{name}/exp_avg"])
+                self._own(member, name, self._squares).copy_(state[f"adam/{name}/exp_avg_sq"])

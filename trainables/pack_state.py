@@ -21,8 +21,10 @@ from trainables.batch import Batch
 from trainables.checkpoint import Storage
 from trainables.data.examples import Examples
 from trainables.member import Member
+from trainables.methods import Method
 from trainables.optim import Members
 from trainables.pack_checkpoint import CHECKPOINT_SECONDS, PackCheckpoint, Saved
+from trainables.padding import PerMember, own_sizes
 from trainables.trial import Epoch, Pack, Result, Trial, canonical
 
 
@@ -66,9 +68,9 @@ class PackState:
         self.backbone = backbones.load(first.backbone, self.dtype).to(self.device)
         self.head_dropout = head.DROPOUT if self.protocol.dropout is None else self.protocol.dropout
         self.data = data.load(self.task, first.backbone, self.protocol, Path(workspace.cache_dir))
-        method = methods.get(first.method)
-        self.method = method(method.Config(**first.method_config), self.backbone.spec)
-        self.trainable_parameters = self.method.count() + head.count(self.task.outputs, self.backbone.spec.width)
+        self.method = self._method(pack.widest)
+        self.sizes: dict[str, PerMember] = {}
+        self._head_parameters = head.count(self.task.outputs, self.backbone.spec.width)
         self.majority = _majority(self.task.metric, self.data.dev)
         self.shift, self.scale = 0.0, 1.0
         if self.task.kind == "regression":
@@ -91,10 +93,14 @@ class PackState:
                 self.members.load_state(i, _under(saved.tensors, f"{member.trial.id}/"))
         self.began = time.perf_counter() - self.spent
 
+    def _method(self, trial: Trial) -> Method:
+        kind = methods.get(trial.method)
+        return kind(kind.Config(**trial.method_config), self.backbone.spec)
+
     def _initial(self, trial: Trial) -> dict[str, Tensor]:
         generator = torch.Generator().manual_seed(_seed(trial.seed, "initialisation"))
         fresh_head = head.initial(self.task.outputs, self.backbone.spec.width, generator)
-        return {**self.method.initial(backbones.load(trial.backbone), generator), **fresh_head}
+        return {**self._method(trial).initial(backbones.load(trial.backbone), generator), **fresh_head}
 
     def _resume(self, saved: Saved) -> list[dict[str, Tensor]]:
         tensors, state = saved.tensors, saved.state
@@ -120,9 +126,16 @@ class PackState:
         """The next epoch, or what is left of one in whose middle the checkpoint was written."""
         self.began = time.perf_counter() - self.spent
         self.backbone.set_dropout(self.protocol.dropout)  # each time: other packs of the process share the backbone
+        self.sizes = self._own_sizes()
         if not self.step:
             self.epoch += 1
             self.totals = torch.zeros(len(self.active), device=self.device)
+
+    def _own_sizes(self) -> dict[str, PerMember]:
+        """Of the members, by the names of the sizes in which one of them is below the widest."""
+        widest, own = self.pack.widest.hyperparameters, [m.trial.hyperparameters for m in self.active]
+        names = [name for name in self.pack.padded if any(values[name] != widest[name] for values in own)]
+        return own_sizes(names, own, self.device)
 
     def close_epoch(self) -> tuple[Result, ...]:
         """Results of the members that ended with the epoch; a checkpoint where it is time for one."""
@@ -186,7 +199,7 @@ class PackState:
         return results
 
     def _result(self, member: Member) -> Result:
-        result = member.result(self.trainable_parameters)
+        result = member.result(self._method(member.trial).count() + self._head_parameters)
         members, device = len(self.pack.planned), device_name(self.device)
         return replace(result, text=self.data.text, majority=self.majority, pack_size=members, device=device)
 
@@ -204,6 +217,7 @@ class PackState:
     def outputs(self, batch: Batch) -> Tensor:
         """Scores of classes ``(k, b, classes)`` or of choices ``(k, b / choices, choices)``, or values ``(k, b)``."""
         own = {n: t.to(self.dtype) for n, t in self.members.stacked.items() if not n.startswith(head.PREFIX)}
+        batch = replace(batch, sizes=self.sizes)
         first = self.backbone(batch, self.method.seams(own, self.backbone, batch), first_only=True)
         logits = head.logits(
             first,

@@ -195,7 +195,7 @@ class Trial:
 
 @dataclass(frozen=True)
 class Pack:
-    """Trials of one cell with the same tensor shapes, trained together; each is a member.
+    """Trials of one cell with the same tensor shapes, or such as a method pads, trained together; each is a member.
 
     ``group`` names the pack as it was first planned, of the members ``planned`` (ids). What is left of a pack after an
     interruption keeps both, and finds its checkpoint by the name. ``parents``: the groups that it was split off from,
@@ -216,16 +216,33 @@ class Pack:
             return
         shapes = {self._shape(t) for t in self.trials}
         if len(shapes) != 1:
-            raise ValueError(f"the members of a pack must differ only in learning rate and seed, but got {shapes}")
+            may = ", ".join(["learning rate", *self.padded])
+            raise ValueError(f"the members of a pack must differ only in {may} and seed, but got {shapes}")
+
+    @property
+    def padded(self) -> tuple[str, ...]:
+        """The hyperparameters in which members may differ since the method pads their tensors."""
+        from trainables import methods  # they come with the backbones, which know the sources of this file
+
+        return methods.padded(methods.get(self.trials[0].method))
+
+    @cached_property
+    def widest(self) -> Trial:
+        """The first member with the largest of each size that is padded: its tensors are as large as the pack's."""
+        first = self.trials[0]
+        if len(self.trials) == 1:
+            return first
+        largest = {name: max(trial.hyperparameters[name] for trial in self.trials) for name in self.padded}
+        return replace(first, hyperparameters={**first.hyperparameters, **largest})
 
     @cached_property
     def shape_id(self) -> str:
-        """The same for all packs of a cell whose members have the same tensors, however many there are."""
-        return digest(self.trials[0].shape_identity())
+        """The same for all packs of a cell with the same tensors, however many members there are."""
+        return digest(self.widest.shape_identity())
 
-    @staticmethod
-    def _shape(trial: Trial) -> tuple[Any, ...]:
-        others = tuple(sorted((k, v) for k, v in trial.hyperparameters.items() if k != "learning_rate"))
+    def _shape(self, trial: Trial) -> tuple[Any, ...]:
+        free = ("learning_rate", *self.padded)
+        others = tuple(sorted((k, v) for k, v in trial.hyperparameters.items() if k not in free))
         return trial.backbone, trial.task, trial.method, trial.protocol, others
 
     def without(self, finished: Collection[str]) -> Pack | None:

@@ -31,15 +31,18 @@ def check_kernel(device: str) -> None:
     members, outer, rows, columns = shape = 2, 3, 6, 7
     streams = torch.tensor([2**62 + 12345, 5], device=device)
     x = torch.randn(members * outer, rows, columns, device=device)
-    for p, site, first in ((0.3, 1, 0), (0.1, 2**32 - 5, -(rows // 2)), (0.1, 7, 4)):
-        got = dropped(x, p, shape, streams, site, first)
+    cases = ((0.3, 1, 0, None), (0.1, 2**32 - 5, -(rows // 2), None), (0.1, 7, 4, None), (0.3, 9, 0, (0, 3)))
+    for p, site, first, columns_before in cases:
+        before = columns_before or (0,) * members  # a member's own columns are counted from the first behind them
+        there = None if columns_before is None else torch.tensor(columns_before, device=device)
+        got = dropped(x, p, shape, streams, site, first, there)
         keep = torch.tensor(
             [
                 philox(int(streams[m]), (c // 4, (r + first) & _LOW, o, site))[c % 4] >= round(p * 2**32)
                 for m in range(members)
                 for o in range(outer)
                 for r in range(rows)
-                for c in range(columns)
+                for c in ((column - before[m]) % columns for column in range(columns))
             ],
             device=device,
         ).view(x.shape)

@@ -45,14 +45,15 @@ def attend(
 
     ``query``, ``key``, ``value`` are ``(k·b, h, p + n, d / h)``; ``bias`` broadcasts to ``(k·b, h, p + n, p + n)``.
     There is one query where one position is wanted. ``scale`` is 1 / √(d / h) by default. The layer's prefix stands
-    before the keys: it is never masked and takes no bias, since it has no position (equation 6 of the paper).
+    before the keys: it is never masked, but where it is padding, and takes no bias, since it has no position (equation 6
+    of the paper).
     """
     mask = forward.mask[:, None, None, :]  # (k·b, 1, 1, keys)
     prefix = forward.seams.prefix(layer)
     if prefix is not None:
         before = [forward.per_member(split_heads(x, forward.heads)).to(key.dtype) for x in prefix]
         key, value = torch.cat([before[0], key], 2), torch.cat([before[1], value], 2)
-        mask = functional.pad(mask, (before[0].shape[2], 0), value=True)
+        mask = torch.cat([_prefix_mask(forward, before[0].shape[2]), mask], 3)
         bias = None if bias is None else functional.pad(bias, (before[0].shape[2], 0))
     if bias is not None:
         mask = bias.to(query.dtype).masked_fill(~mask, torch.finfo(query.dtype).min)
@@ -62,6 +63,15 @@ def attend(
     else:
         context = functional.scaled_dot_product_attention(query, key, value, attn_mask=mask, scale=scale)
     return context.transpose(1, 2).flatten(2)
+
+
+def _prefix_mask(forward: Pass, length: int) -> Tensor:
+    """Which keys of a prefix are seen ``(k·b, 1, 1, p)``: of a member with a shorter one, its own."""
+    padding = forward.seams.prefix_padding
+    if padding is None:
+        return forward.mask.new_ones(len(forward.mask), 1, 1, length)
+    seen = torch.arange(length, device=forward.mask.device) >= padding.tensor.unsqueeze(1)  # (k, p)
+    return forward.per_member(seen)[:, None, None, :]
 
 
 def _written_out(
@@ -76,4 +86,5 @@ def _written_out(
     scores = (query * (query.shape[-1] ** -0.5 if scale is None else scale)) @ key.transpose(-1, -2)
     weights = scores.add_(mask).softmax(-1)  # (k·b, h, p + n, keys)
     p = forward.attention_dropout
-    return dropout.of_pairs(weights, p, forward.batch, "attention", layer, forward.wanted) @ value
+    before = forward.seams.prefix_padding
+    return dropout.of_pairs(weights, p, forward.batch, "attention", layer, forward.wanted, before) @ value

@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+    from trainables.padding import PerMember
+
 
 @dataclass(frozen=True)
 class Site:
@@ -94,6 +96,7 @@ class Seams:
         dropout, before the residual sum and norm (Houlsby et al., 2019).
     ``prefix(layer)``: keys and values ``(k, p, d)`` each, seen by every query of layer ``layer`` (equation 6 of
         the paper), without a position. ``None``: no prefix.
+    ``prefix_padding``: how many of the keys and values, at the beginning, are not the member's own: nobody sees them.
     ``weights``: tensors that take the place of the backbone's parameters of these names (fine-tuning, fused LoRA);
         the names are those of ``Backbone.named_parameters()``.
     """
@@ -103,6 +106,7 @@ class Seams:
     linear: Callable[[str, int, nn.Module, Tensor], Tensor] = _apply
     sublayer: Callable[[str, int, Tensor], Tensor] = _output_as_it_is
     prefix: Callable[[int], tuple[Tensor, Tensor] | None] = _no_prefix
+    prefix_padding: PerMember | None = None
     weights: Mapping[str, Tensor] = field(default_factory=dict)
 
 

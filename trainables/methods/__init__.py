@@ -17,7 +17,7 @@ from trainables.backbones import Seams, Site, Spec
 from trainables.batch import Batch
 from trainables.methods._config import SETTINGS
 from trainables.methods._members import FROZEN, affine, by_layer, grouped, trainable
-from trainables.methods._method import BYTES_PER_TRAINED, Fused, Method, distinct_tokens, prompt_tokens
+from trainables.methods._method import BYTES_PER_TRAINED, Fused, Method, distinct_tokens, padded, prompt_tokens
 from trainables.methods._norms import normalised
 from trainables.methods._rows import add_rows, all_rows, take
 
@@ -45,6 +45,7 @@ __all__ = [
     "grouped",
     "names",
     "normalised",
+    "padded",
     "prompt_tokens",
     "take",
     "trainable",

@@ -42,6 +42,11 @@ class Method(Protocol):
     A method that puts a prompt before the text says in ``prompt_tokens``, of its instances, how many positions that
     takes; one without such an attribute takes none. One that reads ``batch.distinct`` says so in its class by
     ``distinct_tokens = True``; for the others it is not computed.
+
+    Members of a pack have the same hyperparameters but for the learning rate. A method says in its class by ``padded``
+    in which of its ``sizes`` they may differ as well: zeros that stand before a member's own numbers, in every dimension
+    that the size makes longer, change nothing in ``seams`` and get a gradient of exactly zero. The method whose
+    ``seams`` are asked is then the one of the largest sizes; ``batch.sizes`` holds those of each member.
     """
 
     Config: ClassVar[type[BaseModel]]  # hyperparameters with ranges and defaults; frozen, unknown keys refused
@@ -86,3 +91,8 @@ def prompt_tokens(method: Method) -> int:
 def distinct_tokens(method: Method) -> bool:
     """Whether a method reads ``batch.distinct``."""
     return getattr(method, "distinct_tokens", False)
+
+
+def padded(kind: type[Method]) -> tuple[str, ...]:
+    """The sizes in which members of one pack may differ."""
+    return getattr(kind, "padded", ())

@@ -42,6 +42,7 @@ class Adapters:
 
     label: ClassVar[str] = "Adapters"
     sizes: ClassVar[tuple[str, ...]] = ("rank",)
+    padded: ClassVar[tuple[str, ...]] = ("rank",)
     fusable: ClassVar[bool] = False
     max_members: ClassVar[int | None] = None
 

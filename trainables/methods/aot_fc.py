@@ -43,6 +43,7 @@ class FullyConnectedAoT:
 
     label: ClassVar[str] = "FC AoT P-Tuning"
     sizes: ClassVar[tuple[str, ...]] = ("rank",)
+    padded: ClassVar[tuple[str, ...]] = ("rank",)
     fusable: ClassVar[bool] = True
     max_members: ClassVar[int | None] = None
     distinct_tokens: ClassVar[bool] = True

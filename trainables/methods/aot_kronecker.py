@@ -25,7 +25,7 @@ class KroneckerAoT:
 
     Row ``x`` of the Kronecker product is that of row ``x div b`` of ``W_L`` and row ``x mod b`` of ``W_M``, so no more
     than the rows in the batch are ever formed. Parameters of one member: ``w_l`` (l, a, r), ``w_m`` (l, b, r) and
-    ``w_r`` (l, r², d), zero at the start.
+    ``w_r`` (l, r, r, d), which is W_R by a column of ``W_L`` and one of ``W_M``, zero at the start.
 
     Args:
         config: ``rank``, the columns of ``W_L`` and ``W_M``; ``a`` and ``b``, their rows, chosen near-square where they
@@ -48,6 +48,7 @@ class KroneckerAoT:
 
     label: ClassVar[str] = "Kron. AoT P-Tuning"
     sizes: ClassVar[tuple[str, ...]] = ("rank", "a", "b")
+    padded: ClassVar[tuple[str, ...]] = ("rank",)
     fusable: ClassVar[bool] = True
     max_members: ClassVar[int | None] = None
     distinct_tokens: ClassVar[bool] = True
@@ -77,7 +78,7 @@ class KroneckerAoT:
         return {
             "w_l": std * torch.randn(layers, self.a, rank, generator=generator),
             "w_m": std * torch.randn(layers, self.b, rank, generator=generator),
-            "w_r": torch.zeros(layers, rank * rank, self.spec.width),
+            "w_r": torch.zeros(layers, rank, rank, self.spec.width),
         }
 
     def seams(self, params: Mapping[str, Tensor], backbone: Backbone, batch: Batch) -> Seams:
@@ -106,7 +107,7 @@ class KroneckerAoT:
         left = take(layer["w_l"], ids // self.b)  # (k, u, r)
         right = take(layer["w_m"], ids % self.b)  # (k, u, r)
         products = (left.unsqueeze(-1) * right.unsqueeze(-2)).flatten(-2)  # (k, u, r²)
-        return torch.bmm(products, layer["w_r"])
+        return torch.bmm(products, layer["w_r"].flatten(1, -2))
 
 
 def _factors(a: int | None, b: int | None, vocabulary: int) -> tuple[int, int]:

@@ -43,6 +43,7 @@ class LoRA:
 
     label: ClassVar[str] = "LoRA"
     sizes: ClassVar[tuple[str, ...]] = ("rank",)
+    padded: ClassVar[tuple[str, ...]] = ("rank",)
     fusable: ClassVar[bool] = True
     max_members: ClassVar[int | None] = None
 
@@ -73,6 +74,8 @@ class LoRA:
         import torch
 
         layers = by_layer(params)
+        ranks = batch.sizes.get("rank")  # of each member, where that of the method is the largest
+        wider = None if ranks is None else (self.rank / ranks.tensor).view(-1, 1, 1)
 
         def linear(site: str, layer: int, module: nn.Module, x: Tensor) -> Tensor:
             output = module(x)
@@ -80,6 +83,8 @@ class LoRA:
                 return output
             a, b = layers[layer][f"{site}.a"], layers[layer][f"{site}.b"]
             low = torch.bmm(grouped(x, batch.members), a.mT)  # (k, b·n, r)
+            if wider is not None:  # each member's own α/r; one rounding in half precision too
+                low = (low * wider).to(low.dtype)
             changed = torch.baddbmm(grouped(output, batch.members), low, b.mT, alpha=self.scale)
             return changed.view(output.shape)
 

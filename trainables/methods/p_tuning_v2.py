@@ -43,6 +43,7 @@ class PTuningV2:
 
     label: ClassVar[str] = "P-Tuning v2"
     sizes: ClassVar[tuple[str, ...]] = ("prompt_length",)
+    padded: ClassVar[tuple[str, ...]] = ("prompt_length",)
     fusable: ClassVar[bool] = False
     max_members: ClassVar[int | None] = None
 
@@ -62,12 +63,13 @@ class PTuningV2:
 
     def seams(self, params: Mapping[str, Tensor], backbone: Backbone, batch: Batch) -> Seams:
         """Each layer's keys and values ``(k, p, d)``."""
-        layers = by_layer(params)
+        layers, lengths = by_layer(params), batch.sizes.get("prompt_length")
+        before = None if lengths is None else lengths.below(params["keys"].shape[2])
 
         def prefix(layer: int) -> tuple[Tensor, Tensor]:
             return layers[layer]["keys"], layers[layer]["values"]
 
-        return Seams(prefix=prefix)
+        return Seams(prefix=prefix, prefix_padding=before)
 
     def fuse(self, params: Mapping[str, Tensor], backbone: Backbone) -> Fused:
         """TypeError: a prefix makes the attention longer, which no weight can do."""

@@ -74,7 +74,7 @@ def test_kronecker(family: str, factors: dict[str, int]) -> None:
     def hooks(model: nn.Module, member: dict[str, Tensor], batch: Batch) -> None:
         vocabulary = model.config.vocab_size
         matrices = [
-            (torch.kron(w_l, w_m) @ w_r)[:vocabulary]
+            (torch.kron(w_l, w_m) @ w_r.flatten(0, 1))[:vocabulary]
             for w_l, w_m, w_r in zip(member["w_l"], member["w_m"], member["w_r"], strict=True)
         ]
         add_full_matrices(model, matrices, batch)
