@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -14,14 +15,24 @@ STEPS = 6  # of an epoch: 48 rows in batches of 8
 EPOCHS = 4
 
 
-def make(backbone: BackboneSource, method: str = "lora", members: int = 2, patience: int = EPOCHS) -> Pack:
-    """With dropout. The first member learns nothing: no epoch after the first is better."""
+def make(
+    backbone: BackboneSource,
+    method: str = "lora",
+    members: int = 2,
+    patience: int = EPOCHS,
+    sizes: Sequence[int] = (2, 2, 2, 2),
+) -> Pack:
+    """With dropout. The first member learns nothing: no epoch after the first is better.
+
+    ``sizes``: their ranks, or the lengths of their prefixes.
+    """
     config = methods.get(method).Config
-    own = config(**{n: v for n, v in {"rank": 2, "dropout": 0.1}.items() if n in config.model_fields}).model_dump()
+    sized = [{"rank": size, "prompt_length": size, "dropout": 0.1} for size in sizes]
+    own = [config(**{n: v for n, v in values.items() if n in config.model_fields}).model_dump() for values in sized]
     protocol = Protocol(EPOCHS, patience, max_length=64, dropout=0.1, train_rows=48, dev_rows=48)
     task = tasks.resolve(tasks.get("demo/entailment"))
     rates = (1e-9, 1e-2, 5e-3, 2e-2)[:members]  # at 5e-2 training is chaotic: rounding grows a millionfold
-    values = [{"learning_rate": rate, "batch_size": 8, **own} for rate in rates]
+    values = [{"learning_rate": rate, "batch_size": 8, **one} for rate, one in zip(rates, own, strict=False)]
     return Pack(tuple(Trial(backbone, task, method, v, seed, protocol) for seed, v in enumerate(values)))
 
 

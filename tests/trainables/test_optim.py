@@ -146,3 +146,29 @@ def test_what_is_frozen_stays_as_it_is() -> None:
         assert stacked["frozen.c"].grad is None
     assert {name.split("/")[1] for name in members.state(1) if name.startswith("adam/")} == {"a", "b"}
     assert torch.equal(members.tensors(1)["frozen.c"], frozen[2])
+
+
+def test_members_of_smaller_tensors_equal_solo_adams() -> None:
+    """Zeros stand before their own numbers and stay; what comes back, and what goes on elsewhere, is of their size."""
+    small = {"a": tensors(1)["a"][:2, :1], "b": tensors(1)["b"][:3]}
+
+    def masked(members: Members) -> torch.Tensor:
+        """Where what is padded gets a gradient of zero: there ``sin`` and the fourth power count by what is there."""
+        a, b = members.stacked["a"], members.stacked["b"]
+        return ((a.detach().sign().abs() * a.sin()).sum((1, 2)) + 1).square().sum() + (b**4).sum()
+
+    def trained(members: Members, times: int) -> Members:
+        for _ in range(times):
+            members.step(masked(members))
+        return members
+
+    mixed = trained(Members([tensors(0), small], RATES[:2], torch.device("cpu")), 5)
+    assert mixed.stacked["a"][1].count_nonzero() == small["a"].numel()
+    state = mixed.state(1)
+    assert state["adam/a/exp_avg"].shape == state["parameter/a"].shape == small["a"].shape
+    other = Members([{n: state[f"parameter/{n}"] for n in small}, tensors(2)], RATES[1:], torch.device("cpu"))
+    other.load_state(0, state)
+    mixed.keep([1])
+    solo = trained(Members([small], RATES[1:2], torch.device("cpu")), 9)
+    for members in (trained(mixed, 4), trained(other, 4)):
+        near(members, 0, solo.tensors(0))
