@@ -39,10 +39,10 @@ class Work:
         self._trials: dict[tuple[CellKey, tuple[Any, ...]], float] = {}  # by cell and the method's own hyperparameters
 
     def __call__(self, pack: Pack) -> float:
-        first = pack.trials[0]
-        shape = first.cell, tuple(first.method_config.items())
+        widest = pack.widest
+        shape = widest.cell, tuple(widest.method_config.items())
         if shape not in self._trials:
-            self._trials[shape] = self._of_trial(first)
+            self._trials[shape] = self._of_trial(widest)
         return len(pack.trials) * self._trials[shape]
 
     def _of_trial(self, trial: Trial) -> float:

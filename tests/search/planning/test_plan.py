@@ -145,11 +145,11 @@ def test_packs_hold_as_many_tokens_as_a_step_takes(tmp_path: Path) -> None:
     largest: dict[tuple[str, str, int], int] = {}
     for pack in plan(gpu).packs:
         trial = pack.trials[0]
-        assert len({(t.batch_size, t.hyperparameters.get("rank")) for t in pack.trials}) == 1
+        assert len({t.batch_size for t in pack.trials}) == 1
         key = (trial.task.name, trial.method, trial.batch_size)
         largest[key] = max(largest.get(key, 0), len(pack.trials))
     assert largest == {
-        ("demo/sentiment", "lora", 8): 4,  # 16,384 / (8 · 512) = 4; six trials make packs of four and two
+        ("demo/sentiment", "lora", 8): 4,  # 16,384 / (8 · 512); two of each rank's six trials share a pack
         ("demo/sentiment", "lora", 16): 2,
         ("demo/sentiment", "fine_tuning", 8): 1,
         ("demo/sentiment", "fine_tuning", 16): 1,

@@ -84,7 +84,7 @@ def test_it_holds_for_packs_of_the_same_shape(tmp_path: Path) -> None:
     assert sizes(remembered.fitting(same)) == [4, 4]
     for other in (
         like(one, 8, hyperparameters={**values, "batch_size": 4}),
-        like(one, 8, method="lora"),
+        like(one, 8, method="ia3"),
         like(one, 8, protocol=replace(one.trials[0].protocol, max_length=64)),
     ):
         assert remembered.fitting(other) == [other]
