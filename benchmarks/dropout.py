@@ -49,7 +49,7 @@ def candidates(batch: Batch, width: int, heads: int, dtype: torch.dtype) -> dict
     hidden = torch.randn(rows, tokens, width, device=device, dtype=dtype, requires_grad=True)
     parts = torch.randn(3, rows, heads, tokens, width // heads, device=device, dtype=dtype, requires_grad=True)
     mask = batch.attention_mask.bool()
-    own: Any = SimpleNamespace(mask=mask, seams=Seams(), batch=batch, attention_dropout=P)
+    own: Any = SimpleNamespace(mask=mask, seams=Seams(), batch=batch, attention_dropout=P, wanted=None)
     without: Any = SimpleNamespace(**{**vars(own), "batch": replace(batch, streams=None)})
 
     def backwards(output: Tensor) -> None:

@@ -18,10 +18,11 @@ class Members:
     """The tensors of ``k`` members and their optimiser.
 
     ``stacked[name]`` is ``(k, …)`` and takes the gradient, unless the method has frozen it; the moments are stacked as
-    well. Members of smaller tensors are padded (``padding.py``); what comes back of one is of its own size. The library's Adam (Kingma and Ba, 2015) has one learning rate for a tensor, so that a pack would need tensors
-    of each member's own, and as many updates; here each member has its own constant rate and number of steps, and can
-    leave without touching the others. The paper states Adam and the constant rate; the rest is the library's (β 0.9
-    and 0.999, ε 1e-8), without weight decay, warm-up or clipping.
+    well. Members of smaller tensors are padded (``padding.py``); what comes back of one is of its own size. The
+    library's Adam (Kingma and Ba, 2015) has one learning rate for a tensor, so that a pack would need tensors of each
+    member's own, and as many updates; here each member has its own constant rate and number of steps, and can leave
+    without touching the others. The paper states Adam and the constant rate; the rest is the library's (β 0.9 and
+    0.999, ε 1e-8), without weight decay, warm-up or clipping.
     """
 
     def __init__(self, tensors: Sequence[Mapping[str, Tensor]], rates: Sequence[float], device: torch.device) -> None:

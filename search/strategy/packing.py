@@ -11,8 +11,8 @@ from trainables.tasks import Task
 from trainables.trial import Pack, Trial
 
 #: Trials of several sizes share a pack where padding adds at most this part of the backbone's products for a token to
-#: those of a trial. Measured on a CPU, that is 1 to 4 % of a step, and up to 8 % with prefixes, whose keys also pass
-#: through softmax and dropout (docs/design/packs_and_seams.md); a pack of half as many members costs more.
+#: those of a trial. Measured on a CPU, that is 2 to 4 % of a step, and 7 % with prefixes, whose keys pass through
+#: softmax and dropout as well (docs/design/packs_and_seams.md).
 MOST_PADDING = 0.02
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import torch
 from helpers import golden
+from helpers.checkpoints import make
 from helpers.families import save_tiny
 
 from trainables import backbones, knee, methods, training
@@ -59,6 +60,18 @@ def test_a_pack_with_dropout_on_the_gpu_equals_its_members_alone(
     alone = [golden.losses(Pack((one,)), tmp_path / one.id, "cuda")[0] for one in pack.trials]
     assert together == [pytest.approx(member, rel=0, abs=1e-4) for member in alone]
     assert together != golden.losses(golden.pack(method, source, WITHOUT_DROPOUT), tmp_path / "without", "cuda")
+
+
+@pytest.mark.parametrize("method", [name for name in methods.names() if methods.padded(methods.get(name))])
+def test_a_pack_of_several_sizes_on_the_gpu_equals_its_members_alone(
+    method: str, source: BackboneSource, tmp_path: Path
+) -> None:
+    """With dropout, whose masks are those of the members' own keys."""
+    trials = make(source, method, members=3, sizes=(5, 1, 3)).trials
+    pack = Pack(tuple(replace(trial, protocol=golden.PROTOCOL) for trial in trials))
+    together = golden.losses(pack, tmp_path / "pack", "cuda")
+    alone = [golden.losses(Pack((one,)), tmp_path / one.id, "cuda")[0] for one in pack.trials]
+    assert together == [pytest.approx(member, rel=0, abs=1e-4) for member in alone]
 
 
 @every_method

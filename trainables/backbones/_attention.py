@@ -45,8 +45,8 @@ def attend(
 
     ``query``, ``key``, ``value`` are ``(k·b, h, p + n, d / h)``; ``bias`` broadcasts to ``(k·b, h, p + n, p + n)``.
     There is one query where one position is wanted. ``scale`` is 1 / √(d / h) by default. The layer's prefix stands
-    before the keys: it is never masked, but where it is padding, and takes no bias, since it has no position (equation 6
-    of the paper).
+    before the keys: it is never masked, but for its padding, and takes no bias, since it has no position (equation 6 of
+    the paper).
     """
     mask = forward.mask[:, None, None, :]  # (k·b, 1, 1, keys)
     prefix = forward.seams.prefix(layer)

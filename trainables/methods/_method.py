@@ -44,9 +44,9 @@ class Method(Protocol):
     ``distinct_tokens = True``; for the others it is not computed.
 
     Members of a pack have the same hyperparameters but for the learning rate. A method says in its class by ``padded``
-    in which of its ``sizes`` they may differ as well: zeros that stand before a member's own numbers, in every dimension
-    that the size makes longer, change nothing in ``seams`` and get a gradient of exactly zero. The method whose
-    ``seams`` are asked is then the one of the largest sizes; ``batch.sizes`` holds those of each member.
+    in which of its ``sizes`` they may differ as well: zeros that stand before a member's own numbers, in every
+    dimension that the size makes longer, change nothing in ``seams`` and get a gradient of exactly zero. The method
+    whose ``seams`` are asked is then the one of the largest sizes; ``batch.sizes`` holds those of each member.
     """
 
     Config: ClassVar[type[BaseModel]]  # hyperparameters with ranges and defaults; frozen, unknown keys refused
