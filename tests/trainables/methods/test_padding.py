@@ -88,3 +88,14 @@ def test_side_by_side() -> None:
     assert both.tolist() == [[[0, 0, 0], [0, 1, 1]], [[2, 2, 2], [2, 2, 2]]]
     assert torch.equal(own_part(both[0], small.shape), small)
     assert side_by_side([torch.tensor(3), torch.tensor(4)]).tolist() == [3, 4]
+
+
+def test_weights_of_kronecker_from_before_it_was_padded_are_read() -> None:
+    """Then W_R was kept as ``(l, r², d)``."""
+    backbone = shared_backbone("bert")
+    method = small_method("aot_kronecker", backbone)
+    member = moved_member(method, backbone)
+    earlier = {**member, "w_r": member["w_r"].flatten(1, 2)}
+    assert earlier["w_r"].dim() == 3
+    rows, expected = (method.fuse(weights, backbone).rows for weights in (earlier, member))
+    assert torch.equal(rows, expected)
