@@ -18,7 +18,7 @@ def cores() -> int:
 
 def gpus() -> list[str]:
     """The names of the GPUs that PyTorch can use here, such as ``NVIDIA A100-SXM4-40GB``; none of another kind."""
-    if not _driver():
+    if not gpu_driver():
         return []
     import torch  # takes a second
 
@@ -34,7 +34,7 @@ def first_gpu_bytes() -> int | None:
     return int(torch.cuda.get_device_properties(0).total_memory)
 
 
-def _driver() -> bool:
+def gpu_driver() -> bool:
     """Whether NVIDIA's driver is here, which PyTorch loads by this name, or AMD's: without one there is no GPU."""
     try:
         ctypes.CDLL("libcuda.so.1")

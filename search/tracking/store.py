@@ -146,6 +146,11 @@ class Store:
         self._journal.append(entries)
         self._writer.keep_alive()
 
+    def expect_no_more(self) -> None:
+        """Let the MLflow writer come to its end while the caller does other things; ``close`` waits for it."""
+        if self._writer is not None:
+            self._writer.let_finish()
+
     def close(self) -> None:
         """Wait until MLflow has everything, or is found to be away, and let the study go."""
         try:
@@ -215,12 +220,16 @@ class _Writer:
         elif code != 0:
             self._say(f"the MLflow writer failed (see {self._log}); the next aot run sends what it did not")
 
+    def let_finish(self) -> None:
+        """Tell it that nothing more comes."""
+        if self._process is not None and self._process.stdin is not None:
+            with suppress(BrokenPipeError):  # it died; its exit code says so
+                self._process.stdin.close()
+
     def _finish(self) -> int:
-        """Tell it that nothing more comes; its exit code, when it has ended."""
+        """Its exit code, when it has been told that nothing more comes and has ended."""
         assert self._process is not None
-        assert self._process.stdin is not None
-        with suppress(BrokenPipeError):  # it died; its exit code says so
-            self._process.stdin.close()
+        self.let_finish()
         try:
             code = self._process.wait(SECONDS_WITHOUT_A_WORD)
         except subprocess.TimeoutExpired:

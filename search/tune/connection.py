@@ -11,33 +11,41 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from urllib.parse import urlsplit
 
-import ray
-
 from search._nodes import Node, room
 from search._process import environment
 from search._provenance import ROOT
 from search._words import amount
 from search.errors import RunError
 from search.study import Resources
-from trainables.devices import cores
+from search.tune import local
+from trainables.devices import cores, gpu_driver
 
 #: How long the head node may take to answer at all.
 CONNECT_SECONDS = 10.0
 
 
 @contextmanager
-def connected(resources: Resources, address: str | None) -> Iterator[None]:
+def connected(resources: Resources, address: str | None, packs: int = 0, preloaded: str = "") -> Iterator[None]:
     """A Ray cluster for the time of a run; ``check`` has found nothing against it.
 
     Without ``address`` a local one is started and ended. A cluster to which this process is connected already is used
     and left as it is.
+
+    ``packs``: about how many there are to train; ``preloaded``: the module that a local worker imports before it has
+    one.
     """
+    import ray
+
     if ray.is_initialized():
         yield
         return
     try:
         with _keeping_sigterm():
-            _connect(worker_environment(resources), address)
+            if address is None:
+                _start(resources, packs, preloaded)
+            else:
+                environment = {"env_vars": worker_environment(resources)}
+                ray.init(address, runtime_env=environment, logging_level=logging.ERROR, log_to_driver=False)
     except Exception as error:  # Ray raises plain ones
         ray.shutdown()
         what = f"the Ray cluster at {address} cannot be reached" if address else "Ray does not start on this machine"
@@ -91,27 +99,19 @@ def _keeping_sigterm() -> Iterator[None]:
             signal.signal(signal.SIGTERM, handler)  # below Python, Ray has replaced it
 
 
-def _connect(variables: dict[str, str], address: str | None) -> None:
-    if address is not None:
-        ray.init(address, runtime_env={"env_vars": variables}, logging_level=logging.ERROR, log_to_driver=False)
-        return
-    with environment(variables):  # workers inherit them, and start faster than with a runtime_env
+def _start(resources: Resources, packs: int, preloaded: str) -> None:
+    """A local cluster, with a worker for each of the first packs."""
+    import ray
+
+    at_once = max(1, min(packs, int(cores() / resources.cpu)))
+    # On a GPU a worker must know its card before it imports PyTorch.
+    modules = ("search.tune.trainable", preloaded) if preloaded and not (resources.gpu and gpu_driver()) else ()
+    with environment(worker_environment(resources)):  # workers inherit them, and start faster than with a runtime_env
         try:
-            _start()
+            local.start(at_once, modules)
         except Exception:  # Ray gives itself 30 seconds, which a busy machine may exceed
             ray.shutdown()
-            _start()
-
-
-def _start() -> None:
-    ray.init(
-        "local",
-        num_cpus=cores(),
-        include_dashboard=False,
-        object_store_memory=256 * 2**20,
-        logging_level=logging.ERROR,
-        log_to_driver=False,
-    )
+            local.start(at_once, modules)
 
 
 def places(resources: Resources) -> int:
@@ -121,6 +121,8 @@ def places(resources: Resources) -> int:
 
 def nodes() -> list[Node]:
     """What each node that is there now has."""
+    import ray
+
     return [node["Resources"] for node in ray.nodes() if node["Alive"]]
 
 
@@ -133,5 +135,6 @@ def worker_environment(resources: Resources) -> dict[str, str]:
         "TOKENIZERS_PARALLELISM": "false",
         "PYTHONPATH": os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]),
         "RAY_CHDIR_TO_TRIAL_DIR": "0",
+        "PL_DISABLE_FORK": "1",  # as Tune has it
         **{name: os.environ[name] for name in passed if name in os.environ},
     }
