@@ -25,8 +25,8 @@ CONNECT_SECONDS = 10.0
 
 
 @contextmanager
-def connected(resources: Resources, address: str | None, packs: int = 0, preloaded: str = "") -> Iterator[None]:
-    """A Ray cluster for the time of a run; ``check`` has found nothing against it.
+def connected(resources: Resources, address: str | None, packs: int = 0, preloaded: str = "") -> Iterator[bool]:
+    """A Ray cluster for the time of a run, and whether it was started for it; ``check`` has found nothing against it.
 
     Without ``address`` a local one is started and ended. A cluster to which this process is connected already is used
     and left as it is.
@@ -37,7 +37,7 @@ def connected(resources: Resources, address: str | None, packs: int = 0, preload
     import ray
 
     if ray.is_initialized():
-        yield
+        yield False
         return
     try:
         with _keeping_sigterm():
@@ -54,7 +54,7 @@ def connected(resources: Resources, address: str | None, packs: int = 0, preload
         if address is None and not places(resources):  # a cluster may grow, this machine does not
             gpus = amount(resources.cpu, resources.gpus)
             raise RunError(f"a pack takes {gpus}, but Ray does not see as many here; set resources.gpu to auto or 0")
-        yield
+        yield address is None
     finally:
         ray.shutdown()
 

@@ -23,7 +23,6 @@ from search.strategy.pack_limits import PackLimits
 from search.strategy.study_search import StudySearch
 from search.tracking.records import TrialRecord
 from search.tracking.store import Store
-from search.tune import local
 from search.tune.outcome import Outcome
 from search.tune.packs import MAX_DEATHS, PackFollower
 from search.tune.schedulers import PatienceScheduler
@@ -64,7 +63,7 @@ class Driver(Callback):
         to_itself: bool,
     ) -> None:
         study = search.study
-        self._search, self._interrupted, self._to_itself = search, interrupted, to_itself
+        self._search, self._interrupted = search, interrupted
         self._spending = Spending(
             study.search.budget, study.resources, store.folder, {i: r.seconds for i, r in records.items()}
         )
@@ -81,7 +80,7 @@ class Driver(Callback):
         """
         shutil.rmtree(folder, ignore_errors=True)  # of a driver that was killed
         try:
-            with closing(self._turns), environment(_ENVIRONMENT), local.lean_tune(here=self._to_itself):
+            with closing(self._turns), environment(_ENVIRONMENT):
                 self._turns.claim()
                 self._tune(folder)
                 while self._searcher.yielded and not self._spending.exceeded():

@@ -1,7 +1,7 @@
 """This machine's own Ray, for one run: what a search needs of it, and its workers ready when the first pack comes.
 
-Ray starts nine processes where a search needs five. Left out are the dashboard, the monitor of an autoscaler and that of
-the logs, which nobody sees here; each imports for a second, Ray waits for the first to start and for all to end.
+Ray starts nine processes where a search needs five. Left out are the dashboard, the monitor of an autoscaler and that
+of the logs, which nobody sees here: each imports for a second, and Ray waits for the first to start and all to end.
 """
 
 from __future__ import annotations
@@ -61,18 +61,18 @@ def _lean(workers: int) -> Iterator[None]:
 
 
 @contextmanager
-def lean_tune(*, here: bool) -> Iterator[None]:
+def lean_tune(*, own: bool) -> Iterator[None]:
     """Tune imports MLflow and others to count which callbacks are theirs, for statistics that are switched off.
 
-    ``here``: workers are those of ``start``. Tune asks for some with variables of its own, which those that wait for
-    work do not have, and would get new ones.
+    ``own``: workers are those of ``start``, which inherit the driver's environment. Tune asks for some with variables
+    of its own, which those that wait for work do not have: it would get new ones.
     """
     from ray.air._internal import usage
     from ray.tune.execution import class_cache
 
     with ExitStack() as stack:
         stack.enter_context(_replaced(usage, tag_callbacks=_nothing))
-        if here:
+        if own:
             stack.enter_context(_replaced(class_cache, DEFAULT_ENV_VARS={}, ENV_VARS_TO_PROPAGATE=set()))
         yield
 

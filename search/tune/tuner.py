@@ -78,8 +78,8 @@ def _train(
     ahead = search.left + search.to_confirm, PRELOADED.get(train, "")
     view.phase("starting Ray" if here else f"connecting to Ray at {address}")
     log = quiet(store.folder / "ray.log")
-    with log, interruptible() as interrupted, connection.connected(study.resources, address, *ahead):
-        from search.tune import devices  # Tune is imported while the workers start
+    with log, interruptible() as interrupted, connection.connected(study.resources, address, *ahead) as own:
+        from search.tune import devices, local  # Tune is imported while the workers start
         from search.tune.driver import Driver
         from search.tune.trainable import PackJob
 
@@ -89,7 +89,9 @@ def _train(
         view.phase("starting workers")
         folders, takes = (_absolute(study.folder), study.cache_dir), search.study.resources
         job = PackJob(None, train, *folders, takes.threads, study.keep.predictions, takes.part, takes.measured)
-        outcome = Driver(search, job, store, view, records, interrupted, to_itself=here).run(store.folder / "tune")
+        driver = Driver(search, job, store, view, records, interrupted, to_itself=here)
+        with local.lean_tune(own=own):
+            outcome = driver.run(store.folder / "tune")
         store.expect_no_more()  # MLflow has the last results while Ray ends
         return search, outcome
 
