@@ -1,6 +1,6 @@
 """What it saves to hand out the longest packs first: a study's packs on 2, 8 and 64 devices, simulated.
 
-    AOT_DATA_DIR=FOLDER python -m benchmarks.order studies/real_small.yaml
+    AOT_DATA_DIR=FOLDER python benchmarks/order.py studies/real_small.yaml
 
 Each pack takes as long as its expected work, or from 20 to 100 % of that, as patience may have it; times are multiples
 of the least that any order could take. The whole grid is planned, in packs for a GPU.
@@ -14,6 +14,7 @@ from pathlib import Path
 if sys.path[0] == str(Path(__file__).parent):  # run as a script: this folder's statistics.py is not Python's
     sys.path[0] = str(Path(__file__).parents[1])
 
+import argparse
 import random
 
 from search import study
@@ -27,9 +28,11 @@ LEAST = 0.2  # of the epochs
 
 
 def main() -> None:
-    for file in sys.argv[1:]:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("studies", type=Path, nargs="+", metavar="STUDY", help="a study's YAML file")
+    for file in parser.parse_args().studies:
         print(file)
-        compare(Path(file))
+        compare(file)
 
 
 def compare(file: Path) -> None:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import importlib
+import sys
+import threading
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Literal
 
@@ -79,6 +83,15 @@ PARTS: dict[str, Callable[[np.ndarray, np.ndarray], float]] = {
     "spearman": _spearman,
 }
 
+#: What parts import when they are first asked for.
+LIBRARIES = {
+    "f1": "sklearn.metrics",
+    "macro_f1": "sklearn.metrics",
+    "matthews": "sklearn.metrics",
+    "pearson": "scipy.stats",
+    "spearman": "scipy.stats",
+}
+
 METRICS: dict[str, Metric] = {
     "accuracy": Metric(("accuracy",)),
     "f1": Metric(("f1",), labels=2),
@@ -120,6 +133,23 @@ def score(metric: str, predictions: np.ndarray, labels: np.ndarray) -> dict[str,
         predictions, labels = predictions.astype(np.float64), labels.astype(np.float64)
     values = {part: 100.0 * PARTS[part](predictions, labels) for part in known.parts}
     return {"score": float(np.mean(list(values.values()))), **values}
+
+
+def import_ahead(metric: str) -> None:
+    """Import what ``score`` needs for this metric in a thread, while the caller has something else to do: scikit-learn
+    takes up to a second.
+
+    An import that fails is told by ``score``.
+    """
+    parts = _known(metric).parts
+    names = {LIBRARIES[part] for part in parts if part in LIBRARIES} - set(sys.modules)
+    for name in sorted(names):
+        threading.Thread(target=_import, args=(name,), daemon=True).start()
+
+
+def _import(name: str) -> None:
+    with suppress(Exception):
+        importlib.import_module(name)
 
 
 def majority(metric: str, labels: np.ndarray) -> float:

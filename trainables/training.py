@@ -66,6 +66,7 @@ def train(pack: Pack, workspace: Workspace) -> Training:
     if workspace.threads:
         torch.set_num_threads(workspace.threads)
     run = PackState(pack, workspace)
+    metrics.import_ahead(run.task.metric)
     try:
         yield from _epochs(run)
     except GeneratorExit:  # between two epochs: somebody stops the study, or another one has its turn

@@ -32,7 +32,6 @@ from search.tracking.mlflow_writer import Settings, Writer
 LOCK_NAME = "mlflow.lock"
 SUMMARY_SECONDS = 5.0  # between two updates of the cells' summaries
 POLL_SECONDS = 0.2
-WORKERS_NICENESS = 15  # Ray's own for its workers: MLflow's import takes nothing from the first trial
 OBJECTS_BETWEEN_COLLECTIONS = 100_000  # looking for circles is a fifth of the time that MLflow takes to import
 RETRY_SECONDS = (1.0, *[2.0] * 9, 5.0, 10.0, 30.0)  # a server that is started again is back within seconds
 
@@ -112,7 +111,6 @@ def _until_closed(closing: threading.Event) -> None:
 def main() -> int:
     """Entry point of the process; the settings are the first line of its input."""
     gc.set_threshold(OBJECTS_BETWEEN_COLLECTIONS)
-    os.nice(WORKERS_NICENESS)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)  # a stopped Ray job sends it to all; this ends when its input does
     settings = Settings(**json.loads(sys.stdin.readline()))
     out = os.fdopen(os.dup(1), "w", buffering=1)
