@@ -147,7 +147,10 @@ class Store:
         self._writer.keep_alive()
 
     def expect_no_more(self) -> None:
-        """Let the MLflow writer come to its end while the caller does other things; ``close`` waits for it."""
+        """Let the MLflow writer come to its end while the caller does other things; ``close`` waits for it.
+
+        What is recorded all the same is in the journal, and may be left for the next run to send.
+        """
         if self._writer is not None:
             self._writer.let_finish()
 

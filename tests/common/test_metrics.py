@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import math
+import subprocess
+import sys
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,6 +16,7 @@ from scipy.stats import rankdata
 
 from common.metrics import METRICS, PARTS, majority, score
 
+ROOT = Path(__file__).parents[2]
 PREDICTIONS = np.array([1, 1, 0, 0, 1, 0, 1, 1])
 LABELS = np.array([1, 0, 0, 1, 1, 0, 1, 0])  # 3 true and 2 false positives, 2 true and 1 false negatives
 
@@ -126,3 +130,18 @@ def test_the_majority_s_score_by_hand() -> None:
     assert majority("pearson_spearman", np.array([0.5, 2.0, 3.0])) == 0.0
     with pytest.raises(ValueError, match="unknown metric 'bleu'"):
         majority("bleu", labels)
+
+
+def test_libraries_are_imported_ahead_where_a_metric_needs_them() -> None:
+    code = (
+        "import sys, threading; from common import metrics\n"
+        "def ahead(metric):\n"
+        "    metrics.import_ahead(metric)\n"
+        "    for thread in threading.enumerate()[1:]: thread.join()\n"
+        "    return set(sys.modules)\n"
+        "def grown(metric): metrics.score(metric, [0, 1, 1], [0, 0, 1]); return len(sys.modules) - len(known)\n"
+        "started = set(sys.modules); known = ahead('accuracy'); print(known == started, grown('accuracy') < 10)\n"
+        "for metric in metrics.METRICS: known = ahead(metric); print(metric, grown(metric) < 10)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines() == ["True True", *(f"{metric} True" for metric in METRICS)]

@@ -160,6 +160,15 @@ def test_the_result_of_a_trial_does_not_depend_on_the_state_of_the_process(backb
     assert torch.equal(torch.random.get_rng_state(), state)
 
 
+def test_what_the_metric_needs_is_imported_while_the_first_epoch_trains(
+    backbone, task, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr(training.metrics, "import_ahead", asked.append)
+    next(training.train(Pack((trial(backbone, task, "bitfit", rate=1e-2, seed=0),)), workspace(tmp_path)))
+    assert asked == [task.metric]
+
+
 def test_packs_that_take_turns_in_one_process_keep_their_own_dropout(backbone, task, tmp_path: Path) -> None:
     """They share the backbone, which is loaded once."""
     packs = [Pack((trial(backbone, task, "lora", rate=1e-2, seed=0, dropout=p),)) for p in (0.5, 0.0)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +17,7 @@ from helpers.stub_study import logged
 from mlflow import MlflowClient
 
 from search._provenance import versions
-from search.tracking.journal import Entry
+from search.tracking.journal import UNSENT_NAME, Entry
 from search.tracking.records import read_records
 from search.tracking.store import Store
 from trainables.trial import RESULT_VERSION, Epoch
@@ -67,6 +68,21 @@ class TestStore:
         assert (failed["run"], failed["tags"]["aot.status"]) == ("FAILED", "failed")
         assert failed["tags"]["aot.reason"] == "ValueError: why"
         assert "score" not in failed["metrics"]
+
+    def test_the_writer_ends_while_the_caller_does_other_things(
+        self, tmp_path: Path, store: Callable[..., Store], said: list[str]
+    ) -> None:
+        one = trial()
+        with store() as opened:
+            opened.expect_no_more()  # no writer yet
+            opened.record([(one, result(one))])
+            opened.expect_no_more()
+            end = time.monotonic() + 120
+            while (tmp_path / "runs" / "stub" / UNSENT_NAME).exists() or not logged(tmp_path, missing_ok=True):
+                assert time.monotonic() < end
+                time.sleep(0.2)
+        assert set(logged(tmp_path)) == {one.id}
+        assert problems(said) == []
 
     def test_what_is_known(self, tmp_path: Path, store: Callable[..., Store]) -> None:
         """The journal and MLflow tell the same of each trial, down to the curve."""

