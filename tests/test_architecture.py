@@ -139,7 +139,7 @@ def test_what_a_module_starts_without(module: str, without: str) -> None:
 @pytest.mark.parametrize(
     ("command", "without"),
     [
-        (["plan"], "torch transformers ray mlflow optuna pandas scipy sklearn"),
+        (["plan"], "torch transformers ray mlflow optuna scipy sklearn"),
         (["export", "--all-runs", "--out", "runs.parquet"], "torch transformers ray mlflow optuna"),
     ],
 )

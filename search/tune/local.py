@@ -54,7 +54,7 @@ def _lean(workers: int) -> Iterator[None]:
         _replaced(
             services,
             start_ray_process=_with_workers(workers, services.start_ray_process),
-            get_node=_when_it_is_there(services.get_node),
+            get_node=_when_it_is_there(services),
         ),
     ):
         yield
@@ -89,12 +89,12 @@ def _replaced(owner: Any, **values: Any) -> Iterator[None]:
             setattr(owner, name, value)
 
 
-def _when_it_is_there(get_node: Callable[..., Any]) -> Callable[..., Any]:
+def _when_it_is_there(services: Any) -> Callable[..., Any]:
     """Ray looks for the new node once a second."""
-    from ray._raylet import GcsClient
+    get_node = services.get_node
 
     def waited(gcs_address: str, node_id: str) -> Any:
-        client, end = GcsClient(address=gcs_address), time.monotonic() + NODE_SECONDS
+        client, end = services.GcsClient(address=gcs_address), time.monotonic() + NODE_SECONDS
         while time.monotonic() < end and not client.get_all_node_info():
             time.sleep(0.02)
         return get_node(gcs_address, node_id)
