@@ -113,7 +113,7 @@ def watch(tree: Path, arguments: list[str], variables: dict[str, str]) -> Watche
         driver = psutil.Popen(command, cwd=tree, env=variables, stdout=words, stderr=words)
         seen: dict[psutil.Process, tuple[str, float]] = {}
         while driver.poll() is None:
-            if arguments[0] == "run":  # the others are one process
+            if arguments[0] == "run" and "--help" not in arguments:  # the others are one process
                 _look(driver, seen, watched, time.monotonic() - began)
             time.sleep(WATCH_SECONDS)
         watched.seconds = time.monotonic() - began
