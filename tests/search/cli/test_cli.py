@@ -52,6 +52,16 @@ def test_help_comes_at_once_and_without_the_heavy_libraries() -> None:
     assert done.stdout.splitlines()[-1].split() == ["held:"]
 
 
+def test_a_command_ends_at_once() -> None:
+    """Python looks through what is not frozen once more."""
+    code = (
+        "import atexit, gc, sys; atexit.register(lambda: print(gc.get_freeze_count() > 10_000))\n"
+        "sys.argv = ['aot', '--version']; from search.cli import main; main()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "True"
+
+
 def test_help_names_the_commands_that_there_are() -> None:
     done = runner.invoke(app, ["--help"])
     assert done.exit_code == 0
