@@ -5,9 +5,10 @@ A trial's curve follows from its id alone. Nothing is written, so that what a be
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import dataclass
 
+from trainables.change import Change
 from trainables.trial import Epoch, Pack, Result, Trial
 
 
@@ -29,13 +30,16 @@ class Progress:
     resumed: tuple[int, int] = (0, 0)
 
 
-def train(pack: Pack, workspace: Workspace) -> Iterator[Progress]:
-    """One item per epoch for all members; nobody stops early."""
-    last = pack.trials[0].protocol.epochs
-    for number in range(1, last + 1):
-        epochs = {trial.id: epoch_of(trial, number) for trial in pack.trials}
-        results = tuple(map(result_of, pack.trials)) if number == last else ()
-        yield Progress(number, epochs, results, number == last)
+def train(pack: Pack, workspace: Workspace) -> Generator[Progress, Change | None, None]:
+    """One item per epoch for all members; nobody stops early. Packs that come along are trained one after the other."""
+    packs = [pack]
+    for one in packs:  # more may come meanwhile
+        last = one.trials[0].protocol.epochs
+        for number in range(1, last + 1):
+            epochs = {trial.id: epoch_of(trial, number) for trial in one.trials}
+            results = tuple(map(result_of, one.trials)) if number == last else ()
+            done = number == last and one is packs[-1]
+            packs += ((yield Progress(number, epochs, results, done)) or Change()).along
 
 
 def discard(pack: Pack, workspace: Workspace) -> None:

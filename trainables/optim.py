@@ -99,6 +99,16 @@ class Members:
     def _own(self, member: int, name: str, stacked: Mapping[str, Tensor]) -> Tensor:
         return own_part(stacked[name].detach()[member], self._shapes[member][name])
 
+    def join(self, other: Members) -> None:
+        """Take in the members of another pack, behind the own ones; what is stacked must have the same shapes."""
+        for name, tensor in self.stacked.items():
+            both = torch.cat([tensor.detach(), other.stacked[name].detach()])
+            self.stacked[name] = both.requires_grad_(tensor.requires_grad)
+        self._means = {n: torch.cat([t, other._means[n]]) for n, t in self._means.items()}
+        self._squares = {n: torch.cat([t, other._squares[n]]) for n, t in self._squares.items()}
+        self._rates, self._steps = self._rates + other._rates, self._steps + other._steps
+        self._shapes += other._shapes
+
     def tensors(self, member: int) -> dict[str, Tensor]:
         """A copy, on the CPU, of one member's tensors."""
         return {name: self._own(member, name, self.stacked).to("cpu", copy=True) for name in self.stacked}

@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +26,25 @@ from trainables.optim import Members
 from trainables.pack_checkpoint import CHECKPOINT_SECONDS, PackCheckpoint, Saved
 from trainables.padding import PerMember, own_sizes
 from trainables.trial import Epoch, Pack, Result, Trial, canonical
+
+
+@dataclass
+class _Part:
+    """A pack whose members are trained here, perhaps beside those of others: its checkpoint, and who has ended.
+
+    ``ended``: members as they are dumped, by trial id.
+    """
+
+    pack: Pack
+    checkpoint: PackCheckpoint
+    ended: dict[str, dict]
+
+    def has(self, member: Member) -> bool:
+        return member.trial.id in self._ids
+
+    @cached_property
+    def _ids(self) -> frozenset[str]:
+        return frozenset(trial.id for trial in self.pack.trials)
 
 
 @dataclass(frozen=True)
@@ -52,7 +71,7 @@ class Workspace:
 
 
 class PackState:
-    """A pack in training: backbone, data, and the members that are still in it.
+    """A pack in training: backbone, data, and the members that are still in it, perhaps of several packs (``absorb``).
 
     ``epoch`` counts the epochs that were begun and ``step`` the steps of the latest, 0 where it has been closed;
     ``totals`` ``(k,)`` are the sums of the steps' losses. ``spent``: seconds that belong to the epoch and were before
@@ -61,13 +80,14 @@ class PackState:
 
     def __init__(self, pack: Pack, workspace: Workspace) -> None:
         first = pack.trials[0]
-        self.pack, self.task, self.protocol = pack, first.task, first.protocol
+        self.task, self.protocol = first.task, first.protocol
         self.storage, self._keeps_predictions = Storage(workspace.storage), workspace.predictions
         self.device = workspace.torch_device()
         self.dtype = getattr(torch, self.protocol.precision)
         self.backbone = backbones.load(first.backbone, self.dtype).to(self.device)
         self.head_dropout = head.DROPOUT if self.protocol.dropout is None else self.protocol.dropout
         self.data = data.load(self.task, first.backbone, self.protocol, Path(workspace.cache_dir))
+        self._widest, self._padded = pack.widest, pack.padded
         self.method = self._method(pack.widest)
         self.sizes: dict[str, PerMember] = {}
         self._head_parameters = head.count(self.task.outputs, self.backbone.spec.width)
@@ -81,10 +101,10 @@ class PackState:
         self.active: list[Member] = [Member(trial) for trial in pack.trials]
         self.ended_before: tuple[Result, ...] = ()
         self.earlier: tuple[tuple[str, Epoch], ...] = ()
-        self._ended: dict[str, dict] = {}
         self.totals = torch.zeros(len(pack.trials), device=self.device)
-        self.checkpoint = PackCheckpoint(self.storage, pack, workspace.checkpoint_seconds)
-        saved = self.checkpoint.read()
+        checkpoint = PackCheckpoint(self.storage, pack, workspace.checkpoint_seconds)
+        self._parts = [_Part(pack, checkpoint, {})]
+        saved = checkpoint.read()
         tensors = self._resume(saved) if saved else [self._initial(trial) for trial in pack.trials]
         if self.active:
             self.members = Members(tensors, [m.trial.learning_rate for m in self.active], self.device)
@@ -105,7 +125,7 @@ class PackState:
     def _resume(self, saved: Saved) -> list[dict[str, Tensor]]:
         tensors, state = saved.tensors, saved.state
         self.epoch, self.step, self.spent = state["epoch"], state["step"], state["seconds"]
-        self._ended = {trial_id: m for trial_id, m in state["members"].items() if m["status"]}
+        self._parts[0].ended = {trial_id: m for trial_id, m in state["members"].items() if m["status"]}
         for member in self.active:
             best = dict(saved.best.get(member.trial.id, {}))
             frozen = _under(tensors, f"{member.trial.id}/parameter/{methods.FROZEN}") if best else {}
@@ -122,6 +142,22 @@ class PackState:
         """The last epoch of which all steps and the evaluation are done."""
         return self.epoch - (self.step > 0)
 
+    @property
+    def due(self) -> bool:
+        """Whether it is time for a checkpoint."""
+        return any(part.checkpoint.due for part in self._parts)
+
+    def absorb(self, other: PackState) -> None:
+        """Take over the members of a pack of the same shape that stands at the end of the same epoch.
+
+        Each pack keeps its own checkpoint, so that each can go on without the other.
+        """
+        self.active += other.active
+        self.members.join(other.members)
+        self._parts += other._parts
+        self.unsaved |= other.unsaved
+        self.spent += other.spent
+
     def begin_epoch(self) -> None:
         """The next epoch, or what is left of one in whose middle the checkpoint was written."""
         self.began = time.perf_counter() - self.spent
@@ -133,39 +169,45 @@ class PackState:
 
     def _own_sizes(self) -> dict[str, PerMember]:
         """Of the members, by the names of the sizes in which one of them is below the widest."""
-        widest, own = self.pack.widest.hyperparameters, [m.trial.hyperparameters for m in self.active]
-        names = [name for name in self.pack.padded if any(values[name] != widest[name] for values in own)]
+        widest, own = self._widest.hyperparameters, [m.trial.hyperparameters for m in self.active]
+        names = [name for name in self._padded if any(values[name] != widest[name] for values in own)]
         return own_sizes(names, own, self.device)
 
     def close_epoch(self) -> tuple[Result, ...]:
-        """Results of the members that ended with the epoch; a checkpoint where it is time for one."""
+        """Results of the members that ended with the epoch."""
         self.step, self.unsaved = 0, True
-        results = self.release_ended()
-        if self.checkpoint.due or not self.active:  # one of results alone is small, and nothing is trained again
-            self.save()
-        return results
+        return self.release_ended()
 
     def save(self) -> None:
         """Write all that the next step needs; ended members leave only their history."""
+        for part in self._parts:
+            self._save(part)
+        self.unsaved = False
+
+    def _save(self, part: _Part) -> None:
+        own = [(i, m) for i, m in enumerate(self.active) if part.has(m)]
         tensors: dict[str, Tensor] = {}
-        for i, member in enumerate(self.active):
+        for i, member in own:
             tensors |= {f"{member.trial.id}/{name}": tensor for name, tensor in self.members.state(i).items()}
-        losses = {m.trial.id: float(x) for m, x in zip(self.active, self.totals, strict=True)} if self.step else {}
+        seconds = (time.perf_counter() - self.began) * len(own) / max(1, len(self.active))
         state = {
             "epoch": self.epoch,
             "step": self.step,
-            "seconds": time.perf_counter() - self.began if self.step else 0.0,
-            "losses": losses,
-            "members": self._ended | {m.trial.id: m.dump() for m in self.active},
+            "seconds": seconds if self.step else 0.0,
+            "losses": {m.trial.id: float(self.totals[i]) for i, m in own} if self.step else {},
+            "members": part.ended | {m.trial.id: m.dump() for _, m in own},
         }
-        self.checkpoint.write(self.active, tensors, state)
-        self.unsaved = False
+        part.checkpoint.write([m for _, m in own], tensors, state)
 
     def release_ended(self) -> tuple[Result, ...]:
-        """Let the members that ended leave the pack, what is kept of their best epochs written to the storage."""
+        """Let the members that ended leave the pack, what is kept of their best epochs written to the storage.
+
+        Of a pack whose last member has ended, a checkpoint is written: it is small, and nothing is trained again.
+        """
         ended = [m for m in self.active if m.status]
+        results = tuple(self._result(m) for m in ended)
         for member in ended:
-            self._ended[member.trial.id] = member.dump()
+            self._part_of(member).ended[member.trial.id] = member.dump()
             self._write_predictions(member)
             if member.best_weights:
                 self.storage.write_tensors(member.weights_name, member.best_weights, member.describe())
@@ -175,7 +217,13 @@ class PackState:
             if staying:
                 self.members.keep(staying)
                 self.totals = self.totals[staying]
-        return tuple(self._result(m) for m in ended)
+            for part in [part for part in self._parts if not any(map(part.has, self.active))]:
+                self._save(part)
+                self._parts.remove(part)
+        return results
+
+    def _part_of(self, member: Member) -> _Part:
+        return next(part for part in self._parts if part.has(member))
 
     def _write_predictions(self, member: Member) -> None:
         """The file of an ended member's answers; where there are none to keep, none of an earlier training stays."""
@@ -193,14 +241,11 @@ class PackState:
         if not cut:
             return ()
         self.unsaved = True
-        results = self.release_ended()
-        if not self.active:
-            self.save()
-        return results
+        return self.release_ended()
 
     def _result(self, member: Member) -> Result:
         result = member.result(self._method(member.trial).count() + self._head_parameters)
-        members, device = len(self.pack.planned), device_name(self.device)
+        members, device = len(self._part_of(member).pack.planned), device_name(self.device)
         return replace(result, text=self.data.text, majority=self.majority, pack_size=members, device=device)
 
     def weights(self, i: int) -> dict[str, Tensor]:

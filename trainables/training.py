@@ -11,7 +11,7 @@ every minute, also within an epoch, and goes on from it: a run that is killed an
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Generator, Mapping
+from collections.abc import Generator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
@@ -22,9 +22,11 @@ import torch
 
 from common import metrics
 from trainables import data, knee, methods
+from trainables.change import Change
 from trainables.checkpoint import Storage
 from trainables.pack_checkpoint import PackCheckpoint
 from trainables.pack_state import PackState, Workspace
+from trainables.roster import Roster
 from trainables.trial import Epoch, Pack, Result
 
 #: Padded tokens per forward pass of an evaluation; more is no faster on a CPU, fewer leaves a GPU idle.
@@ -51,55 +53,69 @@ class Progress:
 members = knee.members
 
 T = TypeVar("T")
-Training = Generator[Progress, Collection[str] | None, None]
+Training = Generator[Progress, Change | None, None]
 
 
 def train(pack: Pack, workspace: Workspace) -> Training:
     """Train ``pack`` to its end, an epoch at a time; members that stop early leave it.
 
     After an interruption the first item has no new epoch: it brings what the members reached before, and once more the
-    results of those that had ended. Ids of trials that are ``sent`` in are cut short: they leave the pack as
-    ``pruned``, and the next item brings their results. A generator that is closed leaves a checkpoint.
+    results of those that had ended. A ``Change`` that is sent in names trials to be cut short: they leave the pack as
+    ``pruned``, and the next item brings their results; and packs of the same shape, each trained to its end along with
+    the first (``roster.py``). A generator that is closed leaves a checkpoint of each.
     Raises ``DataError`` or ``ValueError`` where a trial cannot be trained at all, ``torch.OutOfMemoryError`` where
     the pack does not fit on the device.
     """
     if workspace.threads:
         torch.set_num_threads(workspace.threads)
-    run = PackState(pack, workspace)
-    metrics.import_ahead(run.task.metric)
+    roster = Roster(workspace)
+    metrics.import_ahead(pack.trials[0].task.metric)
     try:
-        yield from _epochs(run)
+        yield from _begun(roster, pack)
+        while roster.left:
+            yield from _told(roster, _epoch(roster))
     except GeneratorExit:  # between two epochs: somebody stops the study, or another one has its turn
-        if run.unsaved:
-            run.save()
+        roster.save()
         raise
 
 
-def _epochs(run: PackState) -> Training:
+def _begun(roster: Roster, pack: Pack) -> Training:
+    """Take a pack in; one that goes on after an interruption says how far it was."""
+    run = roster.add(pack)
     if run.epoch:
         resumed = run.closed, run.step
-        yield from _reported(run, Progress(run.closed, {}, run.ended_before, not run.active, run.earlier, resumed))
-    while run.active:
-        run.begin_epoch()
-        losses = _train_epoch(run)
-        predictions = _predict(run)
-        scores = [metrics.score(run.task.metric, row, run.data.dev.labels) for row in predictions]
-        ended = time.perf_counter()
-        seconds = (ended - run.began) / len(run.active)
-        epochs = {}
-        for i, member in enumerate(run.active):
-            kept = partial(run.weights, i), partial(run.kept_predictions, predictions[i])
-            epochs[member.trial.id] = member.close_epoch(scores[i], losses[i], seconds, *kept)
-        results = run.close_epoch()
-        run.spent = time.perf_counter() - ended
-        yield from _reported(run, Progress(run.epoch, epochs, results, not run.active))
+        done = not roster.left
+        yield from _told(roster, Progress(run.closed, {}, run.ended_before, done, run.earlier, resumed))
 
 
-def _reported(run: PackState, progress: Progress) -> Training:
-    """Give an item, and the results of what is cut short in answer to it."""
-    cut = yield progress
-    while cut and (results := run.cut_short(cut)):
-        cut = yield Progress(run.closed, {}, results, done=not run.active)
+def _told(roster: Roster, progress: Progress) -> Training:
+    """Give an item, and do what is said in answer to it."""
+    change = yield progress
+    if change is None:
+        return
+    for pack in change.along:
+        yield from _begun(roster, pack)
+    if results := roster.cut_short(change.cut):
+        yield from _told(roster, Progress(progress.epoch, {}, results, done=not roster.left))
+
+
+def _epoch(roster: Roster) -> Progress:
+    """Train whose turn it is for an epoch, or for what is left of it, and see what the members have reached."""
+    run = roster.next()
+    run.begin_epoch()
+    losses = _train_epoch(run)
+    predictions = _predict(run)
+    scores = [metrics.score(run.task.metric, row, run.data.dev.labels) for row in predictions]
+    ended = time.perf_counter()
+    seconds = (ended - run.began) / len(run.active)
+    epochs = {}
+    for i, member in enumerate(run.active):
+        kept = partial(run.weights, i), partial(run.kept_predictions, predictions[i])
+        epochs[member.trial.id] = member.close_epoch(scores[i], losses[i], seconds, *kept)
+    results = run.close_epoch()
+    roster.save_due()
+    run.spent = time.perf_counter() - ended
+    return Progress(run.epoch, epochs, results, done=not roster.left)
 
 
 def discard(pack: Pack, workspace: Workspace) -> None:
@@ -125,7 +141,7 @@ def _train_epoch(run: PackState) -> list[float]:
             run.members.step(losses.sum())
             run.totals += losses.detach()  # stays on the device: reading it would wait for the step
             run.step = step + 1
-            if run.checkpoint.due:
+            if run.due:
                 run.save()
     return (run.totals / max(run.step, 1)).tolist()
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from common.seeds import seed_of
 from common.selection import Seed, best_assignment, candidates
-from search.strategy.packing import pack_size, packs
+from search.strategy.packing import pack_size, packs, taken_like
 from search.strategy.samplers import Assignment, GridSampler, RandomSampler, Sampler, TPESampler
 from search.study import Study
 from trainables import methods
@@ -156,6 +156,13 @@ class CellSearch:
             pack = first
         self.out.update(trial.id for trial in pack.trials)
         return pack
+
+    def next_like(self, pack: Pack, *, first_only: bool) -> Pack | None:
+        """Hand out a pack that waits and can be trained along with one of this cell (``packing.taken_like``)."""
+        found = taken_like(self._queue, pack, first_only=first_only)
+        if found is not None:
+            self.out.update(trial.id for trial in found.trials)
+        return found
 
     def tell(self, trial: Trial, ending: Ending) -> None:
         """How a trial that was handed out ended."""

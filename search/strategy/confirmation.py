@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Mapping
 
 from search.strategy.cell_search import CellSearch, Ending
-from search.strategy.packing import pack_size, packs
+from search.strategy.packing import pack_size, packs, taken_like
 from search.study import Study, confirmation_seeds, fresh_seeds
 from search.tracking.records import TrialRecord
 from trainables.trial import Pack, Trial
@@ -76,6 +76,13 @@ class CellConfirmation:
         pack = self._queue.popleft()
         self.out.update(trial.id for trial in pack.trials)
         return pack
+
+    def next_like(self, pack: Pack) -> Pack | None:
+        """Hand out a pack that waits and can be trained along with one of this confirmation."""
+        found = taken_like(self._queue, pack, first_only=False)
+        if found is not None:
+            self.out.update(trial.id for trial in found.trials)
+        return found
 
     def tell(self, trial: Trial) -> None:
         """A trial that was handed out has ended."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Collection, Iterator, Sequence
 
 from search.study import Study, spec_if_known
@@ -134,3 +135,17 @@ def padding_is_small(trials: Sequence[Trial]) -> bool:
         kind(kind.Config(**trial.method_config), spec).count() for trial in (Pack(tuple(trials)).widest, *trials)
     )
     return widest - min(own) <= MOST_PADDING * 12 * spec.layers * spec.width**2
+
+
+def taken_like(queue: deque[Pack], pack: Pack, *, first_only: bool) -> Pack | None:
+    """The first pack of a queue that can be trained along with ``pack``, taken out of it; None where there is none.
+
+    ``first_only``: where the order of the queue decides what is trained, only the next one can be.
+    """
+    for place, waiting in enumerate(queue):
+        if waiting.shape_id == pack.shape_id:
+            del queue[place]
+            return waiting
+        if first_only:
+            break
+    return None

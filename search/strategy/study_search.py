@@ -111,6 +111,28 @@ class StudySearch:
             return pack
         return next(filter(None, (one.next() for one in self.confirmations.values())), None)
 
+    def next_like(self, pack: Pack) -> Pack | None:
+        """A pack that waits and can be trained along with ``pack``, in the same worker; None where there is none.
+
+        Where the order of packs decides what is trained, it is the next one of all or none; a budget of trials hands
+        out its last ones in their own packs.
+        """
+        first = pack.trials[0]
+        if self.confirms(first):
+            return self.confirmations[first.cell].next_like(pack)
+        cell = self.cells[first.cell]
+        if self._longest_first:
+            return cell.next_like(pack, first_only=False)
+        waiting = next((one.first for one in self._in_order() if one.first is not None), None)
+        if waiting is None or waiting is not cell.first:
+            return None
+        if self._allowed is not None and self._allowed < len(waiting.trials):
+            return None
+        found = cell.next_like(pack, first_only=True)
+        if self._allowed is not None and found is not None:
+            self._allowed -= len(found.trials)
+        return found
+
     def _next_of_search(self) -> Pack | None:
         if self._allowed is not None and self._allowed <= 0:
             self.budget_is_spent = self.budget_is_spent or self.left > 0

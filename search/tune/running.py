@@ -1,4 +1,4 @@
-"""A pack in training, as the driver sees it: when its members end, what they reached, and who has no result yet."""
+"""Packs in training, as the driver sees them: when their members end, what they reached, who has no result yet."""
 
 from __future__ import annotations
 
@@ -13,11 +13,19 @@ from trainables.trial import Epoch, Pack, Result, Status, Trial
 class PackPatience:
     """The stopping rule for the members of a pack. It ends a member in the same epoch as the training loop does."""
 
-    def __init__(self, pack: Pack) -> None:
-        self._limits = {t.id: t.protocol.epochs for t in pack.trials}
-        self._patience = {t.id: Patience(t.protocol.patience) for t in pack.trials}
-        self._seen = dict.fromkeys(self._limits, 0)
+    def __init__(self, *packs: Pack) -> None:
+        self._limits: dict[str, int] = {}
+        self._patience: dict[str, Patience] = {}
+        self._seen: dict[str, int] = {}
         self.ended: set[str] = set()
+        for pack in packs:
+            self.add(pack)
+
+    def add(self, pack: Pack) -> None:
+        """Members that are trained along."""
+        for trial in pack.trials:
+            self._limits[trial.id], self._seen[trial.id] = trial.protocol.epochs, 0
+            self._patience[trial.id] = Patience(trial.protocol.patience)
 
     def update(self, epochs: Iterable[tuple[str, Epoch]], results: Iterable[str] = ()) -> bool:
         """Take in what members reached, and the ids of those with a result; True when all members have ended.
@@ -36,17 +44,27 @@ class PackPatience:
 
 
 class RunningPack:
-    """A pack in training: which members still have no result, and what they reached.
+    """What a worker trains: a pack, or several along with it; which members have no result, and what they reached.
 
-    ``patience`` is the driver's only one for this pack: Tune's scheduler and whoever writes results down share it.
+    ``patience`` is the driver's only one for these packs: Tune's scheduler and whoever writes results down share it.
     """
 
-    def __init__(self, pack: Pack) -> None:
-        self.pack = pack
-        self.patience = PackPatience(pack)
-        self.left: dict[str, Trial] = {t.id: t for t in pack.trials}
-        self._history: dict[str, dict[int, Epoch]] = {t.id: {} for t in pack.trials}
+    def __init__(self, *packs: Pack) -> None:
+        self.packs: list[Pack] = []
+        self.patience = PackPatience()
+        self.left: dict[str, Trial] = {}
+        self._history: dict[str, dict[int, Epoch]] = {}
+        self._told: dict[str, int] = {}  # by trial id, the furthest epoch that was told of
         self._furthest = (0, 0)  # epoch that is closed, steps of the next one
+        for pack in packs:
+            self.add(pack)
+
+    def add(self, pack: Pack) -> None:
+        """A pack that is trained, along with the others from now on."""
+        self.packs.append(pack)
+        self.patience.add(pack)
+        self.left |= {t.id: t for t in pack.trials}
+        self._history |= {t.id: {} for t in pack.trials}
 
     def ends_with(self, report: PackReport) -> bool:
         """Whether every member has ended with this report."""
@@ -57,10 +75,12 @@ class RunningPack:
         return [(trial_id, e) for trial_id, e in report.reached if e.epoch not in self._history[trial_id]]
 
     def got_on(self, report: PackReport) -> bool:
-        """Whether the pack is further than in all reports before: an epoch, or steps that a checkpoint holds."""
+        """Whether a member is further than in all reports before: an epoch, or steps that a checkpoint holds."""
         reached = max([report.resumed, *((epoch.epoch, 0) for _, epoch in report.reached)])
+        news = [(i, e.epoch) for i, e in report.reached if e.epoch > self._told.get(i, 0)]
+        self._told |= news
         further, self._furthest = reached > self._furthest, max(reached, self._furthest)
-        return further
+        return further or bool(news)
 
     def update(self, report: PackReport) -> list[tuple[Trial, Result]]:
         """Take in a report; gives the results that are new. Those of before a worker's death come again."""
@@ -69,9 +89,10 @@ class RunningPack:
             self._history[trial_id][epoch.epoch] = epoch
         return [(self.left.pop(r.trial_id), r) for r in report.results if r.trial_id in self.left]
 
-    def rest(self) -> Pack | None:
-        """The members without a result, in the same pack; None where all have one."""
-        return self.pack.without({t.id for t in self.pack.trials} - set(self.left))
+    def rests(self) -> list[Pack]:
+        """The members without a result, each in its pack; none of a pack of which all have one."""
+        ended = {t.id for pack in self.packs for t in pack.trials} - set(self.left)
+        return [rest for pack in self.packs if (rest := pack.without(ended)) is not None]
 
     def seconds(self, epochs: Iterable[tuple[str, Epoch]]) -> dict[str, float]:
         """What the members of these epochs have taken by now, earlier runs included; an epoch that comes again counts
@@ -83,6 +104,7 @@ class RunningPack:
 
         A member that the stopping rule has ended is ``finished``, whatever ``status`` says of the others.
         """
+        sizes = {trial.id: len(pack.trials) for pack in self.packs for trial in pack.trials}
         closed = []
         for trial_id, trial in self.left.items():
             history = tuple(self._history[trial_id][n] for n in sorted(self._history[trial_id]))
@@ -90,7 +112,7 @@ class RunningPack:
             score, epoch = (best.score, best.epoch) if best else (None, None)
             ended = score is not None and trial_id in self.patience.ended
             how: Status = "finished" if ended else status
-            why, size = "" if ended else reason, len(self.pack.trials)
+            why, size = "" if ended else reason, sizes[trial_id]
             closed.append((trial, Result(trial_id, how, score, epoch, history, None, why, pack_size=size)))
         self.left = {}
         return closed

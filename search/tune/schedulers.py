@@ -5,7 +5,7 @@ Patience looks at one trial alone and ends it as ``finished``; what a comparison
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
@@ -42,7 +42,7 @@ class PatienceScheduler(FIFOScheduler):
         report: PackReport = result["report"]
         if running.ends_with(report):
             return TrialScheduler.STOP
-        behind = self.compare(running.pack, report) - running.patience.ended
+        behind = self.compare(running.packs, report) - running.patience.ended
         if behind:
             # Tune has no public way to speak to a worker; the call is carried out before the next step.
             # A worker that died before it is found out here, as by any other task.
@@ -56,11 +56,12 @@ class PatienceScheduler(FIFOScheduler):
             tune_controller._cleanup_cached_actors(force_all=True)
         return super().choose_trial_to_run(tune_controller, **options)
 
-    def compare(self, pack: Pack, report: PackReport) -> set[str]:
-        """Have the cell's rule take in a report; the ids of members that fall behind."""
-        comparison = self._comparisons.get(pack.trials[0].cell)
+    def compare(self, packs: Sequence[Pack], report: PackReport) -> set[str]:
+        """Have the cell's rule take in a report of packs of the same cell; the ids of members that fall behind."""
+        own = [trial for pack in packs for trial in pack.trials if self._compared(trial)]
+        comparison = self._comparisons.get(own[0].cell) if own else None
         if comparison is None:
             return set()
-        own = {trial.id for trial in pack.trials if self._compared(trial)}
-        again = {i for i, e in report.earlier if i in own and comparison.learn(i, e.epoch, e.score)}
-        return again | {i for i, e in report.epochs if i in own and comparison.update(i, e.epoch, e.score)}
+        ids = {trial.id for trial in own}
+        again = {i for i, e in report.earlier if i in ids and comparison.learn(i, e.epoch, e.score)}
+        return again | {i for i, e in report.epochs if i in ids and comparison.update(i, e.epoch, e.score)}

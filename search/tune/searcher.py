@@ -13,25 +13,33 @@ from search.errors import RunError
 from search.strategy.budget import Spending
 from search.strategy.pack_limits import PackLimits
 from search.strategy.study_search import StudySearch
+from search.tune.running import RunningPack
 from search.tune.trainable import PackJob
 from trainables.trial import Pack
 
 #: Packs that wait for a place in Tune, so that no worker does.
 MAX_PENDING = 4
 
+#: A worker trains at most so many times as many members as have a place at once; the others wait their turn. More would
+#: fill the places better (``benchmarks/refill.py``), but who waits takes memory, and the last packs should spread.
+MOST_ALONG = 3
+
 
 class PackSearcher(Searcher):
     """Hands the packs of a study to Tune, those that come back first; at most ``limit`` at once.
 
-    Packs that are known to be too large are handed out in parts.
+    Packs that are known to be too large are handed out in parts. ``places``: packs of this study that are trained at
+    once. ``fills``: whether workers are given more packs to train along (``another``).
     """
 
     def __init__(self, search: StudySearch, job: PackJob, limits: PackLimits, limit: int = MAX_PENDING) -> None:
         super().__init__()
         self._search, self._job, self._limits = search, job, limits
         self._first: list[Pack] = []
-        self._out: dict[str, Pack] = {}
-        self.limit = limit
+        self._out: dict[str, PackJob] = {}
+        self._started: set[str] = set()  # of those that are out, the ones that had a worker
+        self._apart: set[str] = set()  # groups of packs that failed in company
+        self.limit, self.places, self.fills = limit, 1, True
         self.yields = False  # whether to end when nothing is in training, for another study's turn
         self.yielded = False
         self._handed_out = False
@@ -47,16 +55,64 @@ class PackSearcher(Searcher):
         if not self._out and self.yields and self._handed_out:
             self.yielded = True
             return Searcher.FINISHED
+        pack = self._next()
+        if pack is None:
+            return None if self._out else Searcher.FINISHED
+        self._out[trial_id] = replace(self._job, packs=(pack,))
+        self._handed_out = True
+        return {"job": self._out[trial_id]}
+
+    def _next(self) -> Pack | None:
         try:
             pack = self._first.pop() if self._first else self._search.next()
         except OSError as error:
             raise RunError(f"assignments cannot be written down: {error}; make room, then start again") from error
-        if pack is None:
-            return None if self._out else Searcher.FINISHED
-        first = self.first_of(pack)
-        self._out[trial_id] = first
-        self._handed_out = True
-        return {"job": replace(self._job, pack=first)}
+        return None if pack is None else self.first_of(pack)
+
+    def started(self, trial_id: str) -> tuple[Pack, ...]:
+        """What a worker trains that Tune has found for a pack: that one, or the first part of it where it was found too
+        large meanwhile; where another worker took it, the next one; nothing where there is none."""
+        self._started.add(trial_id)
+        packs = self._out[trial_id].packs
+        pack = self.first_of(packs[0]) if packs else self._next()
+        return () if pack is None else (pack,)
+
+    def another(self, running: RunningPack) -> Pack | None:
+        """Hand out a pack that a worker trains along with what it trains; None where it is to have none.
+
+        Members stop one by one, and several packs fill the places of one for longer (``trainables/roster.py``). But
+        the last packs are for workers without any: so many must wait for each of the others as one may have. And a pack
+        that failed in company is trained alone.
+        """
+        host, places = running.packs[0], max(len(pack.planned) for pack in running.packs)
+        room = MOST_ALONG * places - len(running.left)
+        there = sum(bool(job.packs) for job in self._unstarted) + len(self._first) + self._search.waiting
+        spare = there - MOST_ALONG * (self.places - 1)
+        if not self.fills or places == 1 or room < places or spare < 1 or host.group in self._apart:
+            return None
+        pack = self._like(host)
+        return None if pack is None else self.first_of(pack)
+
+    def _like(self, host: Pack) -> Pack | None:
+        """A pack of the same shape: one that came back, one that is not handed out, one that waits in Tune."""
+        for pack in reversed(self._first):
+            if self._goes_with(pack, host):
+                self._first.remove(pack)
+                return pack
+        if (found := self._search.next_like(host)) is not None:
+            return found
+        for job in self._unstarted:
+            if job.packs and self._goes_with(job.packs[0], host):
+                (pack,), job.packs = job.packs, ()
+                return pack
+        return None
+
+    def _goes_with(self, pack: Pack, host: Pack) -> bool:
+        return pack.shape_id == host.shape_id and pack.group not in self._apart
+
+    @property
+    def _unstarted(self) -> list[PackJob]:
+        return [job for trial_id, job in self._out.items() if trial_id not in self._started]
 
     def begin(self) -> None:
         """Tune begins, perhaps again: a turn of this study."""
@@ -65,6 +121,11 @@ class PackSearcher(Searcher):
     def put_first(self, packs: Sequence[Pack]) -> None:
         """Packs to be handed out next."""
         self._first.extend(reversed(packs))
+
+    def put_apart(self, packs: Sequence[Pack]) -> None:
+        """The same for packs that failed in company: each is trained alone, which shows who is at fault."""
+        self._apart.update(pack.group for pack in packs)
+        self.put_first(packs)
 
     def first_of(self, pack: Pack) -> Pack:
         """``pack``, or where it is too large the first part of it; the others are handed out next."""
@@ -84,6 +145,7 @@ class PackSearcher(Searcher):
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         self._out.pop(trial_id, None)
+        self._started.discard(trial_id)
 
     def save(self, checkpoint_path: str) -> None:
         """Nothing: the journal says what is left to do."""

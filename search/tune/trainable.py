@@ -12,14 +12,15 @@ import logging
 import sys
 import time
 import traceback
-from collections.abc import Collection, Generator
+from collections.abc import Collection, Generator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 from ray import tune
 
+from trainables.change import Change
 from trainables.pack_sizes import Device, PackSizes
 from trainables.trial import Epoch, Pack, Result
 
@@ -31,17 +32,18 @@ SECONDS_PER_REPORT = 0.2
 
 @dataclass
 class PackJob:
-    """A pack and how it is trained.
+    """Packs of one shape that a worker trains, and how.
 
     ``train`` names a module like ``trainables.training``, imported by the worker alone: with ``Workspace``,
-    ``train(pack, workspace)``, a generator that takes ids of trials to be cut short, ``discard(pack, workspace)`` and
+    ``train(pack, workspace)``, a generator that takes a ``Change``, ``discard(pack, workspace)`` and
     ``members(pack, workspace, part)``, which says how many to train together.
-    ``predictions``: whether answers on dev are kept. ``part``: of a GPU, that the pack takes, or CPU threads;
-    ``measured``: whether it is trained in parts of as many members as pay on its device. ``pack`` is let go (``None``)
-    when it has ended: Tune keeps every job to the end of the run.
+    ``predictions``: whether answers on dev are kept. ``part``: of a GPU, that a pack takes, or CPU threads;
+    ``measured``: whether it is trained in parts of as many members as pay on its device. ``packs``: one at first, more
+    where others are trained along with it; none any more when all have ended, as Tune keeps every job to the end of the
+    run.
     """
 
-    pack: Pack | None
+    packs: tuple[Pack, ...]
     train: str
     storage: str
     cache_dir: str
@@ -54,7 +56,7 @@ class PackJob:
         return self  # Tune copies its configurations several times
 
     def __repr__(self) -> str:
-        return f"PackJob({'ended' if self.pack is None else self.pack.group})"
+        return f"PackJob({', '.join(pack.group for pack in self.packs)})"
 
 
 #: ``lasting``: the same trial fails again wherever and whenever it is trained, until somebody changes something.
@@ -113,6 +115,8 @@ class PackTrainable(tune.Trainable):
 
     def setup(self, config: dict[str, Any]) -> None:
         self._job: PackJob = config["job"]
+        self._packs = list(self._job.packs)
+        self._along = self._packs[1:]  # to be sent in
         self._steps: Generator[Any, Any, None] | None = None
         self._ended = self._acknowledged = False
         self._cut: set[str] = set()
@@ -127,12 +131,17 @@ class PackTrainable(tune.Trainable):
         return True
 
     def cut_short(self, trial_ids: Collection[str]) -> None:
-        """These members leave the pack before the next epoch."""
+        """These members leave their pack before the next epoch."""
         self._cut.update(trial_ids)
 
-    def take(self, pack: Pack) -> None:
-        """Train this one in place of the pack that it was given, of which nothing is trained yet."""
-        self._job = replace(self._job, pack=pack)
+    def take(self, packs: Sequence[Pack]) -> None:
+        """Train these in place of what it was given, of which nothing is trained yet."""
+        self._packs, self._along = list(packs), list(packs[1:])
+
+    def join(self, pack: Pack) -> None:
+        """Train this one along with the others, from the next epoch on."""
+        self._packs.append(pack)
+        self._along.append(pack)
 
     def acknowledge(self) -> None:
         """The driver has written down everything that was reported, to the end."""
@@ -153,36 +162,43 @@ class PackTrainable(tune.Trainable):
         return {"report": report, "done": done}
 
     def _advance(self, report: PackReport) -> bool:
-        """An epoch, and more while they are short, or word of those before; says whether the pack has ended."""
-        started = self._steps is not None
-        if self._steps is None:
-            module = importlib.import_module(self._job.train)
-            if self._is_too_large(module, report):
-                return True
-            self._steps = module.train(self._job.pack, _workspace(module, self._job))
+        """An epoch, and more while they are short, or word of those before; says whether all packs have ended."""
+        if not self._packs:
+            return True  # others took what this worker was to train
+        if self._steps is None and self._is_too_large(report):
+            return True
         until = time.monotonic() + SECONDS_PER_REPORT
-        while True:
-            cut, self._cut = self._cut, set()
-            try:
-                progress = self._steps.send(cut) if started and cut else next(self._steps)
-            except StopIteration:
-                return True
-            started = True
+        while (progress := self._next()) is not None:
             report.earlier.extend(progress.earlier)
             report.epochs.extend(progress.epochs.items())
             report.results.extend(progress.results)
             report.resumed = max(report.resumed, progress.resumed)
-            if progress.done:
+            if progress.done and not self._along:
                 return True
             if time.monotonic() >= until or not progress.epochs:  # how far it got is told before the next epoch
                 return False
+        return True
 
-    def _is_too_large(self, module: Any, report: PackReport) -> bool:
+    def _next(self) -> Any:
+        """The next item of the training, which is told what the driver has said since the last; None at its end."""
+        if self._steps is None:
+            module = importlib.import_module(self._job.train)
+            self._steps = module.train(self._packs[0], _workspace(module, self._job))
+            return next(self._steps, None)
+        change = Change(self._cut, self._along)
+        self._cut, self._along = set(), []
+        try:
+            return self._steps.send(change)
+        except StopIteration:
+            return None
+
+    def _is_too_large(self, report: PackReport) -> bool:
         """Whether the pack has more members than pay here, or than fit; the report says how many would."""
-        job, pack = self._job, self._job.pack
-        if pack is None or len(pack.planned) == 1:
+        job, pack = self._job, self._packs[0]
+        if len(pack.planned) == 1:
             return False
         if job.measured:
+            module = importlib.import_module(job.train)
             most, said = module.members(pack, _workspace(module, job), job.part)
             report.notes += [said] if said else []
         else:
@@ -193,9 +209,10 @@ class PackTrainable(tune.Trainable):
         return report.most is not None
 
     def _remember(self, failure: Failure) -> None:
-        """What did not fit into this device's memory, for later runs of any study."""
-        pack = self._job.pack
-        if failure.kind == "memory" and pack is not None and len(pack.trials) > 1:
+        """What did not fit into this device's memory, for later runs of any study; of packs in company nobody knows
+        which."""
+        pack = self._packs[0]
+        if failure.kind == "memory" and len(self._packs) == 1 and len(pack.trials) > 1:
             with suppress(OSError):  # the driver remembers it for this study
                 sizes = PackSizes(Path(self._job.cache_dir))
                 sizes.ran_out(pack.trials[0], _device(self._job), len(pack.trials))
@@ -212,10 +229,11 @@ class PackTrainable(tune.Trainable):
         if self._ended and self._acknowledged:
             self._ended = False
             module = importlib.import_module(self._job.train)
-            try:
-                module.discard(self._job.pack, _workspace(module, self._job))
-            except OSError as error:
-                log.warning("the checkpoint of an ended pack stays: %s", error)
+            for pack in self._packs:
+                try:
+                    module.discard(pack, _workspace(module, self._job))
+                except OSError as error:
+                    log.warning("the checkpoint of an ended pack stays: %s", error)
 
 
 def _workspace(module: Any, job: PackJob) -> Any:

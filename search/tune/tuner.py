@@ -88,7 +88,7 @@ def _train(
             search = _search(study.model_copy(update={"resources": settled}), records, store, view)
         view.phase("starting workers")
         folders, takes = (_absolute(study.folder), study.cache_dir), search.study.resources
-        job = PackJob(None, train, *folders, takes.threads, study.keep.predictions, takes.part, takes.measured)
+        job = PackJob((), train, *folders, takes.threads, study.keep.predictions, takes.part, takes.measured)
         driver = Driver(search, job, store, view, records, interrupted, to_itself=here)
         with local.lean_tune(own=own):
             outcome = driver.run(store.folder / "tune")

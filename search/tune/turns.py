@@ -73,9 +73,10 @@ class Turns:
         share = self._sharing.limit(there, int(min(self._searcher.wanted, most)), len(self._follower.placed))
         waits = self._sharing.somebody_waits
         self._searcher.yields = waits and self._sharing.crowded
-        self._scheduler.keep_idle_workers = not waits
+        self._scheduler.keep_idle_workers = self._searcher.fills = not waits
         self._searcher.limit = int(min(share + self._ahead(there, share), most))
-        self._view.places(max(1, int(min(there, share, most))))
+        self._searcher.places = max(1, int(min(there, share, most)))
+        self._view.places(self._searcher.places)
         self._view.tick()
         self._tell(there, share)
 

@@ -7,13 +7,14 @@ from dataclasses import replace
 from typing import Any
 
 import torch
-from helpers.families import in_training, make_batch, tiny_backbone
+from helpers.families import in_training, make_batch, tiny_backbone, tiny_batch
 from torch import Tensor, nn
 
-from trainables import methods
+from trainables import backbones, methods
 from trainables.backbones import Backbone, Seams
 from trainables.batch import Batch
 from trainables.methods import FROZEN, Method, trainable
+from trainables.trial import Trial
 
 #: Small values for whichever of these hyperparameters a method has.
 SMALL = {"rank": 3, "prompt_length": 4}
@@ -124,6 +125,18 @@ def only_shifts_scores(
         (as_it_is, keys), (without, others) = states(params), states({**params, name: torch.zeros_like(params[name])})
     moved = any(not torch.allclose(key, other, atol=1e-3) for key, other in zip(keys, others, strict=True))
     return moved and torch.allclose(as_it_is, without, atol=1e-5)
+
+
+def assert_same_member(one: Trial, ours: Mapping[str, Tensor], theirs: Mapping[str, Tensor]) -> None:
+    """Weights are equal, but for what softmax takes no notice of: Adam makes rounding errors of its gradient large."""
+    encoder = backbones.load(one.backbone)
+    kind = methods.get(one.method)
+    method, batch = kind(kind.Config(**one.method_config), encoder.spec), tiny_batch(encoder)
+    for name, value in ours.items():
+        if not torch.allclose(value, theirs[name], rtol=1e-3, atol=1e-3):
+            own = stacked([{n: t for n, t in ours.items() if not n.startswith("head.")}])
+            assert name in own
+            assert only_shifts_scores(encoder, method, own, name, batch), name
 
 
 def loss_of(states: Tensor) -> Tensor:

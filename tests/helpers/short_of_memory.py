@@ -24,11 +24,15 @@ members = training.members
 def train(pack: Pack, workspace: training.Workspace) -> training.Training:
     """See ``trainables.training.train``; the error comes from within, as a device's does."""
     note(workspace, "begun", str(len(pack.trials)))
-    steps = every_step.train(pack, workspace)
-    for progress in steps:
+    steps, change = every_step.train(pack, workspace), None
+    while True:
+        try:
+            progress = steps.send(change)
+        except StopIteration:
+            return
         for trial_id, epoch in progress.epochs.items():
             note(workspace, "trained", f"{trial_id} {epoch.epoch}")
-        yield progress
+        change = yield progress
         if len(pack.trials) > MEMBERS and progress.epoch == 2:
             steps.throw(torch.OutOfMemoryError("CUDA out of memory"))
 

@@ -26,10 +26,11 @@ import os
 import signal
 import time
 from collections.abc import Collection, Generator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from trainables.change import Change
 from trainables.patience import Patience
 from trainables.trial import Epoch, Pack, Result, Trial
 
@@ -52,13 +53,28 @@ class Progress:
     resumed: tuple[int, int] = (0, 0)
 
 
-def train(pack: Pack, workspace: Workspace) -> Generator[Progress, Collection[str] | None, None]:
+def train(pack: Pack, workspace: Workspace) -> Generator[Progress, Change | None, None]:
     """One item per epoch; goes on from its checkpoint, with the epochs and results of before in the first item.
 
-    Ids that are sent in are cut short.
+    Trials that are to be cut short are; packs that come along are trained one after the other.
     """
+    packs = [pack]
+    for one in packs:  # more may come meanwhile
+        steps, change = _alone(one, workspace), Change()
+        while (item := _next(steps, change.cut)) is not None:
+            change = (yield replace(item, done=item.done and one is packs[-1])) or Change()
+            packs += change.along
 
-    def reported(item: Progress) -> Generator[Progress, Collection[str] | None, None]:
+
+def _next(steps: Generator[Progress, Collection[str], None], cut: Collection[str]) -> Progress | None:
+    try:
+        return steps.send(cut) if cut else next(steps)
+    except StopIteration:
+        return None
+
+
+def _alone(pack: Pack, workspace: Workspace) -> Generator[Progress, Collection[str], None]:
+    def reported(item: Progress) -> Generator[Progress, Collection[str], None]:
         cut = (yield item) or ()
         if behind := [t for t in active if t.id in cut]:
             if wishes.get("kill_when_cut"):

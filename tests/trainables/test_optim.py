@@ -80,6 +80,22 @@ def test_members_of_different_age_equal_solo_adams() -> None:
         near(both, position, expected)
 
 
+def test_members_of_two_packs_go_on_as_one() -> None:
+    """Of different age, and with what is frozen."""
+    frozen = {"frozen.c": torch.ones(2)}
+    one = Members([{**tensors(s), **frozen} for s in range(2)], RATES[:2], torch.device("cpu"))
+    other = Members([{**tensors(2), **frozen}], RATES[2:], torch.device("cpu"))
+    step(one, 7)
+    step(other, 3)
+    one.join(other)
+    step(one, 5)
+    assert len(one) == 3
+    assert one.stacked["frozen.c"].shape == (3, 2)
+    assert not one.stacked["frozen.c"].requires_grad
+    for member, steps in enumerate((12, 12, 8)):
+        near(one, member, {**alone(member, RATES[member], steps), **frozen})
+
+
 def test_a_member_that_diverges_touches_no_other() -> None:
     members = Members([tensors(s) for s in range(3)], RATES, torch.device("cpu"))
     step(members, 2)

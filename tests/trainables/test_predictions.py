@@ -15,6 +15,7 @@ from helpers.families import save_tiny
 
 from common import metrics, predictions
 from trainables import backbones, data, methods, tasks, training
+from trainables.change import Change
 from trainables.checkpoint import Storage
 from trainables.tasks import Task
 from trainables.tasks.custom import Columns, custom_task, files
@@ -173,7 +174,7 @@ def test_one_that_is_cut_short_has_none(backbone: BackboneSource, tmp_path: Path
     storage.write(f"predictions/{cut}.npz", b"earlier")
     steps = training.train(pack, where)
     next(steps)
-    steps.send({cut})
+    steps.send(Change({cut}))
     assert len(list(steps)) == 2
     assert kept(where).keys() == {trial.id for trial in pack.trials} - {cut}
 

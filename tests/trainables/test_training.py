@@ -3,25 +3,23 @@
 from __future__ import annotations
 
 import dataclasses
-import itertools
-import json
 import math
 from pathlib import Path
 
 import pytest
 import torch
 from helpers.added import ADDED, every_name
-from helpers.families import save_tiny, tiny_batch
-from helpers.members import only_shifts_scores, stacked
+from helpers.colours import colours, values
+from helpers.families import save_tiny
+from helpers.members import assert_same_member
 
 from trainables import backbones, methods, training
+from trainables.change import Change
 from trainables.checkpoint import Storage
-from trainables.tasks import resolve
-from trainables.tasks.custom import Columns, custom_task, files
+from trainables.tasks import Task
 from trainables.trial import Pack, Protocol, Result, Trial
 
 SMALL = {"rank": 2, "prompt_length": 3}
-COLOURS, THINGS = ("red", "green", "blue"), ("cat", "dog", "house", "river", "tree")
 
 
 @pytest.fixture(scope="module")
@@ -32,28 +30,13 @@ def backbone(tmp_path_factory: pytest.TempPathFactory) -> backbones.BackboneSour
 
 
 @pytest.fixture(scope="module")
-def task(tmp_path_factory: pytest.TempPathFactory):
-    """A classification that a word decides: 24 train and 12 dev rows."""
-    folder = tmp_path_factory.mktemp("task")
-    pairs = list(itertools.product(COLOURS, THINGS, ("a", "the")))
-    for split, rows in {"train": pairs[:24], "dev": pairs[18:]}.items():
-        lines = [{"text": f"{a} {c} {t}", "label": "warm" if c == "red" else "cold"} for c, t, a in rows]
-        (folder / f"{split}.jsonl").write_text("\n".join(json.dumps(line) for line in lines))
-    return resolve(
-        custom_task("colours", source=files("train.jsonl", "dev.jsonl", folder), columns=Columns(("text",), "label"))
-    )
+def task(tmp_path_factory: pytest.TempPathFactory) -> Task:
+    return colours(tmp_path_factory.mktemp("task"))
 
 
 @pytest.fixture(scope="module")
-def regression(tmp_path_factory: pytest.TempPathFactory):
-    folder = tmp_path_factory.mktemp("regression")
-    lines = [
-        {"text": f"the {c} {t}", "value": 100.0 + 10 * i} for i, (c, t) in enumerate(itertools.product(COLOURS, THINGS))
-    ]
-    for split in ("train", "dev"):
-        (folder / f"{split}.jsonl").write_text("\n".join(json.dumps(line) for line in lines))
-    source = files("train.jsonl", "dev.jsonl", folder)
-    return resolve(custom_task("values", source=source, columns=Columns(("text",), "value"), kind="regression"))
+def regression(tmp_path_factory: pytest.TempPathFactory) -> Task:
+    return values(tmp_path_factory.mktemp("regression"))
 
 
 def workspace(folder: Path) -> training.Workspace:
@@ -118,18 +101,6 @@ def test_a_pack_of_three_equals_three_solo_runs(method: str, dropout, backbone, 
         assert_same_member(one, weights(together, workspace(tmp_path / "pack")), weights(solo, where))
         lengths.add(solo.epochs)
     assert len(lengths) > 1, "all members stopped together: the test shows nothing of a member that leaves early"
-
-
-def assert_same_member(one: Trial, ours: dict[str, torch.Tensor], theirs: dict[str, torch.Tensor]) -> None:
-    """Weights are equal, but for what softmax takes no notice of: Adam makes rounding errors of its gradient large."""
-    encoder = backbones.load(one.backbone)
-    kind = methods.get(one.method)
-    method, batch = kind(kind.Config(**one.method_config), encoder.spec), tiny_batch(encoder)
-    for name, value in ours.items():
-        if not torch.allclose(value, theirs[name], rtol=1e-3, atol=1e-3):
-            own = stacked([{n: t for n, t in ours.items() if not n.startswith("head.")}])
-            assert name in own
-            assert only_shifts_scores(encoder, method, own, name, batch), name
 
 
 @pytest.mark.parametrize("method", NAMES)
@@ -238,7 +209,7 @@ def test_a_member_that_is_cut_short_leaves_the_others_as_they_are(epoch: int, ba
     steps = training.train(pack, where)
     for _ in range(epoch):
         next(steps)
-    answer = steps.send({trials[1].id, "somebody else"})
+    answer = steps.send(Change({trials[1].id, "somebody else"}))
     assert not answer.epochs
     assert not answer.done
     (cut,) = answer.results
@@ -258,7 +229,7 @@ def test_a_pack_of_which_all_are_cut_short_is_done(backbone, task, tmp_path: Pat
     pack = Pack((trial(backbone, task, "bitfit", rate=1e-3, seed=0, epochs=5, patience=5),))
     steps = training.train(pack, workspace(tmp_path))
     next(steps)
-    answer = steps.send({pack.trials[0].id})
+    answer = steps.send(Change({pack.trials[0].id}))
     assert answer.done
     assert answer.results[0].status == "pruned"
     assert list(steps) == []

@@ -73,9 +73,9 @@ class TestComparison:
                 for epoch in range(1, 10):
                     comparison.learn(str(i), epoch, 66.0 + i)
             scheduler = PatienceScheduler({trial.cell: comparison})
-            found = scheduler.compare(one, PackReport([], earlier=told))
+            found = scheduler.compare([one], PackReport([], earlier=told))
             for epoch in (4, 5, 6, 7, 8):
-                found |= scheduler.compare(one, PackReport([at(trial, epoch, 60.0 + epoch)]))
+                found |= scheduler.compare([one], PackReport([at(trial, epoch, 60.0 + epoch)]))
             assert found == behind
 
     def test_what_a_member_reached_before_is_not_judged_again(self) -> None:
@@ -85,7 +85,7 @@ class TestComparison:
         for i in range(9):
             comparison.learn(str(i), 1, 60.0)
         scheduler = PatienceScheduler({low.cell: comparison})
-        assert scheduler.compare(one, PackReport(earlier=[at(low, 1, 50), at(high, 1, 70)])) == set()
+        assert scheduler.compare([one], PackReport(earlier=[at(low, 1, 50), at(high, 1, 70)])) == set()
 
     def test_a_member_whose_worker_died_before_it_was_cut_short_is_cut_short_by_the_next(self) -> None:
         one = pack(epochs=9, patience=9)
@@ -94,5 +94,5 @@ class TestComparison:
         for i in range(9):
             comparison.learn(str(i), 1, 60.0)
         scheduler = PatienceScheduler({trial.cell: comparison})
-        assert scheduler.compare(one, PackReport([at(trial, 1, 50)])) == {trial.id}
-        assert scheduler.compare(one, PackReport(earlier=[at(trial, 1, 50)])) == {trial.id}
+        assert scheduler.compare([one], PackReport([at(trial, 1, 50)])) == {trial.id}
+        assert scheduler.compare([one], PackReport(earlier=[at(trial, 1, 50)])) == {trial.id}

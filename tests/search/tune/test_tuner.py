@@ -216,21 +216,25 @@ def test_the_searcher_waits_for_packs_that_may_come_back(tmp_path: Path) -> None
     study_search = StudySearch(study.load(write_study(tmp_path, resources={"cpu": 1, "pack_tokens": 4096})), {})
     (pack,) = of_search(study_search).packs
     limits = PackLimits(tmp_path, Resources(), [].append)
-    searcher = PackSearcher(study_search, PackJob(None, TRAIN, "storage", "cache", 1), limits)
+    searcher = PackSearcher(study_search, PackJob((), TRAIN, "storage", "cache", 1), limits)
     assert searcher.wanted == 1
-    assert searcher.suggest("a")["job"].pack is pack
+    assert searcher.suggest("a")["job"].packs == (pack,)
     assert searcher.suggest("b") is None
     searcher.put_first(pack.split())
     searcher.on_trial_complete("a")
     searcher.limit = 1
-    handed = [searcher.suggest("b")["job"].pack]
+    handed = [*searcher.suggest("b")["job"].packs]
     assert searcher.suggest("c") is None, "no more than the limit"
     searcher.limit = 2
-    handed.append(searcher.suggest("c")["job"].pack)
+    handed += searcher.suggest("c")["job"].packs
     assert handed == list(pack.split())
     searcher.on_trial_complete("b")
     searcher.on_trial_complete("c")
     assert searcher.suggest("d") == PackSearcher.FINISHED
+
+
+def handed_out(searcher: PackSearcher, names: str) -> list[Pack]:
+    return [pack for name in names for pack in searcher.suggest(name)["job"].packs]
 
 
 def test_the_searcher_hands_out_parts_of_what_is_known_to_be_too_large(tmp_path: Path) -> None:
@@ -239,12 +243,12 @@ def test_the_searcher_hands_out_parts_of_what_is_known_to_be_too_large(tmp_path:
     study_search = StudySearch(study.load(path), {})
     first, waits, later = of_search(study_search).packs
     limits = PackLimits(tmp_path, Resources(), [].append)
-    searcher = PackSearcher(study_search, PackJob(None, TRAIN, "storage", "cache", 1), limits, limit=9)
-    assert [searcher.suggest(name)["job"].pack for name in "ab"] == [first, waits]
+    searcher = PackSearcher(study_search, PackJob((), TRAIN, "storage", "cache", 1), limits, limit=9)
+    assert handed_out(searcher, "ab") == [first, waits]
     searcher.split(first, "out of memory", whole_shape=True)
-    assert [searcher.suggest(name)["job"].pack for name in "cd"] == list(first.split())
-    assert searcher.first_of(waits) == waits.split()[0]
-    assert [searcher.suggest(name)["job"].pack for name in "efg"] == [waits.split()[1], *later.split()]
+    assert handed_out(searcher, "cd") == list(first.split())
+    assert searcher.started("b") == waits.split()[:1]
+    assert handed_out(searcher, "efg") == [waits.split()[1], *later.split()]
 
 
 def test_the_searcher_hands_out_what_pays_on_a_device(tmp_path: Path) -> None:
