@@ -143,7 +143,7 @@ class PackFollower(Callback):
 
     def _fill(self, trial: Any, running: RunningPack) -> None:
         """Give a worker more packs to train along with what it trains, as far as the searcher has any for it."""
-        while (pack := self._searcher.another(running)) is not None:
+        for pack in self._searcher.along(running):
             running.add(pack)
             trial.temporary_state.ray_actor.join.remote(pack)  # before Tune tells the worker to go on
             self._view.started(pack)

@@ -20,8 +20,8 @@ from trainables.trial import Pack
 #: Packs that wait for a place in Tune, so that no worker does.
 MAX_PENDING = 4
 
-#: A worker trains at most so many times as many members as have a place at once; the others wait their turn. More would
-#: fill the places better (``benchmarks/refill.py``), but who waits takes memory, and the last packs should spread.
+#: Packs that a worker trains by turns, at most. More would fill its places better (``benchmarks/refill.py``), but those
+#: that wait their turn take memory, and the last packs of a study should spread.
 MOST_ALONG = 3
 
 
@@ -29,7 +29,7 @@ class PackSearcher(Searcher):
     """Hands the packs of a study to Tune, those that come back first; at most ``limit`` at once.
 
     Packs that are known to be too large are handed out in parts. ``places``: packs of this study that are trained at
-    once. ``fills``: whether workers are given more packs to train along (``another``).
+    once. ``fills``: whether workers are given more packs (``along``).
     """
 
     def __init__(self, search: StudySearch, job: PackJob, limits: PackLimits, limit: int = MAX_PENDING) -> None:
@@ -77,21 +77,17 @@ class PackSearcher(Searcher):
         pack = self.first_of(packs[0]) if packs else self._next()
         return () if pack is None else (pack,)
 
-    def another(self, running: RunningPack) -> Pack | None:
-        """Hand out a pack that a worker trains along with what it trains; None where it is to have none.
+    def along(self, running: RunningPack) -> list[Pack]:
+        """Hand out packs that a worker trains along with what it trains: as many as ``packs_along`` says.
 
-        Members stop one by one, and several packs fill the places of one for longer (``trainables/roster.py``). But
-        the last packs are for workers without any: so many must wait for each of the others as one may have. And a pack
-        that failed in company is trained alone.
+        A pack that failed in company is trained alone.
         """
         host, places = running.packs[0], max(len(pack.planned) for pack in running.packs)
-        room = MOST_ALONG * places - len(running.left)
-        there = sum(bool(job.packs) for job in self._unstarted) + len(self._first) + self._search.waiting
-        spare = there - MOST_ALONG * (self.places - 1)
-        if not self.fills or places == 1 or room < places or spare < 1 or host.group in self._apart:
-            return None
-        pack = self._like(host)
-        return None if pack is None else self.first_of(pack)
+        if not self.fills or host.group in self._apart:
+            return []
+        waiting = sum(bool(job.packs) for job in self._unstarted) + len(self._first) + self._search.waiting
+        number = packs_along(len(running.left), places, waiting, self.places)
+        return [self.first_of(pack) for _ in range(number) if (pack := self._like(host)) is not None]
 
     def _like(self, host: Pack) -> Pack | None:
         """A pack of the same shape: one that came back, one that is not handed out, one that waits in Tune."""
@@ -152,6 +148,18 @@ class PackSearcher(Searcher):
 
     def restore(self, checkpoint_path: str) -> None:
         """Nothing, see ``save``."""
+
+
+def packs_along(members: int, places: int, waiting: int, workers: int) -> int:
+    """How many more packs a worker may have that trains so many ``members``, of which ``places`` have a place at once.
+
+    None before all members have a place: packs that come together fill the places better than one by one, as they are
+    in the same epochs from the beginning. And the last packs are for workers without any: of those that are ``waiting``
+    each other one of the ``workers`` must find as many as this one may have beside its own.
+    """
+    if places == 1 or members > places:
+        return 0
+    return max(0, min(MOST_ALONG - 1, waiting - (MOST_ALONG - 1) * (workers - 1)))
 
 
 class UntilSpent(Stopper):

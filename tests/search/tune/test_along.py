@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from helpers.drivers import assert_nothing_lost, count, in_journal
-from helpers.stub_study import TRAIN, write_study
+from helpers.drivers import assert_nothing_lost, count, in_journal, ray_address, start
+from helpers.servers import until
+from helpers.stub_study import TRAIN, wish, write_study
 from rich.console import Console
 
 from search import study
@@ -51,23 +52,27 @@ def end(running: RunningPack, members: int) -> None:
         del running.left[trial_id]
 
 
+def join(one: Handed, running: RunningPack) -> list[Pack]:
+    """What the worker is given to train along."""
+    packs = one.searcher.along(running)
+    for pack in packs:
+        running.add(pack)
+    return packs
+
+
 def test_a_worker_gets_what_waits_as_far_as_it_may_have_more(tmp_path: Path) -> None:
     """Of six packs first those that are not handed out, then those that wait in Tune for a worker."""
     one = Handed(tmp_path)
     assert one.suggest("abcd") == list(one.packs[:4])
     running = one.start("a")
-    for pack in one.packs[4:]:
-        assert one.searcher.another(running) == pack
-        running.add(pack)
+    assert join(one, running) == list(one.packs[4:])
     assert len(running.left) == MOST_ALONG * 4
-    assert one.searcher.another(running) is None, "that is as many as it may have"
-    end(running, 3)
-    assert one.searcher.another(running) is None, "not before a whole pack has room"
+    end(running, 7)
+    assert join(one, running) == [], "not before all of its members have a place"
     end(running, 1)
-    assert one.searcher.another(running) == one.packs[1]
-    running.add(one.packs[1])
-    end(running, 12)
-    assert [one.searcher.another(running) for _ in range(3)] == [*one.packs[2:4], None]
+    assert join(one, running) == list(one.packs[1:3])
+    end(running, 8)
+    assert join(one, running) == [one.packs[3]]
     assert [one.searcher.started(name) for name in "bcd"] == [()] * 3, "nothing is left for those workers"
     assert one.searcher.suggest("e") is None
     for name in "abcd":
@@ -79,7 +84,7 @@ def test_a_worker_whose_pack_another_took_gets_the_next_one(tmp_path: Path) -> N
     one = Handed(tmp_path, methods={"bitfit": {}, "ia3": {}}, seeds=[0, 1, 2, 3, 4, 5, 6, 7])
     first, second, other, last = one.packs
     assert one.suggest("ab") == [first, second]
-    assert one.searcher.another(one.start("a")) == second
+    assert join(one, one.start("a")) == [second]
     assert one.searcher.started("b") == (other,)
     assert one.suggest("c") == [last]
 
@@ -88,35 +93,35 @@ def test_who_gets_nothing(tmp_path: Path) -> None:
     one = Handed(tmp_path)
     one.suggest("abc")
     running = one.start("a")
-    one.searcher.places = 3
-    assert one.searcher.another(running) is None, "two other workers may have three packs each, and five are there"
-    one.searcher.places = 2
-    assert one.searcher.another(running) is not None
+    one.searcher.places = 4
+    assert join(one, running) == [], "five packs are there, and three other workers may have two more each"
     one.searcher.places, one.searcher.fills = 1, False
-    assert one.searcher.another(running) is None, "another study waits for the place"
+    assert join(one, running) == [], "another study waits for the place"
+    one.searcher.places, one.searcher.fills = 3, True
+    assert len(join(one, running)) == 1
 
 
 def test_nothing_goes_along_with_packs_of_one_or_of_another_shape(tmp_path: Path) -> None:
     alone = Handed(tmp_path / "one", resources={"cpu": 1, "pack_tokens": 0})
     alone.suggest("ab")
-    assert alone.searcher.another(alone.start("a")) is None
+    assert join(alone, alone.start("a")) == []
     shapes = Handed(tmp_path / "two", methods={"lora": {"rank": [2, 4]}}, seeds=[0, 1, 2, 3])
     shapes.suggest("ab")
-    assert shapes.searcher.another(shapes.start("a")) is None
+    assert join(shapes, shapes.start("a")) == []
 
 
 def test_packs_that_failed_in_company_are_trained_alone(tmp_path: Path) -> None:
     one = Handed(tmp_path)
     one.suggest("a")
     running = one.start("a")
-    running.add(one.searcher.another(running))
+    assert len(join(one, running)) == 2
     one.searcher.put_apart(running.rests())
     one.searcher.on_trial_complete("a")
-    assert one.suggest("bc") == running.rests()
-    (other,) = one.suggest("d")
-    assert one.searcher.another(one.start("b")) is None, "it takes none"
-    with_others = one.start("d")
-    taken = [one.searcher.another(with_others), one.searcher.another(with_others)]
+    assert one.suggest("bcd") == running.rests()
+    (other,) = one.suggest("e")
+    assert join(one, one.start("b")) == [], "it takes none"
+    taken = join(one, one.start("e"))
+    assert len(taken) == 2
     assert not {pack.group for pack in taken} & {pack.group for pack in running.rests()}, "and none takes it"
     assert other not in taken
 
@@ -125,31 +130,22 @@ def test_packs_that_failed_in_company_are_trained_alone(tmp_path: Path) -> None:
 def test_a_budget_of_trials_counts_who_goes_along(trials: int, more: bool, tmp_path: Path) -> None:
     one = Handed(tmp_path, search={"budget": {"trials": trials}})
     one.suggest("a")
-    assert (one.searcher.another(one.start("a")) is not None) == more
+    assert bool(join(one, one.start("a"))) == more
     rest = one.searcher.suggest("b")
     assert (rest is None) == more, "the last two are a pack of their own"
 
 
-def test_where_the_order_decides_what_is_trained_it_is_kept(tmp_path: Path) -> None:
-    """With a budget, the next pack is of another shape; without one, a later pack of this shape goes along."""
-    grid = {"methods": {"lora": {"rank": [2, 4]}}, "seeds": list(range(8))}
-    for search, along in (({"budget": {"hours": 1}}, 1), ({}, 1)):
-        one = Handed(tmp_path / str(len(search)), search=search, **grid)
-        one.suggest("a")
-        running = one.start("a")
-        taken = []
-        while (pack := one.searcher.another(running)) is not None:
-            running.add(pack)
-            taken.append(pack)
-        assert len(taken) == along
-    one = Handed(tmp_path / "order", search={"budget": {"hours": 1}}, methods={"lora": {"rank": [2, 4]}, "bitfit": {}})
-    lora = one.suggest("abcdef")
-    assert len({pack.shape_id for pack in lora}) == 1
-    second = one.suggest("g")[0]
-    assert second.shape_id != lora[0].shape_id
-    for name in "bcdef":
-        one.start(name)
-    assert one.searcher.another(one.start("a")) is None
+@pytest.mark.parametrize(("search", "kept"), [({}, False), ({"budget": {"hours": 1}}, True)])
+def test_where_the_order_decides_what_is_trained_it_is_kept(search: dict[str, Any], kept: bool, tmp_path: Path) -> None:
+    """Two packs of each rank: with a budget those of the second do not come before those of the first."""
+    one = Handed(tmp_path, search=search, methods={"lora": {"rank": [2, 4]}}, seeds=list(range(8)))
+    low, high = one.packs[:2], one.packs[2:]
+    assert low[0].shape_id != high[0].shape_id
+    assert (one.search.next_like(high[0]) is None) == kept
+    assert one.search.next_like(low[0]) == low[0]
+    assert one.search.next_like(low[0]) == low[1]
+    assert one.search.next_like(low[0]) is None
+    assert one.search.next_like(high[1]) == high[0 if kept else 1]
 
 
 def test_what_a_worker_trains_ends_with_the_last_member_of_all_its_packs(tmp_path: Path) -> None:
@@ -177,15 +173,14 @@ def test_what_a_worker_trains_ends_with_the_last_member_of_all_its_packs(tmp_pat
 def along(monkeypatch: pytest.MonkeyPatch) -> list[Pack]:
     """The packs that a run has given to workers to train along."""
     found: list[Pack] = []
-    another = PackSearcher.another
+    give = PackSearcher.along
 
-    def noted(searcher: PackSearcher, running: RunningPack) -> Pack | None:
-        pack = another(searcher, running)
-        if pack is not None:
-            found.append(pack)
-        return pack
+    def noted(searcher: PackSearcher, running: RunningPack) -> list[Pack]:
+        packs = give(searcher, running)
+        found.extend(packs)
+        return packs
 
-    monkeypatch.setattr(PackSearcher, "another", noted)
+    monkeypatch.setattr(PackSearcher, "along", noted)
     return found
 
 
@@ -217,6 +212,22 @@ def test_a_worker_that_dies_with_two_packs(tmp_path: Path, along: list[Pack]) ->
 
 
 @pytest.mark.usefixtures("ray_two_cpus")
+def test_a_driver_that_dies_while_a_worker_trains_two_packs(tmp_path: Path) -> None:
+    path = two_packs(tmp_path, {"seconds": 0.4})
+    checkpoints = tmp_path / "runs" / "stub" / "checkpoints"
+    driver = start(path, address=ray_address())
+    try:
+        until(lambda: len(list(checkpoints.iterdir())) == 2)
+    finally:
+        driver.kill()
+        driver.communicate()
+    wish(tmp_path, "stub", {})
+    outcome = Run(path).outcome
+    assert outcome == Outcome(finished=8 - outcome.skipped, skipped=outcome.skipped)
+    assert_nothing_lost(path)
+
+
+@pytest.mark.usefixtures("ray_two_cpus")
 def test_of_two_packs_that_fail_together_one_is_at_fault(tmp_path: Path, along: list[Pack]) -> None:
     path = two_packs(tmp_path, {"fails": 1e-3, "seconds": 0.25})
     run = Run(path)
@@ -234,7 +245,7 @@ def test_of_two_packs_that_fail_together_one_is_at_fault(tmp_path: Path, along: 
 @pytest.mark.usefixtures("ray_two_cpus")
 def test_a_study_gives_the_same_whoever_goes_along(tmp_path: Path, along: list[Pack]) -> None:
     """The real loop with dropout: three packs of two in one worker, and each trial alone."""
-    protocol = {"epochs": 4, "patience": 1, "max_length": 32, "train_rows": 32, "dev_rows": 24, "dropout": 0.1}
+    protocol = {"epochs": 3, "patience": 1, "max_length": 32, "train_rows": 16, "dev_rows": 24, "dropout": 0.1}
     tables = []
     for folder, tokens in (("packs", 2 * 8 * 32), ("alone", 0)):
         (tmp_path / folder).mkdir()
