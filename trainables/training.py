@@ -38,7 +38,7 @@ class Progress:
     """One epoch of a pack: what each member reached in it, and the results of those that ended with it.
 
     ``earlier``: what members reached before an interruption, by trial id and in order, and ``resumed``: the last whole
-    epoch then and the steps of the next one; in the first item alone.
+    epoch then and the steps of the next one; in the first item of a pack alone. ``done``: all packs have ended.
     """
 
     epoch: int

@@ -55,13 +55,20 @@ class PackFollower(Callback):
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         self.placed.add(trial.trial_id)
         if trial.trial_id not in self.running:
-            job, packs = trial.config["job"], self._searcher.started(trial.trial_id)
+            job, packs = trial.config["job"], self._started(trial.trial_id)
             if packs != job.packs:  # found too large, or taken by others, while it waited in Tune
                 trial.temporary_state.ray_actor.take.remote(packs)  # before Tune tells the worker to begin
                 job.packs = packs
             self.running[trial.trial_id] = RunningPack(*packs)
             for pack in packs:
                 self._view.started(pack)
+
+    def _started(self, trial_id: str) -> tuple[Pack, ...]:
+        try:
+            return self._searcher.started(trial_id)
+        except RunError as error:
+            self.fault = error
+            raise
 
     def on_trial_result(
         self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any

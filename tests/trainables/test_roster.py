@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from helpers.added import ADDED, every_name
@@ -177,6 +178,36 @@ def test_a_death_costs_a_step_and_nothing_is_lost(
     for pack in (first, second):
         training.discard(pack, where)
     assert checkpoints(where) == []
+
+
+@pytest.mark.usefixtures("_always")
+def test_a_death_between_the_checkpoints_of_two_packs(
+    made: Made, tmp_path: Path, sizes: Sizes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are trained together, and then one is a step ahead of the other: who is behind catches up first."""
+    first, second = made.packs()
+    where = workspace(tmp_path / "two", 0)
+    expected = finish(first, workspace(tmp_path / "one", math.inf))
+    expected |= finish(second, workspace(tmp_path / "one", math.inf))
+    sizes.clear()
+    write, written = Storage.write_tensors, []
+
+    def dying(storage: Storage, name: str, tensors: Mapping[str, Tensor], state: Any) -> None:
+        if (state.get("epoch"), state.get("step")) == (4, 1):
+            if written:
+                raise DeathError
+            written.append(name)
+        write(storage, name, tensors, state)
+
+    monkeypatch.setattr(Storage, "write_tensors", dying)
+    with pytest.raises(DeathError):
+        run(where, first, {1: [second]})
+    monkeypatch.setattr(Storage, "write_tensors", write)
+    assert sizes[-1] == 2, "they were together"
+    files = [Storage(where.storage).read_tensors(f"checkpoints/{pack.group}.safetensors") for pack in (first, second)]
+    assert sorted((file[1]["epoch"], file[1]["step"]) for file in files if file) == [(3, 0), (4, 1)]
+    same(run(where, first, {1: [second]}), expected)
+    assert sum(sizes) == STEPS * sum(result.epochs for result in expected.values()) + 1
 
 
 def test_one_that_is_closed_leaves_a_checkpoint_of_each(made: Made, tmp_path: Path, sizes: Sizes) -> None:
