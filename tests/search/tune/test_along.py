@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from helpers import stub_training
 from helpers.drivers import assert_nothing_lost, count, in_journal, ray_address, start
 from helpers.servers import until
 from helpers.stub_study import TRAIN, wish, write_study
@@ -18,7 +19,7 @@ from search.strategy.study_search import StudySearch
 from search.tune import tuner
 from search.tune.running import RunningPack
 from search.tune.searcher import MOST_ALONG, PackSearcher
-from search.tune.trainable import PackJob, PackReport
+from search.tune.trainable import PackJob, PackReport, PackTrainable
 from search.tune.tuner import Outcome
 from search.tune.view import View
 from trainables.trial import Epoch, Pack
@@ -167,6 +168,31 @@ def test_what_a_worker_trains_ends_with_the_last_member_of_all_its_packs(tmp_pat
     assert running.rests() == [one.without({one.trials[0].id}), two.without({two.trials[3].id})]
     sizes = {result.pack_size for _, result in running.close("failed", "why")}
     assert sizes == {4}
+
+
+def test_a_worker_goes_on_with_the_others_when_the_first_pack_had_ended(tmp_path: Path) -> None:
+    """It died when it had written that down, and before anybody heard of it."""
+    path = write_study(tmp_path, resources=FOUR, defaults=ONE_RATE, seeds=list(range(12)))
+    of = study.load(path)
+    ended, begun, joins = plan(of).packs
+    job = PackJob((ended, begun), TRAIN, of.folder, of.cache_dir, 1)
+    before = stub_training.train(ended, stub_training.Workspace(of.folder, of.cache_dir))
+    assert [item.done for item in before][-1]
+    worker = PackTrainable({"job": job})
+    results, done = [], False
+    while not done:
+        told = worker.train()
+        results += told["report"].results
+        done = told["done"]
+        if joins is not None:
+            worker.join(joins)
+            joins = None
+    assert len({result.trial_id for result in results}) == len(results) == 12
+    checkpoints = Path(of.folder) / "checkpoints"
+    assert len(list(checkpoints.iterdir())) == 3
+    worker.acknowledge()
+    worker.stop()
+    assert not list(checkpoints.iterdir())
 
 
 @pytest.fixture
