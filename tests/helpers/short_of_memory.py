@@ -33,6 +33,8 @@ def train(pack: Pack, workspace: training.Workspace) -> training.Training:
         for trial_id, epoch in progress.epochs.items():
             note(workspace, "trained", f"{trial_id} {epoch.epoch}")
         change = yield progress
+        for along in change.along if change else ():
+            note(workspace, "begun", str(len(along.trials)))
         if len(pack.trials) > MEMBERS and progress.epoch == 2:
             steps.throw(torch.OutOfMemoryError("CUDA out of memory"))
 
