@@ -12,7 +12,9 @@ from helpers.checkpoints import EPOCHS, STEPS, Steps, die, finish, kept_files, m
 from helpers.families import save_tiny
 
 from trainables import backbones, methods, training
+from trainables.change import Change
 from trainables.checkpoint import Storage
+from trainables.pack_state import PackState
 from trainables.trial import BackboneSource, Pack, Result, Trial
 
 PADDED = [name for name in methods.names() if methods.padded(methods.get(name))]
@@ -50,7 +52,7 @@ def test_each_is_as_it_is_alone(method: str, leaves: int, backbone: BackboneSour
     out = pack.trials[leaves].id
     training_of = training.train(pack, where)
     next(training_of)
-    results = {r.trial_id: r for r in training_of.send({out}).results}
+    results = {r.trial_id: r for r in training_of.send(Change(cut={out})).results}
     assert results[out].status == "pruned"
     results |= {r.trial_id: r for progress in training_of for r in progress.results}
     for trial in pack.without({out}).trials:
@@ -58,6 +60,34 @@ def test_each_is_as_it_is_alone(method: str, leaves: int, backbone: BackboneSour
         (alone,) = finish(Pack((trial,)), own).values()
         assert_same(results[trial.id], alone, (where, own))
     assert len({result.trainable_parameters for result in results.values()}) == len(SIZES)
+
+
+@every_padded
+def test_each_is_as_it_is_alone_in_a_pack_made_of_two(
+    method: str, backbone: BackboneSource, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With dropout. Both packs lose their widest member after an epoch, and what is left of them goes on as one."""
+    four, where = make(backbone, method, members=4, sizes=(5, 1, 5, 3)), workspace(tmp_path / "packs", math.inf)
+    first, second = Pack(four.trials[:2]), Pack(four.trials[2:])
+    assert first.shape_id == second.shape_id
+    joined: list[int] = []
+    absorb = PackState.absorb
+
+    def counted(host: PackState, other: PackState) -> None:
+        absorb(host, other)
+        joined.append(len(host.active))
+
+    monkeypatch.setattr(PackState, "absorb", counted)
+    training_of = training.train(first, where)
+    next(training_of)
+    training_of.send(Change(along=[second]))
+    training_of.send(Change(cut={first.trials[0].id, second.trials[0].id}))
+    results = {r.trial_id: r for progress in training_of for r in progress.results}
+    assert joined == [2]
+    for trial in (first.trials[1], second.trials[1]):
+        own = workspace(tmp_path / trial.id, math.inf)
+        (alone,) = finish(Pack((trial,)), own).values()
+        assert_same(results[trial.id], alone, (where, own))
 
 
 @pytest.mark.usefixtures("_always")

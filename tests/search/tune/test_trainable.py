@@ -19,7 +19,7 @@ def first_report(of: Pack, folder: Path, *, part: float = 1.0, measured: bool = 
     storage = folder / "study"
     storage.mkdir(exist_ok=True)
     (storage / "stub.json").write_text(json.dumps(wishes))
-    job = PackJob(of, TRAIN, str(storage), str(folder / "cache"), 1, part=part, measured=measured)
+    job = PackJob((of,), TRAIN, str(storage), str(folder / "cache"), 1, part=part, measured=measured)
     return PackTrainable({"job": job}).step()["report"]
 
 

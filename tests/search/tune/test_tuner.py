@@ -257,13 +257,13 @@ def test_the_searcher_hands_out_what_pays_on_a_device(tmp_path: Path) -> None:
     study_search = StudySearch(study.load(path), {})
     first, waits, later = of_search(study_search).packs
     searcher = PackSearcher(
-        study_search, PackJob(None, TRAIN, "storage", "cache", 1), PackLimits(tmp_path, Resources(), [].append), limit=9
+        study_search, PackJob((), TRAIN, "storage", "cache", 1), PackLimits(tmp_path, Resources(), [].append), limit=9
     )
-    assert [searcher.suggest(name)["job"].pack for name in "ab"] == [first, waits]
+    assert handed_out(searcher, "ab") == [first, waits]
     searcher.hold(first, 4)
-    assert [searcher.suggest(name)["job"].pack for name in "cd"] == list(first.split())
-    assert searcher.first_of(waits) == waits.split()[0]
-    assert [searcher.suggest(name)["job"].pack for name in "efg"] == [waits.split()[1], *later.split()]
+    assert handed_out(searcher, "cd") == list(first.split())
+    assert searcher.started("b") == waits.split()[:1]
+    assert handed_out(searcher, "efg") == [waits.split()[1], *later.split()]
 
 
 @pytest.mark.cluster
