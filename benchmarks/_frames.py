@@ -14,6 +14,7 @@ from analysis.frame import from_rows
 from search import study as studies
 from search.planning.plan import CellPlan, plan
 from search.study import Study
+from trainables.trial import RESULT_VERSION
 
 FOLDER = Path(__file__).parents[1] / "studies"
 PAPER = ("glue_roberta_base", "glue_roberta_large", "superglue_roberta_base", "superglue_roberta_large",
@@ -71,5 +72,5 @@ def _of_cell(cell: CellPlan, place: dict[str, Any], generator: np.random.Generat
             "patience": trial.protocol.patience,
             "pack_size": 8,
             "device": "NVIDIA A100-SXM4-80GB",
-            "result_version": 2,
+            "result_version": RESULT_VERSION,
         }
