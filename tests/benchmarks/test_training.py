@@ -204,7 +204,7 @@ def test_options_change_what_a_size_stands_for(tmp_path: Path, real_data: str) -
     bench, (section,) = training.settings(training.parsed([*asked, "--seeds", "3", "--data", real_data]), tmp_path)
     assert (bench.engine, bench.device, bench.data_dir) == ("plain", "cpu", real_data)
     assert (section.grid.method, section.grid.config, section.grid.trials) == ("bitfit", {}, 6)
-    assert section.ways == (Way("ours", "bfloat16", pack=1), Way("peer", "bfloat16"))
+    assert section.ways == (Way("ours", "bfloat16", pack=1), Way("peer", "bfloat16"), Way("ours", "bfloat16", pack=2))
     _, (scores,) = training.settings(training.parsed(["--size", "cpu", "--scores"]), tmp_path)
     assert (scores.grid.task, scores.grid.trials) == ("glue/sst-2", 8)
 
