@@ -11,7 +11,7 @@ INSTALLED_DEV := $(VENV)/.installed-dev
 .PHONY: help demo test test-fast bench bench-training lint install dev clean
 
 help:
-	@echo "make demo   train the paper's eight methods on the demo tasks and write a report (about 5 minutes)"
+	@echo "make demo   train the paper's eight methods on the demo tasks and write a report (about 2 minutes)"
 	@echo "make test   the test suite"
 	@echo "make test-fast  the part of it that starts no cluster, no server and no driver: for every save"
 	@echo "make bench  what the search itself costs, beside plain Ray Tune (short; docs/benchmarks.md has the long one)"
