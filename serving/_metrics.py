@@ -13,7 +13,7 @@ from serving.request import Answer, Refusal
 
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 
-#: What the replicas count, see ``Engine.facts`` and ``serving._queue.Done``: counters, then gauges.
+#: What the replicas count, see ``Engine.facts`` and ``Batches.facts``: counters, then gauges.
 _COUNTED = {
     "batches": "Batches that the engine was given",
     "batch_rows": "Rows of these batches",

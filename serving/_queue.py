@@ -32,16 +32,6 @@ class _Row:
     answer: asyncio.Future[Answer | Refusal]
 
 
-@dataclass
-class Done:
-    """What was predicted since the start: batches, their rows, and seconds in ``predict`` all together."""
-
-    batches: int = 0
-    rows: int = 0
-    seconds: float = 0.0
-    largest: int = 0
-
-
 class Batches:
     """Rows wait while the engine works; once it is free it gets all that waits, up to ``most_tokens``.
 
@@ -60,11 +50,17 @@ class Batches:
         self._free = at_once
         self._waiting: deque[_Row] = deque()
         self._running: set[asyncio.Task[None]] = set()
-        self.done = Done()
+        self._facts: dict[str, float] = dict.fromkeys(
+            ("batches", "batch_rows", "batch_seconds", "largest_batch_rows"), 0
+        )
 
     def __len__(self) -> int:
         """Rows that wait for their batch."""
         return len(self._waiting)
+
+    def facts(self) -> dict[str, float]:
+        """Counters since the start: batches, their rows, their seconds all together, and the rows of the largest."""
+        return dict(self._facts)
 
     async def answers(self, requests: Sequence[Request]) -> list[Answer | Refusal]:
         """The answers in order; a caller that is cancelled takes its waiting rows with it."""
@@ -106,9 +102,9 @@ class Batches:
                 with suppress(asyncio.InvalidStateError):
                     row.answer.set_exception(error)
         finally:
-            self.done.batches += 1
-            self.done.rows += len(batch)
-            self.done.seconds += time.perf_counter() - start
-            self.done.largest = max(self.done.largest, len(batch))
+            self._facts["batches"] += 1
+            self._facts["batch_rows"] += len(batch)
+            self._facts["batch_seconds"] += time.perf_counter() - start
+            self._facts["largest_batch_rows"] = max(self._facts["largest_batch_rows"], len(batch))
             self._free += 1
             self._start()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -78,6 +79,23 @@ class Options(BaseModel):
     limits: Limits = Limits()
 
 
+class Service(BaseModel):
+    """What is served, and how: the artifacts in a folder, of one backbone.
+
+    ``backbone``: its name or where it is, needed where the artifacts are of several. ``rows`` and ``cache_bytes``: as
+    the engine takes them. ``token_file``: where the token is that clients must send; None: they need none.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    folder: Path
+    backbone: str | None = None
+    device: str = "auto"
+    rows: Literal["host", "device", "factors"] = "host"
+    cache_bytes: int | None = Field(None, ge=1)
+    token_file: Path | None = None
+    options: Options = Options()
+
+
 def load(path: Path) -> Options:
     """The options in a YAML file.
 
@@ -100,6 +118,17 @@ def checked(data: Any, name: str) -> Options:
         lines = "\n".join(f"  {problem}" for problem in problems)
         number = f"{len(problems)} problem" + ("s" if len(problems) > 1 else "")
         raise OptionsError(f"{name}: not valid options of a server, {number}\n{lines}") from None
+
+
+_UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
+
+
+def size(text: str) -> int:
+    """Bytes of ``2GB``, ``500 MB`` or ``1000000``; ValueError where it is none of these."""
+    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([KMGT]?)B?\s*", text, re.IGNORECASE)
+    if not found or not (size := int(float(found[1]) * _UNITS[found[2].upper()])):
+        raise ValueError(f"a size must be a number of bytes such as 500MB or 2GB, but got {text!r}")
+    return size
 
 
 def token(path: Path) -> str:
