@@ -6,7 +6,7 @@ import asyncio
 import hmac
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from hashlib import sha256
 from pathlib import Path
 from typing import Annotated, Any, Protocol
@@ -144,7 +144,8 @@ class Server:
 def application(server: Server) -> FastAPI:
     """The ASGI application of a server."""
     app = FastAPI(title="AoT Search", summary="Many tasks, one frozen backbone", docs_url=None, redoc_url=None)
-    _add_pages(app)
+    app.add_api_route("/", _page("page.html"), include_in_schema=False)
+    app.add_api_route("/docs", _page("docs.html"), include_in_schema=False)
     guarded = [Depends(server.allow)]
     faults: dict[int | str, dict[str, Any]] = {
         "4XX": {"description": 'refused: {"error": {"rule", "reason"}}'},
@@ -186,10 +187,13 @@ def application(server: Server) -> FastAPI:
     return app
 
 
-def _add_pages(app: FastAPI) -> None:
-    for path, name in (("/", "page.html"), ("/docs", "docs.html")):
-        page = HTMLResponse((Path(__file__).parent / name).read_text(encoding="utf-8"), headers=_PAGE_HEADERS)
-        app.add_route(path, page)
+def _page(name: str) -> Callable[[], Awaitable[Response]]:
+    page = HTMLResponse((Path(__file__).parent / name).read_text(encoding="utf-8"), headers=_PAGE_HEADERS)
+
+    async def shown() -> Response:
+        return page
+
+    return shown
 
 
 async def _told(_: Request, error: Exception) -> Response:

@@ -31,17 +31,20 @@ from trainables.devices import cores, gpu_driver, gpus
 NAME = "aot"
 #: Tokens of a batch: more makes a CPU no faster, and whoever comes next waits longer.
 CPU_BATCH_TOKENS, GPU_BATCH_TOKENS = 2_048, 16_384
-#: Requests at a time. Waiting is for our own queue, which knows rows and says so when it is full.
-_AT_ONCE = 10_000
-#: How soon Serve sees that a replica is gone.
-_HEALTH_SECONDS = 1.0
+#: Waiting is for our own queue, which knows rows and says so when it is full. A replica that is gone is seen within a
+#: second, and one that is to end asks itself as often whether everything is answered.
+_SETTINGS: dict[str, Any] = {
+    "max_ongoing_requests": 10_000,
+    "health_check_period_s": 1.0,
+    "graceful_shutdown_wait_loop_s": 0.1,
+}
 #: What ``readyz`` and ``tasks`` wait for a replica.
 _READY_SECONDS = 5.0
 
 _LOGS = LoggingConfig(enable_access_log=False, log_level="WARNING")
 
 
-@serve.deployment(name="engine", max_ongoing_requests=_AT_ONCE, health_check_period_s=_HEALTH_SECONDS)
+@serve.deployment(name="engine", **_SETTINGS)
 class Replica:
     """One engine and its queue; ``threads``: of its CPU kernels."""
 
@@ -101,12 +104,7 @@ class _Replicas:
             ) from None
 
 
-@serve.deployment(
-    name="http",
-    max_ongoing_requests=_AT_ONCE,
-    health_check_period_s=_HEALTH_SECONDS,
-    ray_actor_options={"num_cpus": 0},
-)
+@serve.deployment(name="http", ray_actor_options={"num_cpus": 0}, **_SETTINGS)
 @serve.ingress()
 class Front:
     """The HTTP side in front of the replicas; the token is read here, and goes nowhere."""

@@ -136,12 +136,11 @@ def serve(
 
 def _served(service: Service, host: str, port: int) -> None:
     """Serve until Ctrl-C or SIGTERM, then answer what was accepted; a second one ends at once."""
-    import ray
-
+    from search._process import environment
+    from search.tune import local
     from serving import app
 
-    try:
-        _start_ray()
+    with environment({"RAY_USAGE_STATS_ENABLED": "0"}), local.running(_WORKERS):
         signal.signal(signal.SIGTERM, signal.default_int_handler)  # Ray has put its own there
         handle = app.start(service, host, port)
         say("it is there; Ctrl-C ends it:")
@@ -152,23 +151,6 @@ def _served(service: Service, host: str, port: int) -> None:
             say("ending: what was accepted is answered first; again for at once")
             app.stop(handle)
             raise
-    finally:
-        ray.shutdown()
-
-
-def _start_ray() -> None:
-    """This machine's own, as a search starts it."""
-    import ray
-
-    from search._process import environment
-    from search.tune import local
-
-    with environment({"RAY_USAGE_STATS_ENABLED": "0"}):
-        try:
-            local.start(_WORKERS, ())
-        except Exception:  # Ray gives itself 30 seconds, which a busy machine may exceed
-            ray.shutdown()
-            local.start(_WORKERS, ())
 
 
 def _service(
