@@ -52,6 +52,13 @@ class Pairs:
         starts = self.starts[first : last + 1]
         return Pairs(self.owners[first:last], starts - starts[0], self.ids[starts[0] : starts[-1]], self.where)
 
+    def some(self, indices: np.ndarray) -> Pairs:
+        """The pairs with these indices ``(i,)``, ascending, and the tasks that have some; ``where`` is the whole's."""
+        begins = np.searchsorted(indices, self.starts)
+        having = np.flatnonzero(np.diff(begins))
+        starts = np.append(begins[having], len(indices))
+        return Pairs(tuple(self.owners[i] for i in having), starts, self.ids[indices], self.where)
+
 
 def forwards(pieces: Sequence[Piece], most: int, launch: int) -> list[list[Piece]]:
     """The pieces of each forward pass: of one lane, of like length, of at most ``most`` tokens with padding.
