@@ -206,7 +206,8 @@ class Csv:
         self._stream.flush()
 
     def close(self) -> None:
-        self._stream.flush()
+        if not self._begun:
+            self.write([])
 
 
 class Parquet:
@@ -240,12 +241,13 @@ class Parquet:
         return pa.Table.from_pylist([{name: row.get(name) for name in names} for row in rows]).schema
 
     def close(self) -> None:
-        if self._writer is not None:
-            self._writer.close()
+        if self._writer is None:
+            self.write([])
+        self._writer.close()
 
 
 def _columns(rows: Sequence[Row], known: Sequence[str] | None, added: Sequence[str]) -> list[str]:
-    """``known``, or the names in the rows, and ``added`` last; TableError where a row has one more."""
+    """``known``, or else the names in the rows, and ``added`` last; TableError where a row has one more."""
     found = dict.fromkeys(name for row in rows for name in row)
     if known is None:
         return [*(name for name in found if name not in added), *added]

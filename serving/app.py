@@ -26,7 +26,7 @@ from serving._queue import Batches, estimated_tokens
 from serving._wire import FaultError
 from serving.options import Limits, Service
 from serving.request import Answer, Refusal, Request
-from trainables.devices import cores, gpu_driver, gpus
+from trainables.devices import cores, gpu_driver
 
 NAME = "aot"
 #: Tokens of a batch: more makes a CPU no faster, and whoever comes next waits longer.
@@ -54,7 +54,7 @@ class Replica:
         served = self._engine.tasks()
         self._tasks = {"backbone": backbone, "tasks": [asdict(each) for each in served]}
         longest = max(each.max_length for each in served)
-        on_gpu = service.device != "cpu" and bool(gpus())
+        on_gpu = self._engine.device.type == "cuda"
         self._batches = Batches(
             self._engine.predict,
             lambda request: estimated_tokens(request, longest),
@@ -144,12 +144,13 @@ def _bound(service: Service) -> serve.Application:
     return front.bind(replica.bind(service, max(1, int(cpus))), chosen.limits, file)
 
 
-def build(service: Service) -> serve.Application:
-    """The application for a config file of Serve, as ``serving.app:build``; its ``args`` are a ``Service``.
+def build(args: dict[str, Any]) -> serve.Application:
+    """The application for a config file of Serve, as ``serving.app:build``; its ``args`` are those of a ``Service``.
 
     Raises:
         ValueError: as ``serving._load.found``; there is no token, which a cluster's address needs.
     """
+    service = Service.model_validate(args)
     if service.token_file is None:
         raise ValueError(
             "a server on a cluster is reached from elsewhere: args.token_file must name a file with its token"

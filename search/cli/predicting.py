@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import gc
 import ipaddress
 import signal
 import threading
@@ -78,10 +80,13 @@ def predict(
     with faults(ValueError):
         service = _service(directory, backbone, device, rows, cache, options)
         from serving import _load
-        from serving._tables import Source
+        from serving._tables import STDIO, Source, format_of
         from serving.predict import predict as predicted
 
         source = Source(file)
+        if out != STDIO:
+            format_of(out)
+        atexit.unregister(gc.freeze)  # a library of PyTorch's complains at length of what is never freed
         engine, _ = _load.engine(service, verify=True)
         known = {name for each in engine.tasks() for name in (each.name, f"{each.task}@{each.method}")}
         if task is not None and task not in known:
