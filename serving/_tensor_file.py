@@ -11,7 +11,7 @@ import hashlib
 import json
 import math
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -69,24 +69,32 @@ def write(path: Path, tensors: Mapping[str, StoredTensor], pieces: Iterable[Tens
 
     No more than a piece is copied. What is written is on disk afterwards.
     """
-    import torch
-
     total, written = hashlib.sha256(), 0
     with path.open("wb") as file:
-
-        def put(content: Any) -> None:
-            nonlocal written
+        for content in _contents(tensors, pieces):
             written += file.write(content)
             total.update(content)
-
-        put(_header(tensors))
-        for piece in pieces:
-            put(piece.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
         file.flush()
         os.fsync(file.fileno())
     if written != size(tensors):
         raise ValueError(f"{path}: its header promises {size(tensors)} bytes, but {written} were written")
     return StoredFile(bytes=written, sha256=total.hexdigest(), tensors=dict(tensors))
+
+
+def hash_of(tensors: Mapping[str, StoredTensor], pieces: Iterable[Tensor]) -> str:
+    """The SHA-256 of the file that ``write`` would write."""
+    total = hashlib.sha256()
+    for content in _contents(tensors, pieces):
+        total.update(content)
+    return total.hexdigest()
+
+
+def _contents(tensors: Mapping[str, StoredTensor], pieces: Iterable[Tensor]) -> Iterator[Any]:
+    import torch
+
+    yield _header(tensors)
+    for piece in pieces:
+        yield piece.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data
 
 
 def look(path: Path) -> dict[str, StoredTensor]:

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 #: What is told of long work: bytes written so far, and of how many.
 Told = Callable[[int, int], None]
 
+#: How the names of ``Backbone.named_parameters()`` begin.
+_OF_THE_BACKBONE = "model."
 #: Left on the disk beside what is written, for the JSON and the file system's own.
 _SPARE = 1 << 20
 
@@ -71,10 +73,12 @@ def write(
         tell: hears of each piece of a large file.
 
     Raises:
-        ArtifactError: there is no room on the disk for it; the tensors are not those of such a trial.
+        ArtifactError: there is no room on the disk for it; the folder holds something else; the tensors are not those
+            of such a trial.
         ValueError: P is too large for half precision.
     """
     folder = Path(folder)
+    check_place(folder, FILE)
     kind = methods.get(trial.method)
     method = kind(kind.Config(**trial.method_config), backbone.spec)
     files = _files(trial, method, tensors, backbone, merge)
@@ -91,6 +95,24 @@ def write(
         (new / FILE).write_bytes(_document.written(document))
         load(new, verify=False).method(backbone.spec)
     return load(folder, verify=False)
+
+
+def is_of(made: Artifact, trial: Trial, tensors: Mapping[str, Tensor], merge: bool) -> bool:
+    """Whether an artifact is the one that ``write`` would make of a trial and its tensors."""
+    floats = _floats(tensors)
+    file = _whole(floats)
+    lacks_merged = merge and WEIGHTS not in made.files and _can_merge(trial.method, _own(floats))
+    same = made.trial_id == trial.id and made.files[TENSORS].sha256 == _tensor_file.hash_of(file.tensors, file.pieces())
+    return same and not lacks_merged
+
+
+def check_place(folder: Path, file: str) -> None:
+    """ArtifactError where ``folder`` holds something, but not ``file``: what is not ours is not replaced."""
+    if folder.is_dir() and not (folder / file).exists() and any(folder.iterdir()):
+        raise ArtifactError(
+            f"{folder} must be new, empty, or hold an earlier {file} to be replaced, but holds something else; choose "
+            "another --out, or move it away"
+        )
 
 
 def check_room(folder: Path, needed: int) -> None:
@@ -113,18 +135,33 @@ def _files(
             f"the weights of trial {trial.id} must hold its head, but have no {' and no '.join(sorted(missing))}; "
             "train it again"
         )
-    floats = {name: tensor.float() for name, tensor in tensors.items()}
+    floats = _floats(tensors)
     files = {TENSORS: _whole(floats)}
-    device = backbone.embedding_matrix.device
-    own = {name: t.to(device) for name, t in floats.items() if not name.startswith(head.PREFIX)}
+    own = {name: tensor.to(backbone.embedding_matrix.device) for name, tensor in _own(floats).items()}
     rows: Any = getattr(method, "fused_rows", None)
     if rows is not None:
         spec = backbone.spec
         shape = [spec.vocabulary, spec.layers, spec.width]
         files[ROWS] = _File({"rows": StoredTensor(dtype="F16", shape=shape)}, lambda: rows(own, backbone))
-    elif merge and method.fusable and own.keys() != dict(backbone.named_parameters()).keys():  # those are weights
+    elif merge and _can_merge(trial.method, own):
         files[WEIGHTS] = _whole(dict(method.fuse(own, backbone).weights))
     return files
+
+
+def _can_merge(method: str, own: Mapping[str, Tensor]) -> bool:
+    """Whether a member can be merged into weights, and is none already: fine-tuning's tensors are the backbone's."""
+    kind = methods.get(method)
+    weights = all(name.startswith(_OF_THE_BACKBONE) for name in own)
+    return kind.fusable and not hasattr(kind, "fused_rows") and not weights
+
+
+def _floats(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name: tensor.float() for name, tensor in tensors.items()}
+
+
+def _own(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The method's tensors, without the head's."""
+    return {name: tensor for name, tensor in tensors.items() if not name.startswith(head.PREFIX)}
 
 
 def _whole(tensors: Mapping[str, Tensor]) -> _File:

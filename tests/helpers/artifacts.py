@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from helpers.families import make_batch
 
 from serving import fuse
 from serving.artifact import Artifact
 from trainables import backbones, head, methods, tasks
 from trainables.backbones import Backbone
+from trainables.batch import Batch
 from trainables.tasks import Task
 from trainables.trial import BackboneSource, Protocol, Trial
 
@@ -47,3 +49,28 @@ def _noise(tensor: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
 def write_artifact(folder: Path, method: str, task: str | Task, where: BackboneSource, **options: Any) -> Artifact:
     """The artifact of ``trained``; ``options``: of ``fuse.write``."""
     return fuse.write(folder, *trained(method, task, where), **options)
+
+
+def logits(
+    trial: Trial, tensors: Mapping[str, torch.Tensor], backbone: Backbone, texts: tuple[str, ...]
+) -> torch.Tensor:
+    """What the trial gives for one text of one or two segments, ``(1, outputs)``, unfused as in training."""
+    batch = batch_of(trial.backbone, backbone, texts)
+    kind = methods.get(trial.method)
+    method = kind(kind.Config(**trial.method_config), backbone.spec)
+    stacked = {name: tensor.unsqueeze(0) for name, tensor in own(tensors).items()}
+    with torch.no_grad():
+        return of_head(backbone(batch, method.seams(stacked, backbone, batch), first_only=True), tensors)
+
+
+def batch_of(where: BackboneSource, backbone: Backbone, texts: tuple[str, ...]) -> Batch:
+    """A batch of one text of one or two segments."""
+    tokenizer = backbones.tokenizer(where)
+    encoded = tokenizer(*texts, return_tensors="pt")
+    ids, mask = encoded["input_ids"], encoded["attention_mask"]
+    return make_batch(ids, mask, encoded.get("token_type_ids", torch.zeros_like(ids)), 1)
+
+
+def of_head(first: torch.Tensor, tensors: Mapping[str, torch.Tensor]) -> torch.Tensor:
+    """The head's outputs ``(b, outputs)`` of the last states ``(b, 1, d)`` of each text's first token."""
+    return first.squeeze(1) @ tensors[head.WEIGHT].T + tensors[head.BIAS]
