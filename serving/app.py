@@ -26,20 +26,22 @@ from serving._queue import Batches, estimated_tokens
 from serving._wire import FaultError
 from serving.options import Limits, Service
 from serving.request import Answer, Refusal, Request
-from trainables.devices import cores, gpu_driver
+from trainables.devices import cores, gpus
 
 NAME = "aot"
 #: Tokens of a batch: more makes a CPU no faster, and whoever comes next waits longer.
 CPU_BATCH_TOKENS, GPU_BATCH_TOKENS = 2_048, 16_384
 #: Waiting is for our own queue, which knows rows and says so when it is full. A replica that is gone is seen within a
-#: second, and one that is to end asks itself as often whether everything is answered.
+#: second; one that is to end asks itself all the time whether everything is answered, and has two minutes for it.
 _SETTINGS: dict[str, Any] = {
     "max_ongoing_requests": 10_000,
     "health_check_period_s": 1.0,
     "graceful_shutdown_wait_loop_s": 0.1,
+    "graceful_shutdown_timeout_s": 120.0,
 }
 #: What ``readyz`` and ``tasks`` wait for a replica.
 _READY_SECONDS = 5.0
+_NOT_READY = "no replica of the engine answers now; ask again"
 
 _LOGS = LoggingConfig(enable_access_log=False, log_level="WARNING")
 
@@ -55,8 +57,9 @@ class Replica:
         self._tasks = {"backbone": backbone, "tasks": [asdict(each) for each in served]}
         longest = max(each.max_length for each in served)
         on_gpu = self._engine.device.type == "cuda"
+        self._facts = self._engine.facts()
         self._batches = Batches(
-            self._engine.predict,
+            self._predict,
             lambda request: estimated_tokens(request, longest),
             service.options.batch_tokens or (GPU_BATCH_TOKENS if on_gpu else CPU_BATCH_TOKENS),
             at_once=2 if on_gpu else 1,  # one batch is prepared while the other is computed
@@ -65,7 +68,12 @@ class Replica:
     async def predict(self, requests: list[Request]) -> tuple[list[Answer | Refusal], str, dict[str, Any]]:
         """Answers in order, and what this replica has counted so far."""
         answers = await self._batches.answers(requests)
-        return answers, self._name, {**self._engine.facts(), **self._batches.facts()}
+        return answers, self._name, {**self._facts, **self._batches.facts()}
+
+    def _predict(self, requests: list[Request]) -> list[Answer | Refusal]:
+        answers = self._engine.predict(requests)
+        self._facts = self._engine.facts()  # it waits for whoever computes, which the event loop must not
+        return answers
 
     async def tasks(self) -> dict[str, Any]:
         """What is served."""
@@ -90,7 +98,10 @@ class _Replicas:
             raise FaultError(503, "replica_lost", reason, RETRY_SECONDS) from None
 
     async def _once(self, rows: list[Request]) -> list[Answer | Refusal]:
-        answers, replica, facts = await self._handle.predict.remote(rows)
+        try:
+            answers, replica, facts = await self._handle.predict.remote(rows)
+        except DeploymentUnavailableError:
+            raise FaultError(503, "not_ready", _NOT_READY, RETRY_SECONDS) from None
         self._metrics.heard(replica, facts)
         return answers
 
@@ -99,9 +110,7 @@ class _Replicas:
             async with asyncio.timeout(_READY_SECONDS):
                 return await self._handle.tasks.remote()
         except (TimeoutError, RayActorError, DeploymentUnavailableError):
-            raise FaultError(
-                503, "not_ready", "no replica of the engine answers yet; ask again", RETRY_SECONDS
-            ) from None
+            raise FaultError(503, "not_ready", _NOT_READY, RETRY_SECONDS) from None
 
 
 @serve.deployment(name="http", ray_actor_options={"num_cpus": 0}, **_SETTINGS)
@@ -126,9 +135,7 @@ def _bound(service: Service) -> serve.Application:
     """The application for ``serve.run``."""
     chosen = service.options
     most = chosen.replicas.max
-    share = cores() / most
-    cpus = chosen.cpus or (share if share < 1 else int(share))
-    gpu = (1.0 if gpu_driver() and service.device != "cpu" else 0.0) if chosen.gpus is None else chosen.gpus
+    cpus, gpu = _room(service)
     scale: dict[str, Any] = {"num_replicas": most}
     if chosen.replicas.min < most:
         scale = {
@@ -142,6 +149,16 @@ def _bound(service: Service) -> serve.Application:
     file = str(service.token_file) if service.token_file is not None else None
     front = Front.options(logging_config=_LOGS)
     return front.bind(replica.bind(service, max(1, int(cpus))), chosen.limits, file)
+
+
+def _room(service: Service) -> tuple[float, float]:
+    """The cores and GPUs of one replica."""
+    chosen = service.options
+    share = cores() / chosen.replicas.max
+    cpus = chosen.cpus or (share if share < 1 else int(share))
+    if chosen.gpus is not None:
+        return cpus, chosen.gpus
+    return cpus, float(service.device != "cpu" and bool(gpus()))
 
 
 def build(args: dict[str, Any]) -> serve.Application:
@@ -163,8 +180,14 @@ def start(service: Service, host: str, port: int) -> DeploymentHandle:
     """Serve at an address of this machine, on the Ray that this process is connected to; returns once it answers.
 
     Raises:
-        RuntimeError: a replica does not start; it says why.
+        RuntimeError: the replicas find no room here, or one does not start; it says why.
     """
+    for asked, there, what in zip(_room(service), (cores(), len(gpus())), ("cores", "GPUs"), strict=True):
+        least = service.options.replicas.min
+        if asked * least > there:  # Ray would wait for a larger machine
+            raise RuntimeError(
+                f"{least} replicas take {asked * least:g} {what}, but this machine has {there}; ask for less"
+            )
     logging.getLogger("ray.serve").setLevel(logging.ERROR)
     serve.start(proxy_location="HeadOnly", http_options={"host": host, "port": port}, logging_config=_LOGS)
     return serve.run(_bound(service), name=NAME)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from common.words import printable
 
@@ -77,6 +77,13 @@ class Options(BaseModel):
     batch_tokens: _Count | None = None
     too_long: Literal["cut", "refuse"] = "cut"
     limits: Limits = Limits()
+
+    @field_validator("cpus", "gpus")
+    @classmethod
+    def _whole(cls, amount: float | None) -> float | None:
+        if amount is not None and amount > 1 and amount != int(amount):
+            raise ValueError("must be a whole number where it is more than 1")
+        return amount
 
 
 class Service(BaseModel):

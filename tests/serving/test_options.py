@@ -36,6 +36,12 @@ def test_every_mistake_is_told_at_once() -> None:
     assert "did you mean 'bytes'" in told[-2]
 
 
+def test_more_than_one_core_or_gpu_is_a_whole_number() -> None:
+    assert options.checked({"cpus": 0.5, "gpus": 2}, "o").gpus == 2
+    with pytest.raises(OptionsError, match=r"cpus = 1.5: must be a whole number where it is more than 1"):
+        options.checked({"cpus": 1.5}, "o")
+
+
 @pytest.mark.parametrize("text", ["[1, 2]", "a: [", "\x00"])
 def test_a_file_that_is_no_mapping(text: str, tmp_path: Path) -> None:
     (tmp_path / "o.yaml").write_text(text)
