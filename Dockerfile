@@ -1,4 +1,4 @@
-# The image of every node, head and workers: cluster.yaml, deploy/on_premise.yaml and deploy/kuberay.yaml name it.
+# The image of every node, head and workers: cluster.yaml and the files in deploy/ name it.
 #   docker build -t REGISTRY/aot-search:0.1.0-ray2.60.0-py311 . && docker push REGISTRY/aot-search:0.1.0-ray2.60.0-py311
 # The tag says which versions are inside; Ray and Python must be the same on all nodes.
 FROM python:3.11-slim-bookworm
@@ -26,6 +26,7 @@ COPY pyproject.toml README.md LICENSE ./
 COPY search search
 COPY trainables trainables
 COPY analysis analysis
+COPY serving serving
 COPY common common
 RUN pip install --no-deps .
 COPY --chmod=755 deploy/mlflow.sh /usr/local/bin/aot-mlflow

@@ -157,6 +157,19 @@ def best_assignments(table: pd.DataFrame) -> pd.DataFrame:
     return result.sort_values(CELL, ignore_index=True)
 
 
+def best_trials(frame: pd.DataFrame) -> pd.DataFrame:
+    """Of every cell that has a score the best seed of its best assignment: the row of one trial each.
+
+    Of equal scores it is the smaller seed. Trials of a confirmation take no part, as in the choice of the assignment.
+    """
+    searched, _ = split_roles(frame)
+    table = assignments(searched)
+    selected = table.loc[table["selected"], [*CELL, "assignment_id"]]
+    scored = searched[is_scored(searched)].merge(selected, on=[*CELL, "assignment_id"])
+    ordered = scored.sort_values(["score", "seed"], ascending=[False, True], kind="stable")
+    return ordered.drop_duplicates(CELL).sort_values(CELL, ignore_index=True)
+
+
 def macro_scores(winners: pd.DataFrame) -> pd.DataFrame:
     """Macro score of each method on a benchmark, from a :func:`best_assignments` table.
 

@@ -15,13 +15,14 @@ FORBIDDEN = {
     "trainables": {"ray", "mlflow", "search", "serving", "analysis"},
     "analysis": {"torch", "transformers", "ray", "search", "serving", "trainables"},
     "search": {"serving", "analysis"},
+    "serving": {"mlflow", "search", "analysis"},
     "common": {"search", "serving", "analysis", "trainables", "torch", "pandas", "ray", "mlflow"},
 }
 #: the command line is where the parts meet
 MEETING_PLACE = "search/cli/"
 #: library -> the only places that may import it, where a decision says so
 ONLY_IN = {
-    "ray": ("search/tune/", "search/jobs/"),
+    "ray": ("search/tune/", "search/jobs/", "serving/app"),
     "optuna": ("search/strategy/samplers.py", "analysis/reports/importance.py"),
     "mlflow": ("search/tracking/mlflow_",),
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import re
 import shutil
 import subprocess
@@ -13,11 +14,14 @@ from typing import Any
 import pytest
 import yaml
 from ray.autoscaler._private.util import prepare_config, validate_config
+from ray.serve.schema import ServeDeploySchema
+
+from serving.options import Service
 
 ROOT = Path(__file__).parents[1]
 LAUNCHER = ("cluster.yaml", "deploy/on_premise.yaml")
-KUBERAY = "deploy/kuberay.yaml"
-FILES = (*LAUNCHER, KUBERAY, "Dockerfile", ".dockerignore", "deploy/mlflow.sh", "deploy/requirements.txt")
+KUBERAY, SERVICE = "deploy/kuberay.yaml", "deploy/rayservice.yaml"
+FILES = (*LAUNCHER, KUBERAY, SERVICE, "Dockerfile", ".dockerignore", "deploy/mlflow.sh", "deploy/requirements.txt")
 
 #: Fields of KubeRay's types: docs.ray.io/en/master/cluster/kubernetes/references/api.html (KubeRay 1.6) and, field by
 #: field, docs/reference/api.md of ray-project/kuberay.
@@ -44,6 +48,10 @@ FIELDS = {
         "submissionMode", "entrypointResources", "entrypointNumCpus", "entrypointNumGpus", "ttlSecondsAfterFinished",
         "shutdownAfterJobFinishes", "suspend", "schedule",
     },
+    "RayService": {"apiVersion", "kind", "metadata", "spec"},
+    "RayServiceSpec": {
+        "serveService", "upgradeStrategy", "serveConfigV2", "rayClusterConfig", "excludeHeadPodFromServeSvc",
+    },
 }  # fmt: skip
 
 
@@ -52,7 +60,8 @@ def text(name: str) -> str:
 
 
 def manifests() -> dict[str, Any]:
-    return {document["kind"]: document for document in yaml.safe_load_all(text(KUBERAY))}
+    both = (*yaml.safe_load_all(text(KUBERAY)), yaml.safe_load(text(SERVICE)))
+    return {document["kind"]: document for document in both}
 
 
 def pinned(package: str) -> str:
@@ -109,7 +118,9 @@ def kuberay_parts() -> Iterator[tuple[str, dict[str, Any]]]:
     yield "RayCluster", found["RayCluster"]
     yield "RayJob", found["RayJob"]
     yield "RayJobSpec", found["RayJob"]["spec"]
-    for spec in (found["RayCluster"]["spec"], found["RayJob"]["spec"]["rayClusterSpec"]):
+    yield "RayService", found["RayService"]
+    yield "RayServiceSpec", found["RayService"]["spec"]
+    for spec in cluster_specs():
         yield "RayClusterSpec", spec
         yield "AuthOptions", spec["authOptions"]
         yield "AutoscalerOptions", spec["autoscalerOptions"]
@@ -134,19 +145,40 @@ def test_the_manifests_want_a_token_and_hold_no_secret() -> None:
 
 
 def test_a_job_has_the_same_cluster_as_the_one_that_stays() -> None:
-    stays, job = cluster_specs()
+    stays, job, _ = cluster_specs()
     for key in ("rayVersion", "authOptions", "enableInTreeAutoscaling", "autoscalerOptions", "workerGroupSpecs"):
         assert stays[key] == job[key]
     assert {v["name"] for v in pods(job)[0]["volumes"]} == {"aot-search", "study"}
 
 
-def cluster_specs() -> tuple[dict[str, Any], dict[str, Any]]:
-    found = manifests()
-    return found["RayCluster"]["spec"], found["RayJob"]["spec"]["rayClusterSpec"]
+def cluster_specs() -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
+    """Of the cluster that stays, of a job and of a server."""
+    spec = {kind: manifest.get("spec", {}) for kind, manifest in manifests().items()}
+    return spec["RayCluster"], spec["RayJob"]["rayClusterSpec"], spec["RayService"]["rayClusterConfig"]
 
 
 def pods(spec: dict[str, Any]) -> list[dict[str, Any]]:
     return [group["template"]["spec"] for group in (spec["headGroupSpec"], *spec["workerGroupSpecs"])]
+
+
+def test_the_server_is_one_that_serve_and_we_understand() -> None:
+    spec = manifests()["RayService"]["spec"]
+    config = ServeDeploySchema.model_validate(yaml.safe_load(spec["serveConfigV2"]))
+    [application] = config.applications
+    module, _, function = application.import_path.partition(":")
+    assert callable(getattr(importlib.import_module(module), function))
+    service = Service.model_validate(application.args)
+    assert service.token_file is not None  # it listens on all addresses
+    [workers] = spec["rayClusterConfig"]["workerGroupSpecs"]
+    asked, has = service.options, workers["template"]["spec"]["containers"][0]["resources"]["requests"]
+    assert asked.replicas.max <= workers["maxReplicas"]
+    assert asked.cpus is not None
+    assert asked.cpus <= float(has["cpu"])
+    assert asked.gpus == float(has["nvidia.com/gpu"])
+    for pod in pods(spec["rayClusterConfig"]):
+        mounted = {mount["name"]: mount["mountPath"] for mount in pod["containers"][0]["volumeMounts"]}
+        assert mounted == {"winners": str(service.folder), "token": str(service.token_file.parent)}
+        assert {volume["name"] for volume in pod["volumes"]} == set(mounted)
 
 
 # --- All of them ------------------------------------------------------------------------------------------------------
@@ -157,7 +189,7 @@ def test_versions_agree() -> None:
     assert python
     version = tomllib.loads(text("pyproject.toml"))["project"]["version"]
     tag = f"{version}-ray{ray}-py{python[1].replace('.', '')}"
-    for name in (*LAUNCHER, KUBERAY, "Dockerfile", "docs/cluster.md"):
+    for name in (*LAUNCHER, KUBERAY, SERVICE, "Dockerfile", "docs/cluster.md", "docs/serving.md"):
         tags = set(re.findall(r"REGISTRY/aot-search:(\S+?)(?=[\s`])", text(name)))
         assert tags == {tag}, name
     assert {spec["rayVersion"] for spec in cluster_specs()} == {ray}
@@ -186,7 +218,7 @@ def test_what_the_image_copies_is_there_and_not_ignored() -> None:
 
 
 def test_files_and_commands_that_are_mentioned_exist() -> None:
-    for name in (*FILES, "docs/cluster.md"):
+    for name in (*FILES, "docs/cluster.md", "docs/serving.md"):
         for path in re.findall(r"(?<![\w/.~])(?:deploy|docs|studies)/[\w./-]+\w", text(name)):
             assert (ROOT / path).exists(), f"{name}: {path}"
     assert re.search(r"COPY .*deploy/mlflow.sh /usr/local/bin/aot-mlflow", text("Dockerfile"))

@@ -13,6 +13,7 @@ from pydantic import BaseModel
 
 from search.cli import app
 from search.study import _grids, _load, _model, _sections, _tasks
+from serving import options
 from trainables import methods
 
 FROZEN = yaml.safe_load((Path(__file__).parent / "surface.yaml").read_text(encoding="utf-8"))
@@ -114,6 +115,11 @@ def test_the_eight_methods_of_the_paper_are_frozen() -> None:
 
 def test_aot_itself_has_the_options_that_are_frozen() -> None:
     assert {spelling(p): default(p) for p in typer.main.get_command(app).params} == FROZEN["aot"]
+
+
+def test_the_options_of_a_server_are_frozen() -> None:
+    models = {"the file": options.Options, "replicas": options.Replicas, "limits": options.Limits}
+    assert {place: keys(model) for place, model in models.items()} == FROZEN["server"]
 
 
 @pytest.mark.parametrize("command", sorted({*FROZEN["commands"], *command_options()}))

@@ -29,8 +29,25 @@ def replacing(path: Path) -> Iterator[Path]:
     with _locked_folder(path.parent, prefix) as own:
         new = own / path.name
         yield new
-        with open(new, "rb") as file:
-            os.fsync(file.fileno())
+        _to_disk(new)
+        os.replace(new, path)
+    for folder in path.parent.glob(f"{glob.escape(prefix)}*"):
+        _remove_if_abandoned(folder)
+
+
+@contextmanager
+def replacing_folder(path: Path) -> Iterator[Path]:
+    """As ``replacing``, of a folder of files: what was there before is whole until then, and gone afterwards."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    prefix = f"{UNFINISHED}{socket.gethostname()}-{path.name}-"
+    with _locked_folder(path.parent, prefix) as own:
+        new = own / path.name
+        new.mkdir()
+        yield new
+        for written in (*new.iterdir(), new):
+            _to_disk(written)
+        if path.exists():
+            os.replace(path, own / "before")
         os.replace(new, path)
     for folder in path.parent.glob(f"{glob.escape(prefix)}*"):
         _remove_if_abandoned(folder)
@@ -40,6 +57,14 @@ def sweep(folder: Path) -> None:
     """Remove what writers on any host left behind in ``folder``. Nobody may be writing there."""
     for unfinished in folder.glob(f"{UNFINISHED}*"):
         shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def _to_disk(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 @contextmanager

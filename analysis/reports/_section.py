@@ -34,7 +34,8 @@ class Options:
     ``margin``: points within which two methods count as equal in practice. ``price``: of a device-hour, in whatever
     currency; ``None``: no axis of money. ``coverage``: what of each cell of the study is trained
     (``analysis.coverage.COLUMNS``); ``None`` where the frame alone tells. ``predictions``: a trial's answers on the dev
-    split, by trial id, ``None`` where they were not kept. ``studies``: the text of each study's file, by its name.
+    split, by trial id, ``None`` where they were not kept. ``tokens``: a frame of ``analysis.tokens``, ``None`` where no
+    file of them was given. ``studies``: the text of each study's file, by its name.
     ``command``: what makes the report again. ``tracking``: the address of the experiment in MLflow's UI, for links.
     """
 
@@ -48,6 +49,7 @@ class Options:
     coverage: pd.DataFrame | None = None
     confirmation: pd.DataFrame | None = None
     predictions: Callable[[str], Predictions | None] = lambda trial_id: None
+    tokens: pd.DataFrame | None = None
     studies: Mapping[str, str] = field(default_factory=dict)
     command: str = ""
     tracking: str | None = None

@@ -63,6 +63,7 @@ class _Asked:
     estimator: EstimatorName
     failures: Failures
     predictions: Path | None
+    tokens: Path | None
     tracking_url: str | None
 
     @property
@@ -81,11 +82,13 @@ class _Asked:
         words += ["--estimator", self.estimator.value] if self.estimator != EstimatorName.u else []
         words += ["--failures", self.failures.value] if self.failures != Failures.floor else []
         words += ["--predictions", str(self.predictions)] if self.predictions is not None else []
+        words += ["--tokens", str(self.tokens)] if self.tokens is not None else []
         words += ["--tracking-url", self.tracking_url] if self.tracking_url is not None else []
         return shlex.join(words)
 
     def options(self, runs: Runs) -> Options:
         """The same as the reports take it, with what is known of the runs."""
+        from analysis import tokens
         from analysis.reports import Options
         from analysis.selection import is_scored
         from search.cli import _predictions
@@ -105,6 +108,7 @@ class _Asked:
             methods=infos,
             coverage=runs.planned,
             predictions=_predictions.reader(self.studies, self.predictions, unscored),
+            tokens=None if self.tokens is None else tokens.read(self.tokens),
             studies=runs.texts,
             command=self.command,
             tracking=self.tracking_url or runs.tracking,
@@ -149,6 +153,9 @@ def report(
     predictions: Annotated[
         Path | None, typer.Option(help="Answers on dev that aot export --predictions copied; a STUDY has its own.")
     ] = None,
+    tokens: Annotated[
+        Path | None, typer.Option(help="The tokens.csv of aot tokens, to show what AoT does to which words.")
+    ] = None,
     tracking_url: Annotated[
         str | None, typer.Option(metavar="URL", help="The experiment's page in MLflow's UI, for links to its runs.")
     ] = None,
@@ -176,11 +183,14 @@ def report(
     _outputs.check_folder(out, "--out")
     url = without_user(tracking_url).rstrip("/") if tracking_url else None
     sources = study_files or (), runs or ()
-    asked = _Asked(*sources, out, paper, only or (), against, margin, price, estimator, failures, predictions, url)
+    asked = _Asked(
+        *sources, out, paper, only or (), against, margin, price, estimator, failures, predictions, tokens, url
+    )
     names = _only(asked.only)
     from analysis.frame import FrameError
+    from analysis.tokens import TokensError
 
-    with faults(FrameError):
+    with faults(FrameError, TokensError):
         if watch is not None:
             _watch.until_interrupted(asked.studies, asked.files, watch, lambda found: _write(asked, names, found))
             return

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from analysis.frame import read, tidy, write
 from analysis.report import write_report
 from analysis.reports.paper import published
-from analysis.selection import _assignments, assignments, best_assignments, kept, macro_scores, split_roles
+from analysis.selection import _assignments, assignments, best_assignments, best_trials, kept, macro_scores, split_roles
 from analysis.tables import rounded
 
 
@@ -259,3 +259,22 @@ def test_a_report_asks_for_its_assignments_once(
     monkeypatch.setattr("analysis.selection._assignments", counted)
     write_report(frame, tmp_path)
     assert sizes.count(len(frame)) == 1
+
+
+def test_the_best_trial_is_the_best_seed_of_the_best_assignment() -> None:
+    rows = [
+        *(trial("lucky", seed, score) for seed, score in enumerate((50.0, 51.0, 99.0))),
+        *(trial("best", seed, score) for seed, score in enumerate((60.0, 70.0, 70.0))),
+        trial("best", 3, 98.0, role="confirmation"),
+        trial("x", 0, None, method="bitfit"),
+        trial("x", 0, 40.0, method="ia3", status="diverged"),
+    ]
+    found = best_trials(tidy(pd.DataFrame(rows)))
+    assert found[["method", "assignment_id", "seed", "score"]].values.tolist() == [
+        ["ia3", "x", 0, 40.0],
+        ["lora", "best", 1, 70.0],
+    ]
+
+
+def test_without_a_score_there_is_no_best_trial() -> None:
+    assert best_trials(tidy(pd.DataFrame([trial("x", 0, None)]))).empty

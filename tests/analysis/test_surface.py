@@ -14,6 +14,7 @@ import pytest
 from helpers.stored import write_down
 from typer.testing import CliRunner
 
+from analysis import tokens
 from analysis.frame import COLUMNS, OPTIONAL, tidy
 from analysis.report import write_report
 from analysis.reports import Options
@@ -62,6 +63,7 @@ def test_the_columns_of_every_table_of_a_report(make_runs: Callable[..., pd.Data
     frame = make_runs(methods=("fine_tuning", "lora"), tasks=("rte", "cola"), seeds=2)
     planned = {"planned_in_cell": 24, "planned_in_study": 96, "planned_seeds": 2}
     frame = tidy(frame.assign(promotion=frame["seed"].map({0: "first", 1: "promoted"}), **planned))
-    write_report(frame, tmp_path, Options(paper=True))
+    token = dict.fromkeys(tokens.COLUMNS, 1) | {"backbone": "roberta-base", "task": "glue/rte", "method": "aot_fc"}
+    write_report(frame, tmp_path, Options(paper=True, tokens=tokens.table([token | {"token": "she"}])))
     written = {path.name: columns(pd.read_csv(path)) for path in (tmp_path / "tables").glob("*.csv")}
     assert written == {name: listed for name, listed in frozen().items() if name != "runs.csv"}

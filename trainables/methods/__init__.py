@@ -19,7 +19,7 @@ from trainables.methods._config import SETTINGS
 from trainables.methods._members import FROZEN, affine, by_layer, grouped, trainable
 from trainables.methods._method import BYTES_PER_TRAINED, Fused, Method, distinct_tokens, padded, prompt_tokens
 from trainables.methods._norms import normalised
-from trainables.methods._rows import add_rows, all_rows, take
+from trainables.methods._rows import add_rows, all_rows, row_chunks, take
 
 if TYPE_CHECKING:
     from trainables.backbones import Backbone
@@ -47,6 +47,7 @@ __all__ = [
     "normalised",
     "padded",
     "prompt_tokens",
+    "row_chunks",
     "take",
     "trainable",
 ]

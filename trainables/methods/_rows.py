@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from trainables import dropout
@@ -41,19 +41,28 @@ def add_rows(rows: Callable[[int], Tensor], batch: Batch, p: float) -> Callable[
 
 
 def all_rows(rows: Callable[[int, Tensor], Tensor], vocabulary: int, layers: int, width: int) -> Tensor:
-    """The whole of P, ``(v, l, d)`` in half precision and in host memory, computed in float32 chunk by chunk.
+    """The whole of P, ``(v, l, d)`` in half precision and in host memory; arguments and errors as ``row_chunks``."""
+    import torch
 
-    ``rows(layer, ids)`` are the rows ``(1, c, d)`` of the tokens ``ids`` ``(1, c)``.
+    full = torch.empty(vocabulary, layers, width, dtype=torch.float16)
+    for start, chunk in zip(range(0, vocabulary, CHUNK), row_chunks(rows, vocabulary, layers, width), strict=True):
+        full[start : start + CHUNK] = chunk
+    return full
+
+
+def row_chunks(rows: Callable[[int, Tensor], Tensor], vocabulary: int, layers: int, width: int) -> Iterator[Tensor]:
+    """P in pieces of some tokens each, in the tokens' order: ``(c, l, d)`` in half precision and in host memory.
+
+    They are computed in float32. ``rows(layer, ids)`` are the rows ``(1, c, d)`` of the tokens ``ids`` ``(1, c)``.
 
     Raises:
         ValueError: if a row is too large for half precision, or is not a number.
     """
     import torch
 
-    full = torch.empty(vocabulary, layers, width, dtype=torch.float16)
     for start in range(0, vocabulary, CHUNK):
-        chunk = full[start : start + CHUNK]  # (c, l, d)
-        ids = torch.arange(start, start + len(chunk)).unsqueeze(0)
+        ids = torch.arange(start, min(start + CHUNK, vocabulary)).unsqueeze(0)  # (1, c)
+        chunk = torch.empty(ids.shape[1], layers, width, dtype=torch.float16)
         for layer in range(layers):
             with torch.no_grad():
                 chunk[:, layer] = rows(layer, ids)[0]
@@ -62,7 +71,7 @@ def all_rows(rows: Callable[[int, Tensor], Tensor], vocabulary: int, layers: int
                 f"rows of P must be finite in half precision (at most 65504), but some of tokens {start} to "
                 f"{start + len(chunk) - 1} are not; the trial has diverged: fuse one with a smaller learning rate"
             )
-    return full
+        yield chunk
 
 
 def _offset(index: Tensor, size: int) -> Tensor:

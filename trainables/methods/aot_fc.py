@@ -6,12 +6,12 @@ The paper is Ahead-of-Time P-Tuning (Gavrilov and Balagansky, 2023, https://arxi
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import BaseModel, Field
 
-from trainables.methods import SETTINGS, Fused, Seams, Spec, add_rows, affine, all_rows, by_layer, dropout
+from trainables.methods import SETTINGS, Fused, Seams, Spec, add_rows, affine, all_rows, by_layer, dropout, row_chunks
 
 if TYPE_CHECKING:
     import torch
@@ -70,6 +70,13 @@ class FullyConnectedAoT:
             "b_2": torch.zeros(layers, width),
         }
 
+    def rows(self, params: Mapping[str, Tensor], backbone: Backbone, ids: Tensor) -> Tensor:
+        """Rows of P in all layers: token ids ``(k, u)``, on the device of ``params`` -> (k, u, l, d)."""
+        import torch
+
+        embedded = backbone.token_embeddings(ids)
+        return torch.stack([_network(layer, embedded) for layer in by_layer(params)], 2)
+
     def seams(self, params: Mapping[str, Tensor], backbone: Backbone, batch: Batch) -> Seams:
         """``H + P_x`` before each layer, with dropout on ``E`` (section 4.1), drawn anew for each layer.
 
@@ -85,13 +92,23 @@ class FullyConnectedAoT:
 
     def fuse(self, params: Mapping[str, Tensor], backbone: Backbone) -> Fused:
         """The rows of P ``(v, l, d)`` in half precision."""
+        rows = self._member_rows(params, backbone)
+        return Fused(rows=all_rows(rows, self.spec.vocabulary, self.spec.layers, self.spec.width))
+
+    def fused_rows(self, params: Mapping[str, Tensor], backbone: Backbone) -> Iterator[Tensor]:
+        """The same in pieces ``(c, l, d)``, so that P need not fit into memory."""
+        rows = self._member_rows(params, backbone)
+        return row_chunks(rows, self.spec.vocabulary, self.spec.layers, self.spec.width)
+
+    def _member_rows(self, params: Mapping[str, Tensor], backbone: Backbone) -> Callable[[int, Tensor], Tensor]:
+        """Rows ``(1, c, d)`` of one member in a layer, of the tokens ``(1, c)``."""
         layers = by_layer({name: value.unsqueeze(0) for name, value in params.items()})
         device = params["w_1"].device
 
         def rows(layer: int, ids: Tensor) -> Tensor:
             return _network(layers[layer], backbone.token_embeddings(ids.to(device)))
 
-        return Fused(rows=all_rows(rows, self.spec.vocabulary, self.spec.layers, self.spec.width))
+        return rows
 
 
 def _network(layer: Mapping[str, Tensor], embedded: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis import reports, style
+from analysis import reports, style, tokens
 from analysis.latex import to_latex
 from analysis.predictions import Predictions
 from analysis.reports import MethodInfo, Options
@@ -142,6 +142,17 @@ def answered(trial_id: str) -> Predictions:
     )
 
 
+def moved_tokens() -> pd.DataFrame:
+    """What ``aot tokens`` finds in one artifact of twelve layers."""
+    place = {"backbone": "roberta-large", "task": "glue/rte", "method": "aot_fc"}
+    return tokens.table(
+        {**place, "layer": layer, "rank": rank, "token_id": rank, "token": token, "norm": 9.0 - rank + layer / 12}
+        | {"special": token == "</s>", "seen": seen}
+        for layer in range(12)
+        for rank, (token, seen) in enumerate([("␣she", True), ("</s>", True), ("$x$|&%_#", False)], start=1)
+    )
+
+
 @pytest.mark.parametrize("name", reports.names())
 def test_a_report_shows_something_of_ordinary_runs(name: str, make_runs: Callable[..., pd.DataFrame]) -> None:
     large = make_runs(backbone="roberta-large", tasks=("rte", "cola"))
@@ -150,7 +161,8 @@ def test_a_report_shows_something_of_ordinary_runs(name: str, make_runs: Callabl
         planned_in_cell=40, planned_in_study=2_000, max_length=128, dev_cut=0.25, reason="a", commit="b"
     )
     report = reports.get(name)
-    section = report.render(report.compute(frame, Options(paper=True, predictions=answered)))
+    options = Options(paper=True, predictions=answered, tokens=moved_tokens())
+    section = report.render(report.compute(frame, options))
     assert section is not None
     assert section.blocks
 
