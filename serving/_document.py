@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
@@ -14,11 +14,11 @@ from trainables.tasks import Files, Task, Truncation
 from trainables.trial import BackboneSource, Trial, canonical
 
 #: Raised with every change of what the files hold or mean.
-FORMAT = 1
+FORMAT: Final = 1
 
 #: The files of an artifact beside its JSON.
 TENSORS, ROWS, WEIGHTS = "tensors.safetensors", "rows.safetensors", "weights.safetensors"
-FileName = Literal["tensors.safetensors", "rows.safetensors", "weights.safetensors"]
+FileName = Annotated[str, Field(pattern=r"^(tensors|rows|weights)\.safetensors$")]  # so that none leads elsewhere
 
 _CHECKSUM = "checksum"
 

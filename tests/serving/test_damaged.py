@@ -151,7 +151,7 @@ DAMAGES: dict[str, tuple[Callable[[Path], Any], str]] = {
     "no rows": (said(lambda s: s["files"].pop(ROWS)), r"an artifact of aot_fc must have rows.safetensors"),
     "no tensors": (said(lambda s: s["files"].pop(TENSORS)), r"an artifact must have tensors.safetensors"),
     "a pickle": (pickled, r"tensors.safetensors: it is no whole file of safetensors"),
-    "a path out of the folder": (moved_out, r"artifact.json: files\.\.\./tensors.safetensors\.\[key\]: Input should"),
+    "a path out of the folder": (moved_out, r"artifact.json: files\.\.\./tensors.safetensors\.\[key\]: String should"),
 }  # fmt: skip
 
 
