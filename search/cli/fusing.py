@@ -58,17 +58,16 @@ def fuse(
         found, study = _winners.of_study(study_file, asked)
     if form is Format.peft and not method:
         found = _winners.for_peft(found)
-    written, failed = 0, 0
-    for winner in found:
-        path = _winners.make(study, winner, out, merge=merge, peft=form is Format.peft)
-        written += path is not None
-        failed += path is None
-        if path is not None:
-            typer.echo(path)
+    if not found:
+        fail("there is no winner to fuse: no cell has a trial with a score; train the study first: aot run STUDY")
+    failed = False
+    for folder, winner in _winners.places(found, out).items():
+        if _winners.make(study, winner, folder, merge=merge, peft=form is Format.peft):
+            typer.echo(folder)
+        else:
+            failed = True
     if failed:
         raise typer.Exit(FAILED)
-    if not written:
-        fail("there is no winner to fuse: no cell has a trial with a score; train the study first: aot run STUDY")
 
 
 def tokens(
