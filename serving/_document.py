@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
@@ -14,11 +14,11 @@ from trainables.tasks import Files, Task, Truncation
 from trainables.trial import BackboneSource, Trial, canonical
 
 #: Raised with every change of what the files hold or mean.
-FORMAT = 1
+FORMAT: Final = 1
 
 #: The files of an artifact beside its JSON.
 TENSORS, ROWS, WEIGHTS = "tensors.safetensors", "rows.safetensors", "weights.safetensors"
-FileName = Literal["tensors.safetensors", "rows.safetensors", "weights.safetensors"]
+FileName = Annotated[str, Field(pattern=r"^(tensors|rows|weights)\.safetensors$")]  # so that none leads elsewhere
 
 _CHECKSUM = "checksum"
 
@@ -59,7 +59,7 @@ class TaskDocument(_Part):
     options: list[str]
     derived: tuple[str, int] | None
     label: str
-    labels: list[str] | None
+    labels: Annotated[list[str], Field(min_length=1)] | None
     blanks: bool
     truncation: _Truncation
 
@@ -67,7 +67,8 @@ class TaskDocument(_Part):
         """The built-in task of this recipe, else one made of what is written here; it has no data.
 
         Raises:
-            ValueError: columns were derived by code that this version does not have, or no longer has so.
+            ValueError: columns were derived by code that this version does not have, or no longer has so; or what is
+                written here does not fit together.
         """
         if self.name in tasks.names():
             known = tasks.get(self.name)
@@ -78,7 +79,7 @@ class TaskDocument(_Part):
                 f"task {self.name} derives columns by {self.derived[0]}, version {self.derived[1]}, which is not what "
                 "this version of the code has; fuse it again with the code that serves it, or serve with that version"
             )
-        return Task(
+        task = Task(
             name=self.name,
             text=tuple(self.text),
             source=Files((), ()),
@@ -89,6 +90,13 @@ class TaskDocument(_Part):
             blanks=self.blanks,
             truncation=Truncation(self.truncation.side, self.truncation.segment),
         )
+        if _of_task(task) != self:
+            raise ValueError(
+                f"kind, choices and columns of task {self.name} must be those of its templates, labels and options, "
+                f"{task.kind}, {task.choices} and {', '.join(task.columns)}, but are {self.kind}, {self.choices} and "
+                f"{', '.join(self.columns)}; fuse it again"
+            )
+        return task
 
 
 class _Backbone(_Part):

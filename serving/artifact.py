@@ -237,9 +237,11 @@ def _check_form(folder: Path, document: Document, task: Task) -> None:
 
     require(TENSORS in document.files, f"an artifact must have {TENSORS}", ", ".join(document.files) or "no file")
     tensors = document.files[TENSORS].tensors
-    for name, shape in ((head.WEIGHT, tensors.get(head.WEIGHT)), (head.BIAS, tensors.get(head.BIAS))):
-        rule = f"{name} in {TENSORS} must have one row for each of the task's {task.outputs} outputs"
-        require(shape is not None and shape.shape[:1] == [task.outputs], rule, _shown(shape))
+    weight, bias = tensors.get(head.WEIGHT), tensors.get(head.BIAS)
+    rule = f"{head.WEIGHT} in {TENSORS} must have one row for each of the task's {task.outputs} outputs"
+    require(weight is not None and len(weight.shape) == 2 and weight.shape[0] == task.outputs, rule, _shown(weight))
+    rule = f"{head.BIAS} in {TENSORS} must have one number for each of the task's {task.outputs} outputs"
+    require(bias is not None and bias.shape == [task.outputs], rule, _shown(bias))
     for file in (TENSORS, WEIGHTS):
         for name, tensor in document.files[file].tensors.items() if file in document.files else ():
             require(tensor.dtype == "F32", f"{name} in {file} must be float32 (F32)", tensor.dtype)

@@ -74,11 +74,16 @@ def write(
 
     Raises:
         ArtifactError: there is no room on the disk for it; the folder holds something else; the tensors are not those
-            of such a trial.
+            of such a trial; nobody knows which weights its backbone is.
         ValueError: P is too large for half precision.
     """
     folder = Path(folder)
     check_place(folder, FILE)
+    if not trial.backbone.pinned:
+        raise ArtifactError(
+            f"an artifact names the weights of its backbone for ever, but of {trial.backbone.name} neither the hub nor "
+            "its cache here tells the commit; connect to the hub, then fuse again"
+        )
     kind = methods.get(trial.method)
     method = kind(kind.Config(**trial.method_config), backbone.spec)
     files = _files(trial, method, tensors, backbone, merge)

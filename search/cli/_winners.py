@@ -86,17 +86,27 @@ def for_peft(winners: Sequence[Winner]) -> list[Winner]:
     return [one for one in winners if one.cell.method in peft_export.METHODS]
 
 
-def make(study: Study, winner: Winner, out: Path, *, merge: bool, peft: bool) -> Path | None:
-    """Write the artifact of a winner, or find it there; its folder, or None where it cannot be, which is told."""
+def places(winners: Sequence[Winner], out: Path) -> dict[Path, Winner]:
+    """Each winner's folder; ends the command where two would have one, as those of tasks ``a-b/c`` and ``a/b-c``."""
+    found: dict[Path, Winner] = {}
+    for one in winners:
+        folder = out / one.cell.backbone / one.cell.task.replace("/", "-") / one.cell.method
+        if folder in found:
+            fail(f"{found[folder].cell} and {one.cell} would both be written to {folder}; name one of them with --task")
+        found[folder] = one
+    return found
+
+
+def make(study: Study, winner: Winner, folder: Path, *, merge: bool, peft: bool) -> bool:
+    """Write the artifact of a winner into its folder, or find it there; False where it cannot be, which is told."""
     from serving.artifact import ArtifactError
     from trainables import backbones
 
-    folder = out / winner.cell.backbone / winner.cell.task.replace("/", "-") / winner.cell.method
     try:
         trial, tensors = _weights(study, winner)
         if not peft and _is_there(folder, trial, tensors, merge):
             say(f"{winner.cell}: is there already, of trial {trial.id}")
-            return folder
+            return True
         backbone = backbones.load(trial.backbone)
         if peft:
             from serving import peft_export
@@ -106,9 +116,9 @@ def make(study: Study, winner: Winner, out: Path, *, merge: bool, peft: bool) ->
             size = _write(folder, trial, tensors, backbone, study=study.name, score=winner.score, merge=merge)
     except (ArtifactError, OSError, ValueError) as error:
         say(f"{winner.cell}: {error}")
-        return None
+        return False
     say(f"{winner.cell}: {shown(size)}, score {winner.score:.2f}, of trial {trial.id}")
-    return folder
+    return True
 
 
 def _weights(study: Study, winner: Winner) -> tuple[Trial, dict[str, Tensor]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -58,17 +58,16 @@ def fuse(
         found, study = _winners.of_study(study_file, asked)
     if form is Format.peft and not method:
         found = _winners.for_peft(found)
-    written, failed = 0, 0
-    for winner in found:
-        path = _winners.make(study, winner, out, merge=merge, peft=form is Format.peft)
-        written += path is not None
-        failed += path is None
-        if path is not None:
-            typer.echo(path)
+    if not found:
+        fail("there is no winner to fuse: no cell has a trial with a score; train the study first: aot run STUDY")
+    failed = False
+    for folder, winner in _winners.places(found, out).items():
+        if _winners.make(study, winner, folder, merge=merge, peft=form is Format.peft):
+            typer.echo(folder)
+        else:
+            failed = True
     if failed:
         raise typer.Exit(FAILED)
-    if not written:
-        fail("there is no winner to fuse: no cell has a trial with a score; train the study first: aot run STUDY")
 
 
 def tokens(
@@ -89,15 +88,15 @@ def tokens(
         found = [one for one in artifact.find(directory, verify=False) if one.rows() is not None]
     if not found:
         fail(f"no artifact in {directory} has rows of P; fuse one of an AoT method: aot fuse STUDY --out {directory}")
-    from analysis import tokens as file
+    from analysis.tokens import table, write
     from serving import norms
 
-    rows = []
+    rows: list[dict[str, Any]] = []
     with faults(ValueError):
         for one in found:
             seen = norms.train_tokens(one, None if data_dir is None else str(data_dir))
             name = f"{one.backbone.name} · {one.task.name} · {one.method_name}"
             say(name if seen is not None else f"{name}: its train split is not to be read, so what is seen stays empty")
             rows += norms.largest(one, top, seen)
-    for path in file.write(file.table(rows), out):
+    for path in write(table(rows), out):
         typer.echo(path)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import pickle
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -90,6 +92,28 @@ def moved_out(folder: Path) -> None:
     rewrite(folder, lambda s: s["files"].update({f"../{TENSORS}": s["files"].pop(TENSORS)}))
 
 
+def as_classes(task: dict[str, Any], labels: list[str]) -> dict[str, Any]:
+    """The same fields as a classification of these labels."""
+    columns = ["premise", "asked", "choice"]
+    more = {"kind": "classification", "choices": 1, "columns": columns}
+    return {**task, "options": [], "derived": None, "labels": labels, **more}
+
+
+def wider_bias(folder: Path) -> None:
+    """A head that does not fit the task, in a file that is what the JSON says."""
+    path = folder / TENSORS
+    tensors = safetensors.torch.load_file(path) | {"head.bias": torch.zeros(2)}
+    safetensors.torch.save_file(tensors, path)
+    content = path.read_bytes()
+
+    def change(said: dict[str, Any]) -> None:
+        own = said["files"][TENSORS]
+        own |= {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+        own["tensors"]["head.bias"]["shape"] = [2]
+
+    rewrite(folder, change)
+
+
 def halved(tensors: dict[str, torch.Tensor]) -> None:
     tensors["w_1"] = tensors["w_1"].half()
 
@@ -144,14 +168,27 @@ DAMAGES: dict[str, tuple[Callable[[Path], Any], str]] = {
         said(lambda s: s["hyperparameters"].update(ranks=3)),
         r"hyperparameter ranks of aot_fc: Extra inputs are not permitted",
     ),
+    "no labels": (said(lambda s: s["task"].update(labels=[])), r"task\.labels\S*: List should have at least 1 item"),
+    "another kind": (
+        said(lambda s: s["task"].update(derived=None)),
+        r"kind, choices and columns of task superglue/copa must be those of its templates, .*, but are multiple_choice",
+    ),
     "another number of labels": (
-        said(lambda s: s["task"].update(options=[], derived=None, labels=["a", "b", "c"])),
+        said(lambda s: s["task"].update(as_classes(s["task"], ["a", "b", "c"]))),
         r"head.weight in tensors.safetensors must have one row for each of the task's 3 outputs, but got F32 \[1, 32\]",
+    ),
+    "a head without its bias": (
+        said(lambda s: s["files"][TENSORS]["tensors"].pop("head.bias")),
+        r"tensor 'head.bias' must be missing, as artifact.json says, but is F32 \[1\]",
+    ),
+    "a head of another width": (
+        wider_bias,
+        r"head.bias in tensors.safetensors must have one number for each of the task's 1 outputs, but got F32 \[2\]",
     ),
     "no rows": (said(lambda s: s["files"].pop(ROWS)), r"an artifact of aot_fc must have rows.safetensors"),
     "no tensors": (said(lambda s: s["files"].pop(TENSORS)), r"an artifact must have tensors.safetensors"),
     "a pickle": (pickled, r"tensors.safetensors: it is no whole file of safetensors"),
-    "a path out of the folder": (moved_out, r"artifact.json: files\.\.\./tensors.safetensors\.\[key\]: Input should"),
+    "a path out of the folder": (moved_out, r"artifact.json: files\.\.\./tensors.safetensors\.\[key\]: String should"),
 }  # fmt: skip
 
 
@@ -199,4 +236,12 @@ def test_tensors_of_another_trial_are_not_written(source, tmp_path: Path) -> Non
         fuse.write(tmp_path / "one", trial, others, backbone)
     with pytest.raises(ArtifactError, match=r"must hold its head, but have no head.bias; train it again"):
         fuse.write(tmp_path / "one", trial, {k: v for k, v in others.items() if k != "head.bias"}, backbone)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_backbone_that_nobody_can_name_for_ever(source, tmp_path: Path) -> None:
+    trial, tensors, backbone = trained("lora", "glue/rte", source("bert"))
+    floating = replace(trial, backbone=replace(trial.backbone, identity="org/model@main"))
+    with pytest.raises(ArtifactError, match=r"of bert-0 neither the hub nor its cache here tells the commit; connect"):
+        fuse.write(tmp_path / "one", floating, tensors, backbone)
     assert not list(tmp_path.iterdir())

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+import typer
 from helpers.commands import refused
 from helpers.families import save_tiny
 from helpers.stored import journal_of
@@ -17,9 +18,10 @@ from typer.testing import CliRunner
 from analysis import frame
 from analysis.selection import best_trials
 from search import study
-from search.cli import app
+from search.cli import _winners, app
 from serving import artifact
 from trainables import methods
+from trainables.trial import CellKey
 
 runner = CliRunner()
 SMALL = {"rank": 3, "prompt_length": 4}
@@ -172,6 +174,17 @@ def test_what_is_not_ours_is_not_replaced(trained: Path) -> None:
     _, told = fused(trained, "--method", "bitfit", code=1)
     assert "but holds something else; choose another --out" in told
     assert (other / "thesis.tex").exists()
+
+
+def test_two_tasks_never_share_a_folder(capsys: pytest.CaptureFixture[str]) -> None:
+    cells = [CellKey("tiny", task, "lora") for task in ("a-b/c", "a/b-c")]
+    one, other = (_winners.Winner(cell, "0" * 16, 50.0) for cell in cells)
+    assert list(_winners.places([one], Path("out"))) == [Path("out/tiny/a-b-c/lora")]
+    with pytest.raises(typer.Exit):
+        _winners.places([one, other], Path("out"))
+    assert (
+        "a-b/c · lora and tiny · a/b-c · lora would both be written to out/tiny/a-b-c/lora" in capsys.readouterr().err
+    )
 
 
 def test_from_an_object_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
