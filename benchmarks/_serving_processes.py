@@ -1,0 +1,123 @@
+"""Each way has a process of its own that stays, so that ways can take turns without starting again."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+
+from benchmarks._serving_rounds import Outcome
+from benchmarks._serving_sizes import Point, Size, Way
+from benchmarks._training_plain import Process
+
+WORKER = "benchmarks._serving_worker"
+ENDED = "its process has ended"
+COMPILING_SECONDS = 120  # the most for a turn in which something is compiled, which other ways wait for
+#: How far apart logits of the same weights may be, in standard deviations of the logits.
+APART = {"float32": 1e-3, "bfloat16": 0.25}
+
+
+class Processes:
+    """Answers batches of a case. ``until``: the moment (of time.time) at which whatever runs is given up."""
+
+    def __init__(self, case: Path, size: Size, device: str, threads: int, folder: Path, until: float) -> None:
+        self.size, self.device, self.until = size, device, until
+        self._case, self._threads, self._folder = case, threads, folder
+        self._processes: dict[Way, Process] = {}
+
+    def __enter__(self) -> Processes:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        for way in list(self._processes):
+            self._end(way)
+
+    def start(self, ways: Sequence[Way], at_once: bool) -> dict[Way, str]:
+        """Start their processes, all at once or one after another, and let them load; what failed, and why."""
+        failed: dict[Way, str] = {}
+        for group in [ways] if at_once else [[way] for way in ways]:
+            for way in group:
+                self._processes[way] = Process(way, self.device, self._threads, self._folder, WORKER)
+            for way in group:
+                try:
+                    self._processes[way].start_up(self.until)
+                    self._ask(way, {"load": str(self._case), "cache_bytes": self.size.cache_bytes})
+                except (RuntimeError, BrokenPipeError) as error:
+                    failed[way] = self._failed(way, error)
+        return failed
+
+    def logits(self, way: Way, point: Point, number: int = 0) -> np.ndarray | str:
+        """The logits ``(rows, outputs)`` of a batch, or why there are none."""
+        if way not in self._processes:
+            return ENDED
+        try:
+            answer = self._ask(way, {"answers": [point.tasks, point.rows, point.mix], "number": number})
+        except (RuntimeError, BrokenPipeError) as error:
+            return self._failed(way, error)
+        return np.array(answer["logits"])
+
+    def run(self, way: Way, point: Point) -> Outcome:
+        """One turn of a way; what fails is told in the outcome."""
+        if way not in self._processes:
+            return Outcome(error=ENDED)
+        command = {"time": [point.tasks, point.rows, point.mix], "warm": self.size.warm, "calls": self.size.calls}
+        try:
+            answer = self._ask(way, command)
+        except (RuntimeError, BrokenPipeError) as error:
+            return Outcome(error=self._failed(way, error))
+        answer |= {name: tuple(answer[name]) for name in ("seconds", "text")}
+        return Outcome(**answer)
+
+    def _ask(self, way: Way, command: dict[str, Any]) -> dict[str, Any]:
+        until = min(self.until, time.time() + COMPILING_SECONDS) if way.compiled else self.until
+        self._processes[way].ask(command)
+        answer = self._processes[way].answer(until)
+        if "error" in answer:
+            raise RuntimeError(answer["error"])
+        return answer
+
+    def _failed(self, way: Way, error: Exception) -> str:
+        if not str(error).startswith("MemoryError"):  # which a process survives that asked for room beforehand
+            self._end(way)
+        return str(error)
+
+    def _end(self, way: Way) -> None:
+        self._processes.pop(way).close()
+
+
+def check(processes: Processes, ways: Sequence[Way], points: Sequence[Point], precision: str) -> list[dict[str, Any]]:
+    """Compare the logits of ways that have the same weights, LoRA's and those with rows of P, with the first of them.
+
+    Returns a row per way and point: ``difference``, the largest of a batch, ``deviation`` of the logits that are
+    compared with, ``same_labels``, a share, and ``error``, which is empty where they are equal as far as ``APART``.
+    """
+    rows = []
+    for point in points:
+        first: dict[bool, tuple[Way, np.ndarray]] = {}
+        for way in ways:
+            if way.side == "plain" or not way.fits(point):
+                continue
+            found = processes.logits(way, point)
+            row = {"tasks": point.tasks, "batch": point.rows, "way": str(way), "with": "", "error": ""}
+            rows.append(row)
+            if isinstance(found, str):
+                row["error"] = found
+                continue
+            known, reference = first.setdefault(way.rows is None, (way, found))
+            rows[-1] = row | {"with": str(known), **compared(found, reference, precision)}
+    return rows
+
+
+def compared(found: np.ndarray, reference: np.ndarray, precision: str) -> dict[str, Any]:
+    """How far two sets of logits ``(b, outputs)`` are apart, and a sentence where that is too far."""
+    difference, deviation = float(np.abs(found - reference).max()), float(reference.std())
+    far = not difference <= APART[precision] * deviation
+    told = f"logits differ by up to {difference:.2g}, more than {APART[precision]} of their deviation {deviation:.2g}"
+    same = float((found.argmax(-1) == reference.argmax(-1)).mean())
+    return {
+        "difference": difference, "deviation": deviation, "same_labels": same, "error": told if far else ""
+    }  # fmt: skip
