@@ -7,13 +7,13 @@
 from __future__ import annotations
 
 from trainables.data.ahead import ahead
-from trainables.data.batches import dev_batches, train_batches
-from trainables.data.encoding import TextFacts
+from trainables.data.batches import dev_batches, distinct_of, train_batches
+from trainables.data.encoding import TextFacts, has_types, sequence
 from trainables.data.examples import Examples
 from trainables.data.loading import MUCH_CUT, MUCH_UNKNOWN, TaskData, load
 from trainables.data.preview import SAMPLE, RowFacts, row_facts, text_facts
 
 __all__ = [
     "MUCH_CUT", "MUCH_UNKNOWN", "SAMPLE", "Examples", "RowFacts", "TaskData", "TextFacts", "ahead", "dev_batches",
-    "load", "row_facts", "text_facts", "train_batches",
+    "distinct_of", "has_types", "load", "row_facts", "sequence", "text_facts", "train_batches",
 ]  # fmt: skip

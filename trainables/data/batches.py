@@ -111,11 +111,11 @@ def collate(examples: Examples, members: np.ndarray, pad_token_id: int, *, disti
         labels=torch.from_numpy(examples.labels[members]),
         choices=examples.choices,
         padding=tuple(width - own for own in widths.tolist()),
-        tokens=_distinct(ids.reshape(k, -1), mask.reshape(k, -1) > 0, pad_token_id) if distinct else None,
+        tokens=distinct_of(ids.reshape(k, -1), mask.reshape(k, -1) > 0, pad_token_id) if distinct else None,
     )
 
 
-def _distinct(ids: np.ndarray, real: np.ndarray, pad_token_id: int) -> Distinct:
+def distinct_of(ids: np.ndarray, real: np.ndarray, pad_token_id: int) -> Distinct:
     """The distinct real ids of each row of ``ids`` ``(k, m)``, and behind them the padding's where there is padding."""
     import torch
 

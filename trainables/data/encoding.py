@@ -43,20 +43,35 @@ def encode(
     types: list[np.ndarray] = []
     cut = 0
     for encoding in _encodings(texts, tokenizer):
-        own_ids, own_types = np.array(encoding.ids, dtype=np.int32), np.array(encoding.type_ids, dtype=np.uint8)
-        if len(own_ids) > max_length:
-            stays = kept(encoding.sequence_ids, truncation, max_length)
-            own_ids, own_types, cut = own_ids[stays], own_types[stays], cut + 1
+        own_ids, own_types, lost = sequence(encoding, max_length, truncation)
+        cut += lost
         ids.append(own_ids)
         types.append(own_types)
     offsets = np.cumsum([0, *map(len, ids)], dtype=np.int64)
     all_ids, all_types = np.concatenate(ids), np.concatenate(types)
-    if "token_type_ids" not in tokenizer.model_input_names:  # as for RoBERTa: the model has one type, 0
+    if not has_types(tokenizer):
         all_types[:] = 0
     special = tokenizer.num_special_tokens_to_add(pair=texts.second is not None) * len(ids)
     unknown = int((all_ids == tokenizer.unk_token_id).sum()) / max(1, len(all_ids) - special)
     facts = TextFacts(len(ids), len(all_ids), cut / len(ids), unknown)
     return {"ids": all_ids, "types": all_types, "offsets": offsets}, facts
+
+
+def sequence(encoding: Any, max_length: int, truncation: Truncation) -> tuple[np.ndarray, np.ndarray, bool]:
+    """A text's token ids, int32, and token types, uint8, ``(n,)`` each, and whether it was cut.
+
+    ``encoding`` is what the library's tokenizer made of the whole text.
+    """
+    ids, types = np.array(encoding.ids, dtype=np.int32), np.array(encoding.type_ids, dtype=np.uint8)
+    if len(ids) <= max_length:
+        return ids, types, False
+    stays = kept(encoding.sequence_ids, truncation, max_length)
+    return ids[stays], types[stays], True
+
+
+def has_types(tokenizer: Any) -> bool:
+    """Whether the model is told of token types; RoBERTa is not: it has one type, 0."""
+    return "token_type_ids" in tokenizer.model_input_names
 
 
 def _encodings(texts: Texts, tokenizer: Any) -> Iterator[Any]:

@@ -44,6 +44,9 @@ class Method(Protocol):
     ``distinct_tokens = True``; for the others it is not computed. One whose fused form has rows of P gives them in
     pieces, too, by ``fused_rows(params, backbone)``: ``(c, l, d)`` each, in the tokens' order.
 
+    One that fuses into rows of P also offers ``rows(params, backbone, ids)``: of stacked ``params``, the rows
+    ``(k, u, l, d)`` of token ids ``(k, u)``, each member its own.
+
     Members of a pack have the same hyperparameters but for the learning rate. A method says in its class by ``padded``
     in which of its ``sizes`` they may differ as well: zeros that stand before a member's own numbers, in every
     dimension that the size makes longer, change nothing in ``seams`` and get a gradient of exactly zero. The method

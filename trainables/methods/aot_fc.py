@@ -70,6 +70,13 @@ class FullyConnectedAoT:
             "b_2": torch.zeros(layers, width),
         }
 
+    def rows(self, params: Mapping[str, Tensor], backbone: Backbone, ids: Tensor) -> Tensor:
+        """Rows of P in all layers: token ids ``(k, u)``, on the device of ``params`` -> (k, u, l, d)."""
+        import torch
+
+        embedded = backbone.token_embeddings(ids)
+        return torch.stack([_network(layer, embedded) for layer in by_layer(params)], 2)
+
     def seams(self, params: Mapping[str, Tensor], backbone: Backbone, batch: Batch) -> Seams:
         """``H + P_x`` before each layer, with dropout on ``E`` (section 4.1), drawn anew for each layer.
 

@@ -81,6 +81,12 @@ class KroneckerAoT:
             "w_r": torch.zeros(layers, rank, rank, self.spec.width),
         }
 
+    def rows(self, params: Mapping[str, Tensor], backbone: Backbone, ids: Tensor) -> Tensor:
+        """Rows of P in all layers: token ids ``(k, u)``, on the device of ``params`` -> (k, u, l, d)."""
+        import torch
+
+        return torch.stack([self._rows(layer, ids) for layer in by_layer(params)], 2)
+
     def seams(self, params: Mapping[str, Tensor], backbone: Backbone, batch: Batch) -> Seams:
         """``H + P_x`` before each layer, with dropout on ``P_x`` (section 4.1)."""
         layers = by_layer(params)

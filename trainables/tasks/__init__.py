@@ -17,11 +17,11 @@ from pathlib import Path
 from trainables.tasks._content import content
 from trainables.tasks._source import DataError, Files, Generated, Hub, Split, UnreachableError, find, pinned
 from trainables.tasks._task import Derived, Kind, Task, Truncation
-from trainables.tasks._text import infer_labels
+from trainables.tasks._text import infer_labels, is_missing, segments_of
 
 __all__ = [
-    "DataError", "Derived", "Files", "Generated", "Hub", "Kind", "Split", "Task", "Truncation", "get", "names",
-    "resolve",
+    "DataError", "Derived", "Files", "Generated", "Hub", "Kind", "Split", "Task", "Truncation", "get",
+    "is_missing", "names", "resolve", "segments_of",
 ]  # fmt: skip
 
 

@@ -42,19 +42,25 @@ def rendered(task: Task, table: RawSplit) -> Texts:
     """The texts and labels of rows that have been read; errors as ``render``."""
     for column in task.columns:
         _check_texts(table, column, blanks=task.blanks)
-    columns = _with_derived(task, table)
-    choices = [{**columns, CHOICE: _fill(option, columns, len(table))} for option in task.options] or [columns]
-    segments = []
-    for template in task.text:
-        sequences = [_fill(template, choice, len(table)) for choice in choices]  # a list for each choice
-        segments.append([text for example in zip(*sequences, strict=True) for text in example])
+    segments = segments_of(task, table.columns, len(table))
     return Texts(segments[0], segments[1] if len(segments) > 1 else None, labels_of(task, table))
 
 
-def _with_derived(task: Task, table: RawSplit) -> dict[str, Sequence[Any]]:
-    derived, columns = task.derived, table.columns
+def segments_of(task: Task, columns: Mapping[str, Sequence[Any]], rows: int) -> list[list[str]]:
+    """The texts of so many rows: of each segment those of all sequences, a row's choices one after the other."""
+    columns = _with_derived(task, columns)
+    choices = [{**columns, CHOICE: _fill(option, columns, rows)} for option in task.options] or [columns]
+    segments = []
+    for template in task.text:
+        sequences = [_fill(template, choice, rows) for choice in choices]  # a list for each choice
+        segments.append([text for example in zip(*sequences, strict=True) for text in example])
+    return segments
+
+
+def _with_derived(task: Task, columns: Mapping[str, Sequence[Any]]) -> Mapping[str, Sequence[Any]]:
+    derived = task.derived
     if derived is None:
-        return dict(columns)
+        return columns
     cells = zip(*(columns[c] for c in derived.columns), strict=True)
     made = [derived.function(dict(zip(derived.columns, row, strict=True))) for row in cells]
     return {**columns, **{name: [row[name] for row in made] for name in derived.makes}}
@@ -67,13 +73,14 @@ def _fill(template: str, columns: Mapping[str, Sequence[Any]], rows: int) -> lis
     return list(pieces[0]) if len(pieces) == 1 else ["".join(row) for row in zip(*pieces, strict=True)]
 
 
-def _is_missing(value: Any) -> bool:
+def is_missing(value: Any) -> bool:
+    """Whether a cell holds nothing."""
     return value is None or (isinstance(value, float) and math.isnan(value))
 
 
 def _check_texts(table: RawSplit, column: str, *, blanks: bool) -> None:
     for number, value in enumerate(table.columns[column], start=1):
-        if _is_missing(value):
+        if is_missing(value):
             raise DataError(table.at(number, column, "the text is missing", "fill the cell or remove the row"))
         if not isinstance(value, str | int | float):
             problem = f"a text must be a string, but is a {type(value).__name__}: {str(value)[:60]}"
@@ -90,7 +97,7 @@ def labels_of(task: Task, table: RawSplit) -> np.ndarray:
     ids = _label_ids(task, table)
     found = np.empty(len(values), dtype=np.int64)
     for number, value in enumerate(values, start=1):
-        if _is_missing(value) or value == "":
+        if is_missing(value) or value == "":
             raise DataError(table.at(number, task.label, "the label is missing", "give every row a label"))
         text = label_text(value)
         if text not in ids:
@@ -154,7 +161,7 @@ def infer_labels(task: Task) -> tuple[str, ...]:
 def _distinct_labels(task: Task, table: RawSplit) -> tuple[str, ...]:
     distinct: set[str] = set()
     for number, value in enumerate(table.columns[task.label], start=1):
-        if _is_missing(value) or value == "":
+        if is_missing(value) or value == "":
             raise DataError(table.at(number, task.label, "the label is missing", "give every row a label"))
         if isinstance(value, list | dict):
             problem = f"a label must be text or a number, but is a {type(value).__name__}: {str(value)[:60]}"

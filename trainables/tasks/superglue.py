@@ -24,8 +24,8 @@ def mark_spans(row: Mapping[str, Any]) -> dict[str, str]:
     A span that does not occur stays unmarked: the second segment names it still.
     """
     spans = [
-        (_locate(row["text"], row["span1_text"], row["span1_index"]), "*"),
-        (_locate(row["text"], row["span2_text"], row["span2_index"]), "_"),
+        (_locate(row["text"], row["span1_text"], int(row["span1_index"])), "*"),
+        (_locate(row["text"], row["span2_text"], int(row["span2_index"])), "_"),
     ]
     # (position, is it an opening mark, mark): at one position a closing mark goes before an opening one.
     marks = [(at, opens, mark) for span, mark in spans if span for at, opens in ((span[0], True), (span[1], False))]
