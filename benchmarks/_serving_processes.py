@@ -11,22 +11,21 @@ from typing import Any
 import numpy as np
 
 from benchmarks._serving_rounds import Outcome
-from benchmarks._serving_sizes import Point, Size, Way
+from benchmarks._serving_sizes import Bench, Point, Way
 from benchmarks._training_plain import Process
 
 WORKER = "benchmarks._serving_worker"
 ENDED = "its process has ended"
 COMPILING_SECONDS = 120  # the most for a turn in which something is compiled, which other ways wait for
 #: How far apart logits of the same weights may be, in standard deviations of the logits.
-APART = {"float32": 1e-3, "bfloat16": 0.25}
+APART = {"float32": 1e-3, "bfloat16": 0.1}
 
 
 class Processes:
-    """Answers batches of a case. ``until``: the moment (of time.time) at which whatever runs is given up."""
+    """Answers batches of a case, which ``case`` holds. What runs at the end of the bench's time is given up."""
 
-    def __init__(self, case: Path, size: Size, device: str, threads: int, folder: Path, until: float) -> None:
-        self.size, self.device, self.until = size, device, until
-        self._case, self._threads, self._folder = case, threads, folder
+    def __init__(self, bench: Bench, case: Path, folder: Path) -> None:
+        self._bench, self._case, self._folder = bench, case, folder
         self._processes: dict[Way, Process] = {}
 
     def __enter__(self) -> Processes:
@@ -41,11 +40,11 @@ class Processes:
         failed: dict[Way, str] = {}
         for group in [ways] if at_once else [[way] for way in ways]:
             for way in group:
-                self._processes[way] = Process(way, self.device, self._threads, self._folder, WORKER)
+                self._processes[way] = Process(way, self._bench.device, self._bench.threads, self._folder, WORKER)
             for way in group:
                 try:
-                    self._processes[way].start_up(self.until)
-                    self._ask(way, {"load": str(self._case), "cache_bytes": self.size.cache_bytes})
+                    self._processes[way].start_up(self._bench.until)
+                    self._ask(way, {"load": str(self._case), "cache_bytes": self._bench.size.cache_bytes})
                 except (RuntimeError, BrokenPipeError) as error:
                     failed[way] = self._failed(way, error)
         return failed
@@ -64,7 +63,8 @@ class Processes:
         """One turn of a way; what fails is told in the outcome."""
         if way not in self._processes:
             return Outcome(error=ENDED)
-        command = {"time": [point.tasks, point.rows, point.mix], "warm": self.size.warm, "calls": self.size.calls}
+        size = self._bench.size
+        command = {"time": [point.tasks, point.rows, point.mix], "warm": size.warm, "calls": size.calls}
         try:
             answer = self._ask(way, command)
         except (RuntimeError, BrokenPipeError) as error:
@@ -73,7 +73,8 @@ class Processes:
         return Outcome(**answer)
 
     def _ask(self, way: Way, command: dict[str, Any]) -> dict[str, Any]:
-        until = min(self.until, time.time() + COMPILING_SECONDS) if way.compiled else self.until
+        until = self._bench.until
+        until = min(until, time.time() + COMPILING_SECONDS) if way.compiled else until
         self._processes[way].ask(command)
         answer = self._processes[way].answer(until)
         if "error" in answer:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 from benchmarks._training_grid import MINILM
@@ -103,6 +104,18 @@ class Size:
     warm: int
     distinct: int
     cache_bytes: int
+
+
+@dataclass(frozen=True)
+class Bench:
+    """Where and until when (of time.time) everything runs. ``threads``: of every process."""
+
+    size: Size
+    device: Literal["cpu", "cuda"]
+    threads: int
+    folder: Path
+    data_dir: str | None
+    until: float
 
 
 def _cpu() -> tuple[Section, ...]:

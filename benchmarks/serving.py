@@ -16,7 +16,7 @@ import os
 import sys
 import tempfile
 import time
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,7 @@ from benchmarks import _serving_show as show
 from benchmarks import _training_show as training_show
 from benchmarks._serving_case import Case, Wanted, prepare
 from benchmarks._serving_processes import Processes, check
-from benchmarks._serving_sizes import SIZES, Point, Section, Size
+from benchmarks._serving_sizes import SIZES, Bench, Point, Section
 from benchmarks._training_data import ARCHITECTURES, data_folder
 from benchmarks._training_grid import MINILM
 
@@ -42,18 +42,6 @@ def say(words: str) -> None:
     print(words, file=sys.stderr, flush=True)
 
 
-@dataclass(frozen=True)
-class Bench:
-    """Where and until when (of time.time) all sections run."""
-
-    size: Size
-    device: str
-    threads: int
-    folder: Path
-    data_dir: str | None
-    until: float
-
-
 def compare(bench: Bench, section: Section) -> dict[str, Any]:
     """Measure a section, and say in numbers what came of it."""
     say(f"{section.name}: {len(section.points)} points, {len(section.ways)} ways")
@@ -62,7 +50,7 @@ def compare(bench: Bench, section: Section) -> dict[str, Any]:
     case = prepare(wanted(bench, section, tasks), folder, bench.data_dir, bench.device)
     at = case.save(folder / "case.pickle")
     until = bench.until - RESERVE_SECONDS
-    with Processes(at, bench.size, bench.device, bench.threads, folder, bench.until) as processes:
+    with Processes(bench, at, folder) as processes:
         failed = processes.start(section.ways, at_once=(os.cpu_count() or 1) >= CARD_CORES)
         for way, error in failed.items():
             say(f"  {way}: failed: {error}")
@@ -86,6 +74,13 @@ def wanted(bench: Bench, section: Section, tasks: int) -> Wanted:
     configs: dict[str, dict[str, Any]] = {"lora": {"rank": section.rank}, "aot_fc": {"rank": section.aot_rank}}
     distinct = {"lora": tasks, "aot_fc": bench.size.distinct}
     return Wanted(section.backbone, section.texts, tasks, configs, distinct, section.max_length, section.precision)
+
+
+def loaded(bench: Bench, section: Section) -> Wanted:
+    """The artifacts of both servers: as many tasks, those with rows of P and those that are whole models."""
+    own = wanted(bench, section, max(point.tasks for point in section.points))
+    distinct = dict.fromkeys(("aot_fc", "fine_tuning"), bench.size.distinct)
+    return replace(own, configs={"aot_fc": own.configs["aot_fc"], "fine_tuning": {}}, distinct=distinct)
 
 
 def checked(section: Section) -> list[Point]:
@@ -185,7 +180,7 @@ def measure(asked: argparse.Namespace, folder: Path) -> dict[str, Any]:
     if asked.load:
         from benchmarks._serving_servers import under_load
 
-        load = under_load(bench, sections[0], asked.seconds, asked.rate, say)
+        load = under_load(bench, loaded(bench, sections[0]), asked.seconds, asked.rate, say)
     for section in () if asked.load else sections:
         if found and time.time() > bench.until - 3 * RESERVE_SECONDS:
             say(f"no time for {section.name}")
