@@ -10,7 +10,6 @@ import torch
 from benchmarks._serving_case import Case, Row
 from benchmarks._serving_sizes import Way
 from benchmarks._serving_text import DTYPES, MOST_TOKENS, Clock, Heads, Said, Texts, said
-from serving import text
 from serving.engine import Engine
 from serving.request import Answer, Request
 from trainables import backbones, head
@@ -33,6 +32,7 @@ class Served:
             max_tokens=MOST_TOKENS,
             threads=torch.get_num_threads(),
         )
+        clock.around(self.engine._reader, "read")
 
     def load(self, tasks: int) -> None:
         """Serve the first so many tasks."""
