@@ -24,26 +24,26 @@ _END_SECONDS = 10
 _POLL_SECONDS = 0.2
 
 
-def port(asked: int | None) -> int:
-    """The port that was asked for; else the first free one from ``DEFAULT_PORT`` on. Ends the command without one."""
-    wanted = asked or DEFAULT_PORT
-    reason = _taken(wanted)
+def port(asked: int | None, default: int = DEFAULT_PORT, host: str = HOST) -> int:
+    """The port that was asked for; else the first free one from ``default`` on. Ends the command without one."""
+    wanted = asked or default
+    reason = _taken(wanted, host)
     if not reason:
         return wanted
-    free = next((number for number in range(wanted + 1, LAST_PORT + 1) if not _taken(number)), None)
+    free = next((number for number in range(wanted + 1, LAST_PORT + 1) if not _taken(number, host)), None)
     if asked is not None or free is None:
         another = "choose another one" if free is None else f"the next free one: --port {free}"
-        fail(f"port {wanted} on {HOST} cannot be had ({reason}); {another}")
-    say(f"port {wanted} on {HOST} is taken; using {free}")
+        fail(f"port {wanted} on {host} cannot be had ({reason}); {another}")
+    say(f"port {wanted} on {host} is taken; using {free}")
     return free
 
 
-def _taken(number: int) -> str:
+def _taken(number: int, host: str) -> str:
     """Why nobody can listen there; empty where one can."""
     try:
-        socket.create_server((HOST, number)).close()
+        socket.create_server((host, number), family=socket.AF_INET6 if ":" in host else socket.AF_INET).close()
     except OSError as error:
-        return os.strerror(error.errno or 0)
+        return os.strerror(error.errno or 0) if not isinstance(error, socket.gaierror) else "there is no such address"
     return ""
 
 

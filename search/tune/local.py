@@ -39,6 +39,22 @@ def start(workers: int, preloaded: Sequence[str]) -> None:
 
 
 @contextmanager
+def running(workers: int) -> Iterator[None]:
+    """Ray here, as ``start`` starts it, for a while."""
+    import ray
+
+    try:
+        try:
+            start(workers, ())
+        except Exception:  # Ray gives itself 30 seconds, which a busy machine may exceed
+            ray.shutdown()
+            start(workers, ())
+        yield
+    finally:
+        ray.shutdown()
+
+
+@contextmanager
 def _lean(workers: int) -> Iterator[None]:
     """Ray has no options for this. Where one of these names is no longer Ray's, ``tests/search/tune/test_local.py``
     fails."""
