@@ -21,7 +21,6 @@ class Served:
     """The engine. Its own tokenizer is timed, as that of the others."""
 
     def __init__(self, case: Case, way: Way, device: str, clock: Clock, cache_bytes: int) -> None:
-        clock.around(text.Reader, "read")
         self.case, self.way, self.tasks = case, way, 0
         self.engine = Engine(
             case.backbone,

@@ -159,7 +159,8 @@ def _phases(
 
 def _add(found: dict[str, Any], method: str, tasks: int, loop: str, row: dict[str, Any], say: Say) -> None:
     found["phases"].append({"server": SERVERS[method], "tasks": tasks, "loop": loop, **row})
-    say(f"  {SERVERS[method]}, {tasks} tasks, {loop} loop: {row['rows_per_second']:,.0f} rows a second")
+    mix = "one task" if tasks == 1 else f"{tasks} tasks"
+    say(f"  {SERVERS[method]}, {mix}, {loop} loop: {row['rows_per_second']:,.0f} rows a second")
 
 
 async def _closed(server: Server, asked: Sequence[Asked], seconds: float) -> list[Sent]:

@@ -169,8 +169,18 @@ def main() -> None:
     if asked.json:
         asked.json.write_text(json.dumps(training_show.plain(result), indent=2) + "\n")
     print(show.text(result))
-    if wrong := [row for section in result["sections"] for row in section["logits"] if row["error"]]:
-        raise SystemExit(f"{len(wrong)} comparisons of logits failed, see above")
+    if reasons := wrong(result):
+        raise SystemExit("; ".join([*reasons, "see above"]))
+
+
+def wrong(result: dict[str, Any]) -> list[str]:
+    """What makes the numbers worth nothing: answers that differ, are lost, or were never given."""
+    logits = [row for section in result["sections"] for row in section["logits"] if row["error"]]
+    found = [f"{len(logits)} comparisons of logits failed"] if logits else []
+    load = result["load"] or {"errors": {}, "phases": []}
+    found += [f"{name} did not start" for name in load["errors"]]
+    lost = sum(phase["failed"] + phase["unanswered"] for phase in load["phases"])
+    return found + ([f"{lost} requests to servers failed or had no answer"] if lost else [])
 
 
 def measure(asked: argparse.Namespace, folder: Path) -> dict[str, Any]:
