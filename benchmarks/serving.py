@@ -116,7 +116,12 @@ def settings(asked: argparse.Namespace, folder: Path) -> tuple[Bench, tuple[Sect
     threads = asked.threads or (cores if device == "cpu" else max(1, min(8, cores)))
     minutes = size.minutes if asked.minutes is None else asked.minutes
     bench = Bench(size, device, threads, folder, data_folder(asked.data), time.time() + 60 * minutes)
-    return bench, tuple(_changed(s, asked) for s in size.sections if asked.precision in (None, s.precision))
+    sections: dict[str, Section] = {}
+    for section in size.sections:
+        if asked.precision in (None, section.precision):
+            own = _changed(section, asked)
+            sections.setdefault(own.name, own)  # of those that the options made the same, the first
+    return bench, tuple(sections.values())
 
 
 def _changed(section: Section, asked: argparse.Namespace) -> Section:

@@ -217,6 +217,8 @@ def test_options_change_what_a_size_stands_for(tmp_path: Path, real_data: str) -
         assert (section.backbone, section.rounds) == ("roberta-base", 1)
         assert COMPILED not in section.ways
         assert serving.checked(section) == [Point(8, 16)]
+    _, sections = serving.settings(serving.parsed([*asked, "--texts", "glue/rte"]), tmp_path)
+    assert [section.texts for section in sections] == ["glue/rte"]
 
 
 @pytest.mark.cluster  # processes that serve, though none of Ray

@@ -110,7 +110,7 @@ def test_an_open_loop_accounts_for_whatever_a_server_does() -> None:
 
     async def asked() -> list[Sent]:
         async with served(behaving) as url, Client(url) as client:
-            return await client.open_loop(ASKED, schedule(50, 0.6), patience=0.5)
+            return await client.open_loop(ASKED, schedule(50, 0.6), patience=2)
 
     sent = asyncio.run(asked())
     assert [one.intended for one in sent] == schedule(50, 0.6)
@@ -168,7 +168,7 @@ def test_a_closed_loop_gives_up_on_who_does_not_answer() -> None:
 
     async def asked() -> list[Sent]:
         async with served(never) as url, Client(url) as client:
-            return await client.closed_loop(ASKED, clients=3, seconds=0.1, patience=0.2)
+            return await client.closed_loop(ASKED, clients=3, seconds=1, patience=0.2)
 
     found = summary(asyncio.run(asked()))
     assert [found[name] for name in ("sent", "answered", "unanswered")] == [3, 0, 3]
