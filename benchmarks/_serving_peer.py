@@ -45,7 +45,7 @@ class Peft:
                 layer.compile(dynamic=True)
 
     def _encoder(self, faster: bool) -> Any:
-        model = encoder(self.case, self.device)
+        model = encoder(self.case)
         for module in model.modules() if faster else ():
             if type(module) is nn.Linear:
                 module.__class__ = products.Linear
@@ -100,13 +100,13 @@ class Models:
 
     def load(self, tasks: int) -> None:
         """Have the models of the first so many tasks; MemoryError where there is no room for them."""
-        first = encoder(self.case, "cpu")
+        first = encoder(self.case)
         bytes_each = sum(p.numel() for p in first.parameters()) * DTYPES[self.case.precision].itemsize
         if (needed := (tasks - len(self.models)) * bytes_each) > RESERVE * _free(self.device):
             raise MemoryError(f"{tasks} models need {needed:,} bytes more, of {_free(self.device):,} that are free")
         for task in range(len(self.models), tasks):
             artifact = self.case.artifact("lora", task)
-            tensors, model = artifact.tensors(), copy.deepcopy(first).float()
+            tensors, model = artifact.tensors(), copy.deepcopy(first)
             scale = artifact.hyperparameters["alpha"] / artifact.hyperparameters["rank"]
             for site, layer, module in _sites(model):
                 change = scale * tensors[f"{site}.b"][layer] @ tensors[f"{site}.a"][layer]
@@ -129,16 +129,12 @@ class Models:
         return {}
 
 
-def encoder(case: Case, device: str) -> Any:
-    """The library's encoder without a pooling layer, in the case's precision."""
+def encoder(case: Case) -> Any:
+    """The library's encoder without a pooling layer, on the CPU in float32."""
     with quiet():
-        model = transformers.AutoModel.from_pretrained(
-            location(case.backbone),
-            add_pooling_layer=False,
-            dtype=torch.float32 if device == "cpu" else DTYPES[case.precision],
-            attn_implementation="sdpa",
+        return transformers.AutoModel.from_pretrained(
+            location(case.backbone), add_pooling_layer=False, dtype=torch.float32, attn_implementation="sdpa"
         )
-    return model.to(device, DTYPES[case.precision]).eval()
 
 
 def _sites(model: Any) -> list[tuple[str, int, Any]]:

@@ -35,10 +35,10 @@ class Processes:
         for way in list(self._processes):
             self._end(way)
 
-    def start(self, ways: Sequence[Way], at_once: bool) -> dict[Way, str]:
-        """Start their processes, all at once or one after another, and let them load; what failed, and why."""
+    def start(self, ways: Sequence[Way], at_once: int) -> dict[Way, str]:
+        """Start their processes, so many at once, and let them load; what failed, and why."""
         failed: dict[Way, str] = {}
-        for group in [ways] if at_once else [[way] for way in ways]:
+        for group in (ways[i : i + at_once] for i in range(0, len(ways), at_once)):
             for way in group:
                 self._processes[way] = Process(way, self._bench.device, self._bench.threads, self._folder, WORKER)
             for way in group:
@@ -94,7 +94,8 @@ def check(processes: Processes, ways: Sequence[Way], points: Sequence[Point], pr
     """Compare the logits of ways that have the same weights, LoRA's and those with rows of P, with the first of them.
 
     Returns a row per way and point: ``difference``, the largest of a batch, ``deviation`` of the logits that are
-    compared with, ``same_labels``, a share, and ``error``, which is empty where they are equal as far as ``APART``.
+    compared with, ``same_labels``, a share, and ``error``, which is empty where they are equal as far as ``APART``;
+    ``with``: the way that it was compared with, empty where it gave no logits.
     """
     rows = []
     for point in points:
@@ -104,12 +105,12 @@ def check(processes: Processes, ways: Sequence[Way], points: Sequence[Point], pr
                 continue
             found = processes.logits(way, point)
             row = {"tasks": point.tasks, "batch": point.rows, "way": str(way), "with": "", "error": ""}
-            rows.append(row)
+            rows.append(row | {"side": way.side})
             if isinstance(found, str):
-                row["error"] = found
+                rows[-1]["error"] = found
                 continue
             known, reference = first.setdefault(way.rows is None, (way, found))
-            rows[-1] = row | {"with": str(known), **compared(found, reference, precision)}
+            rows[-1] |= {"with": str(known), **compared(found, reference, precision)}
     return rows
 
 

@@ -48,31 +48,35 @@ class Runner(Protocol):
     def run(self, way: Way, point: Point) -> Outcome: ...
 
 
+@dataclass(frozen=True)
+class Limits:
+    """At most so many ``rounds``. Moments of time.time: no round begins that would end after ``until``, by the longest
+    so far, and no point begins after ``last``."""
+
+    rounds: int
+    until: float
+    last: float
+
+
 def interleaved(
-    runner: Runner,
-    points: Sequence[Point],
-    ways: Sequence[Way],
-    rounds: int,
-    until: float,
-    say: Callable[[str], None],
+    runner: Runner, points: Sequence[Point], ways: Sequence[Way], limits: Limits, say: Callable[[str], None]
 ) -> list[Round]:
     """Every way once at every point in each round; the order of the ways is turned round from one to the next.
 
-    The ways take turns at each point, so that what the machine does meanwhile meets all of them. Another round begins
-    only if it would end before ``until`` (of time.time), by the longest so far; a round that is late stops where it
-    is. A way that failed at a point is left out there from then on, and where there are more tasks.
+    The ways take turns at each point, so that what the machine does meanwhile meets all of them. A way that failed at a
+    point is left out there from then on, and where there are more tasks.
     """
     found: list[Round] = []
     longest, failed = 0.0, dict[Way, Point]()
-    for number in range(rounds):
+    for number in range(limits.rounds):
         began = time.time()
-        if found and began + longest > until:
-            say(f"no time for round {number + 1} of {rounds}: a round takes {longest:.0f} s")
+        if found and began + longest > limits.until:
+            say(f"no time for round {number + 1} of {limits.rounds}: a round takes {longest:.0f} s")
             break
         this: Round = {}
         found.append(this)
         for point in points:
-            if time.time() > until:
+            if time.time() > limits.last:
                 say(f"no time for {point} and what follows")
                 return found
             for way in ways if number % 2 == 0 else tuple(reversed(ways)):

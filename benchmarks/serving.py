@@ -34,7 +34,6 @@ from benchmarks._training_grid import MINILM
 
 PACKAGES = ("torch", "transformers", "peft", "tokenizers")
 RESERVE_SECONDS = 20  # for the last lines and for processes that end
-CARD_CORES = 8  # cores from which on processes start at once
 LOAD = round(os.getloadavg()[0], 1)
 
 
@@ -42,24 +41,24 @@ def say(words: str) -> None:
     print(words, file=sys.stderr, flush=True)
 
 
-def compare(bench: Bench, section: Section) -> dict[str, Any]:
-    """Measure a section, and say in numbers what came of it."""
+def compare(bench: Bench, section: Section, until: float) -> dict[str, Any]:
+    """Measure a section, with one round at least and then until ``until``; what came of it in numbers."""
     say(f"{section.name}: {len(section.points)} points, {len(section.ways)} ways")
     tasks = max(point.tasks for point in section.points)
     folder = bench.folder / "".join(c if c.isalnum() else "-" for c in section.name)
     case = prepare(wanted(bench, section, tasks), folder, bench.data_dir, bench.device)
     at = case.save(folder / "case.pickle")
-    until = bench.until - RESERVE_SECONDS
     with Processes(bench, at, folder) as processes:
-        failed = processes.start(section.ways, at_once=(os.cpu_count() or 1) >= CARD_CORES)
+        failed = processes.start(section.ways, at_once=len(os.sched_getaffinity(0)))
         for way, error in failed.items():
             say(f"  {way}: failed: {error}")
         logits = check(processes, section.ways, checked(section), section.precision)
-        wrong = {row["way"]: row["error"] for row in logits if row["error"]}
-        for name, error in wrong.items():
+        unlike = {row["way"]: row["error"] for row in logits if row["error"]}
+        for name, error in unlike.items():
             say(f"  {name}: {error}")
-        ways = [way for way in section.ways if str(way) not in wrong]
-        found = rounds.interleaved(processes, section.points, ways, section.rounds, until, say)
+        ways = [way for way in section.ways if str(way) not in unlike]
+        limits = rounds.Limits(section.rounds, until, bench.until - RESERVE_SECONDS)
+        found = rounds.interleaved(processes, section.points, ways, limits, say)
     return described(section, case, tasks) | {
         "logits": logits,
         "rounds": len(found),
@@ -179,8 +178,9 @@ def main() -> None:
 
 
 def wrong(result: dict[str, Any]) -> list[str]:
-    """What makes the numbers worth nothing: answers that differ, are lost, or were never given."""
-    logits = [row for section in result["sections"] for row in section["logits"] if row["error"]]
+    """What makes the numbers worth nothing: answers that differ, are lost, or were never given by us."""
+    compared = [row for section in result["sections"] for row in section["logits"] if row["error"]]
+    logits = [row for row in compared if row["with"] or row["side"] == "ours"]  # a peer may have no room or no time
     found = [f"{len(logits)} comparisons of logits failed"] if logits else []
     load = result["load"] or {"errors": {}, "phases": []}
     found += [f"{name} did not start" for name in load["errors"]]
@@ -196,11 +196,13 @@ def measure(asked: argparse.Namespace, folder: Path) -> dict[str, Any]:
         from benchmarks._serving_servers import under_load
 
         load = under_load(bench, loaded(bench, sections[0]), asked.seconds, asked.rate, say)
-    for section in () if asked.load else sections:
-        if found and time.time() > bench.until - 3 * RESERVE_SECONDS:
+    for number, section in enumerate(() if asked.load else sections):
+        left = bench.until - RESERVE_SECONDS - time.time()
+        if found and left < 2 * RESERVE_SECONDS:
             say(f"no time for {section.name}")
             continue
-        found.append(compare(bench, section))
+        weights = [len(each.points) * each.rounds for each in sections[number:]]
+        found.append(compare(bench, section, time.time() + left * weights[0] / sum(weights)))
     return {
         "sections": found,
         "load": load,

@@ -36,6 +36,7 @@ from benchmarks._training_grid import MINILM
 from trainables import backbones, tasks
 
 ROOT = Path(__file__).parents[2]
+NO_END = rounds.Limits(3, math.inf, math.inf)
 SAME_WEIGHTS = (PEFT, LORA, MODELS, PEFT_CUT, PRODUCTS)
 
 
@@ -168,7 +169,7 @@ def test_ways_take_turns_and_ratios_are_taken_round_by_round() -> None:
     point = Point(8, 16)
     runner = Scripted({PLAIN: [1, 2, 4], LORA: [2, 2, 4], PEFT: [4, 8, 8], PEFT_CUT: [3, 3, 30], MODELS: [0]})
     ways = (PLAIN, LORA, PEFT, PEFT_CUT, MODELS)
-    found = rounds.interleaved(runner, [point], ways, 3, math.inf, lambda words: None)
+    found = rounds.interleaved(runner, [point], ways, NO_END, lambda words: None)
     assert runner.asked == [*ways, *ways[3::-1], *ways[:4]]
     rows = {row["way"]: row for row in rounds.rows(found)}
     assert rows[str(LORA)]["milliseconds"] == 2_000
@@ -183,7 +184,7 @@ def test_ways_take_turns_and_ratios_are_taken_round_by_round() -> None:
 def test_what_failed_is_not_tried_with_more_tasks_and_nothing_compiled_where_tasks_are_drawn() -> None:
     points = [Point(8, 16), Point(32, 16), Point(1, 16, "random")]
     runner = Scripted({MODELS: [0, 1], COMPILED: [1, 1]})
-    found = rounds.interleaved(runner, points, (MODELS, COMPILED), 1, math.inf, lambda words: None)
+    found = rounds.interleaved(runner, points, (MODELS, COMPILED), replace(NO_END, rounds=1), lambda words: None)
     assert [(point.tasks, way) for this in found for point, way in this] == [
         (8, MODELS), (8, COMPILED), (32, COMPILED), (1, MODELS),
     ]  # fmt: skip
@@ -191,7 +192,10 @@ def test_what_failed_is_not_tried_with_more_tasks_and_nothing_compiled_where_tas
 
 def test_no_round_begins_that_does_not_fit() -> None:
     runner = Scripted({PLAIN: [1, 1]})
-    assert rounds.interleaved(runner, [Point(1, 4)], (PLAIN,), 5, 0.0, lambda words: None) == [{}]
+    limits = replace(NO_END, until=0.0)
+    assert len(rounds.interleaved(runner, [Point(1, 4)], (PLAIN,), limits, lambda words: None)) == 1
+    limits = replace(NO_END, last=0.0)
+    assert rounds.interleaved(runner, [Point(1, 4)], (PLAIN,), limits, lambda words: None) == [{}]
 
 
 def test_every_size_names_what_there_is() -> None:
