@@ -25,8 +25,9 @@ from trainables.data import distinct_of
 from trainables.methods import Method
 from trainables.padding import own_sizes
 
-#: Tokens up to which a GPU waits for launches and not for memory: one look-up then serves all layers.
-_GATHERED = 4096
+#: Tokens up to which rows are looked up once for all layers, by device: what takes time there is the number of calls,
+#: and not what they move.
+_AT_ONCE = {"cpu": 512, "cuda": 4096}
 #: Tokens whose rows come into a cache at a time where it takes a whole task.
 _CHUNK = 2048
 
@@ -78,7 +79,7 @@ class Mixed:
         members = len(prepared.owners)
         batch = Batch(ids, mask, types, ids.new_zeros(members, len(ids) // members), padding=(0,) * members)
         if prepared.pairs is not None:
-            seams = Seams(before_layer=add_rows(*self._rows(prepared.pairs, *others)))
+            seams = Seams(before_layer=add_rows(*self._rows(prepared.pairs, *others), ids.shape))
         else:
             batch, seams = self._members(prepared, batch, others)
         return self._logits(prepared.pieces, self.backbone(batch, seams, first_only=True), batch)
@@ -206,21 +207,17 @@ class Mixed:
         return tensor.pin_memory().to(self._device, non_blocking=True) if self._copies.pinned else tensor
 
 
-def add_rows(table: Tensor, where: Tensor) -> Callable[[int, Tensor], Tensor]:
-    """The seam ``before_layer`` of equation 1, in place: ``hidden`` (b, n, d) plus the rows ``table[where]``.
+def add_rows(table: Tensor, where: Tensor, shape: torch.Size) -> Callable[[int, Tensor], Tensor]:
+    """The seam ``before_layer`` of equation 1, in place: to ``hidden`` (b, n, d) come the rows ``table[where]``.
 
-    ``table`` ``(m, l, d)`` in half precision, ``where`` ``(b·n,)``. They are added in the precision of ``hidden``.
+    ``table`` ``(m, l, d)`` in half precision, ``where`` ``(b·n,)``, ``shape`` b and n. They are added in the precision
+    of ``hidden``, which is what enters a layer and which nobody else reads.
     """
-    if table.device.type == "cuda" and len(where) <= _GATHERED:
-        layers = functional.embedding(where, table.flatten(1)).view(-1, *table.shape[1:]).unbind(1)
-        return lambda layer, hidden: _added(hidden, layers[layer])
-    return lambda layer, hidden: _added(hidden, table[:, layer].index_select(0, where))
-
-
-def _added(hidden: Tensor, rows: Tensor) -> Tensor:
-    """In place: nobody else reads what enters a layer."""
-    hidden.view(rows.shape).add_(rows)
-    return hidden
+    if len(where) <= _AT_ONCE[table.device.type]:
+        rows = table.index_select(0, where).unflatten(0, shape).unbind(2)  # l times (b, n, d)
+        return lambda layer, hidden: hidden.add_(rows[layer])
+    tables = table.unbind(1)
+    return lambda layer, hidden: hidden.add_(tables[layer].index_select(0, where).view(hidden.shape))
 
 
 def _host_part(found: Pairs) -> Pairs:
