@@ -1,7 +1,7 @@
 """The peers of ``benchmarks/serving.py``: a mixed batch by PEFT's ``adapter_names``, and one model per task.
 
-Both are the library's encoder in evaluation mode, in the precision that is measured, with attention by ``sdpa``, and
-our form of head: one linear layer on the first token, gathered for each row, in float32. PEFT mixes adapters,
+Both are the library's encoder in evaluation mode, in the precision that is measured, and our form of head: one linear
+layer on the first token, gathered for each row, in float32. PEFT mixes adapters in a batch as its guide says,
 https://huggingface.co/docs/peft/developer_guides/lora#inference-with-different-lora-adapters-in-the-same-batch. Of one
 model per task, LoRA's change is merged into the weights of a copy, and a batch is split by task.
 """
@@ -45,7 +45,7 @@ class Peft:
                 layer.compile(dynamic=True)
 
     def _encoder(self, faster: bool) -> Any:
-        model = encoder(self.case)
+        model = encoder(self.case, self.way.attention)
         for module in model.modules() if faster else ():
             if type(module) is nn.Linear:
                 module.__class__ = products.Linear
@@ -53,6 +53,8 @@ class Peft:
 
     def load(self, tasks: int) -> None:
         """Have the adapters of the first so many tasks."""
+        if tasks <= self.tasks:
+            return
         for task in range(self.tasks, tasks):
             artifact = self.case.artifact("lora", task)
             own, name = artifact.hyperparameters, str(task)
@@ -71,7 +73,7 @@ class Peft:
                     module.lora_A[name].weight.copy_(tensors[f"{site}.a"][layer])
                     module.lora_B[name].weight.copy_(tensors[f"{site}.b"][layer])
             self.heads.add(tensors, self.device)
-        self.tasks = max(self.tasks, tasks)
+        self.tasks = tasks
         self.adapted.to(self.device, DTYPES[self.case.precision]).eval().requires_grad_(False)
 
     @torch.inference_mode()
@@ -93,14 +95,16 @@ class Models:
     """One whole model for each task."""
 
     def __init__(self, case: Case, way: Way, device: str, clock: Clock) -> None:
-        self.case, self.device = case, device
+        self.case, self.device, self.attention = case, device, way.attention
         self.texts = Texts(case, device, clock, way.cut)
         self.heads = Heads()
         self.models: list[Any] = []
 
     def load(self, tasks: int) -> None:
         """Have the models of the first so many tasks; MemoryError where there is no room for them."""
-        first = encoder(self.case)
+        if tasks <= len(self.models):
+            return
+        first = encoder(self.case, self.attention)
         bytes_each = sum(p.numel() for p in first.parameters()) * DTYPES[self.case.precision].itemsize
         if (needed := (tasks - len(self.models)) * bytes_each) > RESERVE * _free(self.device):
             raise MemoryError(f"{tasks} models need {needed:,} bytes more, of {_free(self.device):,} that are free")
@@ -129,11 +133,11 @@ class Models:
         return {}
 
 
-def encoder(case: Case) -> Any:
+def encoder(case: Case, attention: str) -> Any:
     """The library's encoder without a pooling layer, on the CPU in float32."""
     with quiet():
         return transformers.AutoModel.from_pretrained(
-            location(case.backbone), add_pooling_layer=False, dtype=torch.float32, attn_implementation="sdpa"
+            location(case.backbone), add_pooling_layer=False, dtype=torch.float32, attn_implementation=attention
         )
 
 

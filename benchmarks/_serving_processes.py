@@ -49,15 +49,14 @@ class Processes:
                     failed[way] = self._failed(way, error)
         return failed
 
-    def logits(self, way: Way, point: Point, number: int = 0) -> np.ndarray | str:
-        """The logits ``(rows, outputs)`` of a batch, or why there are none."""
+    def answers(self, way: Way, point: Point, number: int = 0) -> dict[str, Any]:
+        """The ``logits`` of a batch and the memory of the process in ``mib``, or the ``error`` why there are none."""
         if way not in self._processes:
-            return ENDED
+            return {"error": ENDED}
         try:
-            answer = self._ask(way, {"answers": [point.tasks, point.rows, point.mix], "number": number})
+            return self._ask(way, {"answers": [point.tasks, point.rows, point.mix], "number": number})
         except (RuntimeError, BrokenPipeError) as error:
-            return self._failed(way, error)
-        return np.array(answer["logits"])
+            return {"error": self._failed(way, error)}
 
     def run(self, way: Way, point: Point) -> Outcome:
         """One turn of a way; what fails is told in the outcome."""
@@ -90,28 +89,32 @@ class Processes:
         self._processes.pop(way).close()
 
 
-def check(processes: Processes, ways: Sequence[Way], points: Sequence[Point], precision: str) -> list[dict[str, Any]]:
+def check(
+    processes: Processes, ways: Sequence[Way], points: Sequence[Point], precision: str
+) -> tuple[list[dict[str, Any]], dict[tuple[Way, int], dict[str, float]]]:
     """Compare the logits of ways that have the same weights, LoRA's and those with rows of P, with the first of them.
 
     Returns a row per way and point: ``difference``, the largest of a batch, ``deviation`` of the logits that are
     compared with, ``same_labels``, a share, and ``error``, which is empty where they are equal as far as ``APART``;
-    ``with``: the way that it was compared with, empty where it gave no logits.
+    ``with``: the way that it was compared with, empty where it gave no logits. And the memory of each way's process by
+    its tasks, in MiB: ``points`` have ever more of them.
     """
-    rows = []
+    rows, memory = [], {}
     for point in points:
         first: dict[bool, tuple[Way, np.ndarray]] = {}
         for way in ways:
-            if way.side == "plain" or not way.fits(point):
+            answer = processes.answers(way, point)
+            if "mib" in answer:
+                memory[way, point.tasks] = answer["mib"]
+            if way.side == "plain":
                 continue
-            found = processes.logits(way, point)
-            row = {"tasks": point.tasks, "batch": point.rows, "way": str(way), "with": "", "error": ""}
-            rows.append(row | {"side": way.side})
-            if isinstance(found, str):
-                rows[-1]["error"] = found
-                continue
-            known, reference = first.setdefault(way.rows is None, (way, found))
-            rows[-1] |= {"with": str(known), **compared(found, reference, precision)}
-    return rows
+            row = {"tasks": point.tasks, "batch": point.rows, "way": str(way), "side": way.side, "with": ""}
+            rows.append(row | {"error": answer.get("error", "")})
+            if "logits" in answer:
+                found = np.array(answer["logits"])
+                known, reference = first.setdefault(way.rows is None, (way, found))
+                rows[-1] |= {"with": str(known), **compared(found, reference, precision)}
+    return rows, memory
 
 
 def compared(found: np.ndarray, reference: np.ndarray, precision: str) -> dict[str, Any]:

@@ -14,17 +14,10 @@ from benchmarks._serving_sizes import PLAIN, Point, Way
 @dataclass(frozen=True)
 class Outcome:
     """A turn: the seconds of each batch, from texts to answers, and those of them in which texts became tokens.
-
-    Memory in MiB: of the process, ``rss_mib``, of which ``files_mib`` are pages of files (rows of P that are mapped,
-    libraries); ``imported_mib`` was there before any model; ``gpu_mib`` at its highest during the turn.
-    """
+    ``facts``: the engine's counters."""
 
     seconds: tuple[float, ...] = ()
     text: tuple[float, ...] = ()
-    rss_mib: float = 0.0
-    files_mib: float = 0.0
-    imported_mib: float = 0.0
-    gpu_mib: float = 0.0
     facts: Mapping[str, Any] = field(default_factory=dict)
     error: str = ""
 
@@ -40,6 +33,8 @@ class Outcome:
 
 
 Round = dict[tuple[Point, Way], Outcome]
+#: MiB of a way's process that has so many tasks, by what they are.
+Memory = Mapping[tuple[Way, int], Mapping[str, float]]
 
 
 class Runner(Protocol):
@@ -132,11 +127,12 @@ def typical(rounds: Sequence[Round], point: Point, way: Way) -> float:
     return statistics.median(outcome.median for outcome in outcomes(rounds, point, way))
 
 
-def rows(found: Sequence[Round]) -> list[dict[str, Any]]:
+def rows(found: Sequence[Round], memory: Memory) -> list[dict[str, Any]]:
     """A row per point and way, for people and for the file."""
     keys = dict.fromkeys(key for this in found for key in this)
     order = {point: i for i, point in enumerate(dict.fromkeys(point for point, _ in keys))}
-    return [_row(found, point, way) for point, way in sorted(keys, key=lambda key: order[key[0]])]
+    ordered = sorted(keys, key=lambda key: order[key[0]])
+    return [_row(found, point, way) | {"mib": dict(memory.get((way, point.tasks), {}))} for point, way in ordered]
 
 
 def _row(found: Sequence[Round], point: Point, way: Way) -> dict[str, Any]:
@@ -146,21 +142,15 @@ def _row(found: Sequence[Round], point: Point, way: Way) -> dict[str, Any]:
     row["error"] = next((r[point, way].error for r in reversed(found) if (point, way) in r), "")
     if not sound:
         return row
-    floor = {text: ratio(found, point, way, PLAIN, text) for text in (True, False)}
     seconds = typical(found, point, way)
-    first = sound[0]  # later on the process has seen more tasks than there are here
     return row | {
         "milliseconds": 1_000 * seconds,
         "milliseconds_low": 1_000 * min(outcome.median for outcome in sound),
         "milliseconds_high": 1_000 * max(outcome.median for outcome in sound),
         "milliseconds_of_text": 1_000 * statistics.median(t for outcome in sound for t in outcome.text),
         "rows_per_second": point.rows / seconds,
-        "of_plain": _values(floor[True]),
-        "of_plain_without_text": _values(floor[False]),
-        "rss_mib": first.rss_mib,
-        "files_mib": first.files_mib,
-        "imported_mib": first.imported_mib,
-        "gpu_peak_mib": first.gpu_mib,
+        "of_plain": _values(ratio(found, point, way, PLAIN)),
+        "of_plain_without_text": _values(ratio(found, point, way, PLAIN, text=False)),
         "facts": dict(sound[-1].facts),
     }
 

@@ -54,8 +54,8 @@ def _cells(row: dict[str, Any]) -> list[Any]:
         row["milliseconds_of_text"],
         row["rows_per_second"],
         *(of_plain.get(part) for part in ("median", "low", "high")),
-        round(row["rss_mib"]),
-        round(row["gpu_peak_mib"]) or None,
+        round(row["mib"].get("rss", 0)) or None,
+        round(row["mib"].get("gpu_peak", 0)) or None,
         row["error"].strip().splitlines()[-1][:60] if row["error"] else "",
     ]
 

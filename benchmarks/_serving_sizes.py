@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -37,7 +37,7 @@ class Way:
     ``form``: of the plain backbone, ``plain``; of ours, ``lora`` or ``aot_fc``; of the peer, ``peft`` for one mixed
     batch with PEFT's ``adapter_names`` or ``models`` for one model per task. ``rows``: of P, as the engine takes it.
     ``compiled``: by torch.compile. ``cut``: batches are cut by length as our engine does it. ``products``: the
-    peer's linears by our way of multiplying (``trainables/products.py``).
+    peer's linears by our way of multiplying (``trainables/products.py``). ``attention``: the library's name of one.
     """
 
     side: Side
@@ -46,11 +46,13 @@ class Way:
     compiled: bool = False
     cut: bool = False
     products: bool = False
+    attention: Literal["sdpa", "eager"] = "sdpa"
 
     def __str__(self) -> str:
         name = {"plain": "the plain backbone", "peft": "PEFT", "models": "one model per task"}.get(self.form)
         name = name or f"ours, {'LoRA' if self.form == 'lora' else f'AoT, {self.rows}'}"
         more = {", compiled": self.compiled, ", cut": self.cut and self.form == "peft", ", our products": self.products}
+        more[", attention written out"] = self.attention == "eager"
         return name + "".join(words for words, so in more.items() if so)
 
     def fits(self, point: Point) -> bool:
@@ -70,6 +72,8 @@ AOT = tuple(Way("ours", "aot_fc", rows=rows) for rows in ("host", "device", "fac
 #: On a CPU our linears multiply float32 numbers in another way than the library's; this shows how much that is.
 CPU_WAYS = (PLAIN, AOT[0], PEFT, LORA, MODELS, AOT[2], PEFT_CUT, AOT[1], PRODUCTS, COMPILED)
 WAYS = tuple(way for way in CPU_WAYS if not way.products)
+#: On a CPU the library's fused attention is slow in bfloat16.
+WRITTEN_OUT = tuple(replace(way, attention="eager") for way in (PEFT_CUT, MODELS))
 
 POINTS = tuple(Point(tasks, rows) for tasks in (1, 8, 32) for rows in (16, 64))
 DRAWN = (Point(8, 64, "random"), Point(32, 64, "random"))
@@ -120,7 +124,7 @@ class Bench:
 
 def _cpu() -> tuple[Section, ...]:
     def section(name: str, texts: str, precision: Precision, points: tuple[Point, ...], rounds: int) -> Section:
-        ways = CPU_WAYS if precision == "float32" else WAYS
+        ways = CPU_WAYS if precision == "float32" else (*WAYS, *WRITTEN_OUT)
         return Section(name, MINILM, texts, precision, points, ways, rounds)
 
     return (

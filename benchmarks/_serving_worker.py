@@ -5,7 +5,7 @@
 The job is ``(way, device, threads)``. Commands come as lines of JSON, and each is answered by one, both over pipes:
 
 * ``{"load": CASE.pickle, "cache_bytes": 1}``: have the backbone at hand;
-* ``{"answers": [TASKS, ROWS, MIX], "number": 0}``: answer a batch; the logits of its rows;
+* ``{"answers": [TASKS, ROWS, MIX], "number": 0}``: answer a batch; the logits of its rows, and the memory that it took;
 * ``{"time": [TASKS, ROWS, MIX], "warm": 2, "calls": 4}``: how long batches take, of which the first are not counted.
 """
 
@@ -61,8 +61,7 @@ class Worker:
         point = Point(*command.get("time", command.get("answers")))
         self.side.load(point.tasks)
         if "answers" in command:
-            said = self.side.answer(self.case.batch(point, command["number"]))
-            return {"logits": [logits for *_, logits in said]}
+            return self._answered(point, command["number"])
         return self._timed(point, command["warm"], command["calls"])
 
     def _side(self, cache_bytes: int) -> Any:
@@ -79,12 +78,22 @@ class Worker:
             return ours.Served(self.case, self.way, self.device, self.clock, cache_bytes)
         return ours.Plain(self.case, self.way, self.device, self.clock)
 
+    def _answered(self, point: Point, number: int) -> dict[str, Any]:
+        import torch
+
+        on_gpu = self.device == "cuda"
+        if on_gpu:
+            torch.cuda.reset_peak_memory_stats()
+        said = self.side.answer(self.case.batch(point, number))
+        peak = torch.cuda.max_memory_allocated() / 2**20 if on_gpu else 0.0
+        now = memory()
+        taken = {"rss": now["rss"], "files": now["files"], "imported": self.imported, "gpu_peak": peak}
+        return {"logits": [logits for *_, logits in said], "mib": taken}
+
     def _timed(self, point: Point, warm: int, calls: int) -> dict[str, Any]:
         import torch
 
         wait = torch.cuda.synchronize if self.device == "cuda" else lambda: None
-        if self.device == "cuda":
-            torch.cuda.reset_peak_memory_stats()
         for number in range(warm):
             self.side.answer(self.case.batch(point, number))
         seconds, text = [], []
@@ -96,17 +105,7 @@ class Worker:
             wait()
             seconds.append(time.perf_counter() - began)
             text.append(self.clock.seconds)
-        now = memory()
-        peak = torch.cuda.max_memory_allocated() / 2**20 if self.device == "cuda" else 0.0
-        return {
-            "seconds": seconds,
-            "text": text,
-            "rss_mib": now["rss"],
-            "files_mib": now["files"],
-            "imported_mib": self.imported,
-            "gpu_mib": peak,
-            "facts": self.side.facts(),
-        }
+        return {"seconds": seconds, "text": text, "facts": self.side.facts()}
 
 
 def memory() -> dict[str, float]:

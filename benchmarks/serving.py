@@ -52,8 +52,8 @@ def compare(bench: Bench, section: Section, until: float) -> dict[str, Any]:
         failed = processes.start(section.ways, at_once=len(os.sched_getaffinity(0)))
         for way, error in failed.items():
             say(f"  {way}: failed: {error}")
-        logits = check(processes, section.ways, checked(section), section.precision)
-        unlike = {row["way"]: row["error"] for row in logits if row["error"]}
+        logits, memory = check(processes, section.ways, checked(section), section.precision)
+        unlike = {row["way"]: row["error"] for row in logits if row["error"] and row["with"]}
         for name, error in unlike.items():
             say(f"  {name}: {error}")
         ways = [way for way in section.ways if str(way) not in unlike]
@@ -62,7 +62,7 @@ def compare(bench: Bench, section: Section, until: float) -> dict[str, Any]:
     return described(section, case, tasks) | {
         "logits": logits,
         "rounds": len(found),
-        "points": rounds.rows(found),
+        "points": rounds.rows(found, memory),
         "ratios": rounds.comparisons(found),
         "failed": {str(way): error for way, error in failed.items()},
     }
@@ -83,10 +83,11 @@ def loaded(bench: Bench, section: Section) -> Wanted:
 
 
 def checked(section: Section) -> list[Point]:
-    """Where logits are compared: small batches of several tasks, each task with as many rows."""
-    even = [point for point in section.points if point.mix == "even" and point.tasks > 1]
-    least = {point.tasks: min(p.rows for p in even if p.tasks == point.tasks) for point in even}
-    return [Point(tasks, count) for tasks, count in least.items()]
+    """Where logits are compared and memory is looked at: the largest batch of each number of tasks, ascending."""
+    most: dict[int, int] = {}
+    for point in section.points:
+        most[point.tasks] = max(point.rows, most.get(point.tasks, 0))
+    return [Point(tasks, most[tasks]) for tasks in sorted(most)]
 
 
 def described(section: Section, case: Case, tasks: int) -> dict[str, Any]:

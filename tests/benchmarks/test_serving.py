@@ -27,6 +27,7 @@ from benchmarks._serving_sizes import (
     PLAIN,
     PRODUCTS,
     SIZES,
+    WRITTEN_OUT,
     Mix,
     Point,
     Way,
@@ -37,7 +38,7 @@ from trainables import backbones, tasks
 
 ROOT = Path(__file__).parents[2]
 NO_END = rounds.Limits(3, math.inf, math.inf)
-SAME_WEIGHTS = (PEFT, LORA, MODELS, PEFT_CUT, PRODUCTS)
+SAME_WEIGHTS = (PEFT, LORA, MODELS, PEFT_CUT, PRODUCTS, *WRITTEN_OUT)
 
 
 @pytest.fixture(scope="module")
@@ -171,10 +172,11 @@ def test_ways_take_turns_and_ratios_are_taken_round_by_round() -> None:
     ways = (PLAIN, LORA, PEFT, PEFT_CUT, MODELS)
     found = rounds.interleaved(runner, [point], ways, NO_END, lambda words: None)
     assert runner.asked == [*ways, *ways[3::-1], *ways[:4]]
-    rows = {row["way"]: row for row in rounds.rows(found)}
+    rows = {row["way"]: row for row in rounds.rows(found, {(LORA, 8): {"rss": 100.0}})}
     assert rows[str(LORA)]["milliseconds"] == 2_000
     assert rows[str(LORA)]["of_plain"] == {"median": 1, "low": 1, "high": 2}
     assert rows[str(LORA)]["rows_per_second"] == 8
+    assert (rows[str(LORA)]["mib"], rows[str(PEFT)]["mib"]) == ({"rss": 100}, {})
     assert rows[str(MODELS)]["error"] == "out of memory"
     (compared_with,) = rounds.comparisons(found)
     assert compared_with["peer_way"] == str(PEFT_CUT)  # by the median, of 3, 3 and 30 against 4, 8 and 8
@@ -204,7 +206,7 @@ def test_every_size_names_what_there_is() -> None:
             assert section.texts in tasks.names()
             assert section.backbone in (*ARCHITECTURES, MINILM)
             assert {way.side for way in section.ways} == {"plain", "ours", "peer"}
-            assert set(section.ways) <= set(CPU_WAYS)
+            assert set(section.ways) <= {*CPU_WAYS, *WRITTEN_OUT}
             assert len({str(way) for way in section.ways}) == len(section.ways)
 
 
@@ -220,7 +222,7 @@ def test_options_change_what_a_size_stands_for(tmp_path: Path, real_data: str) -
         assert section.points == (Point(8, 16), Point(8, 64))
         assert (section.backbone, section.rounds) == ("roberta-base", 1)
         assert COMPILED not in section.ways
-        assert serving.checked(section) == [Point(8, 16)]
+        assert serving.checked(section) == [Point(8, 64)]
     _, sections = serving.settings(serving.parsed([*asked, "--texts", "glue/rte"]), tmp_path)
     assert [section.texts for section in sections] == ["glue/rte"]
 
@@ -237,7 +239,7 @@ def test_the_tiny_size_measures_every_way(tmp_path: Path) -> None:
     ways = [str(way) for way in SIZES["tiny"].sections[0].ways]
     assert [row["way"] for row in section["points"]] == ways * 3
     assert all(row["milliseconds"] > row["milliseconds_of_text"] > 0 for row in section["points"])
-    assert all(row["rss_mib"] > row["imported_mib"] > 0 for row in section["points"])
+    assert all(row["mib"]["rss"] > row["mib"]["imported"] > 0 for row in section["points"])
     assert {row["with"] for row in section["logits"]} == {"ours, AoT, host", "PEFT, cut"}
     assert {(row["way"], row["peer"]) for row in section["ratios"]} == {
         (way, peer) for way in ways if way.startswith("ours") for peer in ("peft", "models")

@@ -36,7 +36,7 @@ def logits(artifacts: list[Any], device: str, max_tokens: int, **options: Any) -
     text = "the cat sat on the mat and the dog ran"
     asked = []
     for i in range(60):
-        fields = {name: text[: 5 + i % 30] for name in ("sentence1", "sentence2", "premise", "hypothesis")}
+        fields = dict.fromkeys(("sentence1", "sentence2", "premise", "hypothesis"), text[: 5 + i % 30])
         asked.append(Request(TASKS[i % len(TASKS)], fields))
     found = [torch.tensor(answer.logits) for answer in engine.predict(asked)]
     backbones.load.cache_clear()

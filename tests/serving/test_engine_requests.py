@@ -66,8 +66,8 @@ def test_what_is_served(engine: Engine, rte) -> None:
     assert (rows.task, rows.method, rows.rows) == ("glue/rte", "aot_fc", "factors")
     assert (rows.labels, rows.fields) == (("entailment", "not_entailment"), ("sentence1", "sentence2"))
     assert (bias.rows, bias.max_length, bias.score) == (None, 128, None)
-    assert 0 < bias.bytes
-    assert 0 < rows.bytes
+    assert bias.bytes > 0
+    assert rows.bytes > 0
 
 
 def test_one_bad_row_answers_with_its_error(engine: Engine, rte) -> None:
