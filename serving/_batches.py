@@ -32,6 +32,15 @@ class Padded:
     mask: np.ndarray
     types: np.ndarray
 
+    @property
+    def tokens(self) -> int:
+        """Those that are no padding."""
+        return int(self.mask.sum())
+
+    @property
+    def padding(self) -> int:
+        return int(self.mask.size) - self.tokens
+
 
 @dataclass(frozen=True, eq=False)
 class Pairs:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Literal
 
 from torch import Tensor
 
 from serving.artifact import Artifact
 from trainables import head, methods
-from trainables.backbones import Backbone, Spec
+from trainables.backbones import Backbone
 from trainables.methods import Method
 from trainables.trial import canonical
 
@@ -56,27 +57,28 @@ def load(number: int, artifact: Artifact, backbone: Backbone, rows: Rows) -> Loa
     method, device = artifact.method(backbone.spec), backbone.embedding_matrix.device
     dtype = backbone.embedding_matrix.dtype
     tensors = {name: tensor.to(device) for name, tensor in artifact.tensors().items()}
-    shared = {"weight": tensors.pop(head.WEIGHT).float(), "bias": tensors.pop(head.BIAS).float()}
-    values = _values(artifact, backbone.spec)
+    weight, bias = (tensors.pop(name).float() for name in (head.WEIGHT, head.BIAS))
+    values = _values(artifact)
+    made = partial(Loaded, number, artifact, method, values)
     fused, weights = artifact.rows(), artifact.weights()
+    if fused is not None and rows == "factors":
+        return made("rows", weight, bias, own={name: t.float() for name, t in tensors.items()}, rows=rows)
     if fused is not None:
-        own = {name: tensor.float() for name, tensor in tensors.items()} if rows == "factors" else {}
-        kept = None if rows == "factors" else fused
-        return Loaded(number, artifact, method, values, "rows", **shared, own=own, fused=kept, rows=rows)
+        return made("rows", weight, bias, fused=fused, rows=rows)
     if weights is not None:
         merged = {name: tensor.to(device, dtype) for name, tensor in weights.items()}
-        return Loaded(number, artifact, method, values, ("weights", number), **shared, weights=merged)
-    own = {name: tensor.to(dtype) for name, tensor in tensors.items()}
-    return Loaded(number, artifact, method, values, _lane(number, method, artifact, values), **shared, own=own)
+        return made(("weights", number), weight, bias, weights=merged)
+    lane = _lane(number, artifact, values)
+    return made(lane, weight, bias, own={name: tensor.to(dtype) for name, tensor in tensors.items()})
 
 
-def _values(artifact: Artifact, spec: Spec) -> dict[str, Any]:
-    fields = methods.get(artifact.method_name).Config.model_fields
-    own = {name: value for name, value in artifact.hyperparameters.items() if name in fields}
-    return methods.get(artifact.method_name).Config(**own).model_dump()
+def _values(artifact: Artifact) -> dict[str, Any]:
+    kind = methods.get(artifact.method_name)
+    own = {n: value for n, value in artifact.hyperparameters.items() if n in kind.Config.model_fields}
+    return kind.Config(**own).model_dump()
 
 
-def _lane(number: int, method: Method, artifact: Artifact, values: Mapping[str, Any]) -> Hashable:
+def _lane(number: int, artifact: Artifact, values: Mapping[str, Any]) -> Hashable:
     kind = methods.get(artifact.method_name)
     if kind.max_members == 1:
         return artifact.method_name, number

@@ -30,6 +30,8 @@ __all__ = ["Engine", "Rows", "Served"]
 _LAUNCH = {"cpu": 64, "cuda": 1024}
 #: Memory for cached rows where none is named: of a CPU in bytes, of a GPU the share of what is free.
 _CPU_CACHE, _GPU_CACHE = 1 << 30, 0.5
+#: An artifact that is served, and a row for it in tokens.
+_Known = tuple[Loaded, Reading]
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
@@ -132,20 +134,11 @@ class Engine:
 
     def predict(self, requests: Sequence[Request]) -> list[Answer | Refusal]:
         """An answer or a refusal for each request, in their order; no request harms another."""
-        names = self._names  # as they are now, whoever adds or removes meanwhile
-        owners = [names.find(request.task) for request in requests]
-        known = [(request, owner) for request, owner in zip(requests, owners, strict=True) if isinstance(owner, Loaded)]
-        read = iter(self._reader.read([_wanted(request, owner) for request, owner in known]))
-        found = [
-            Refusal(request.task, "unknown_task", owner) if isinstance(owner, str) else next(read)
-            for request, owner in zip(requests, owners, strict=True)
-        ]
-        pieces = list(_pieces(owners, found))
-        outputs = self._outputs(pieces)
-        rows = iter(outputs)
+        found = self._read(requests)
+        outputs = iter(self._outputs(list(_pieces(found))))
         return [
-            reading if isinstance(reading, Refusal) else answer(request.task, owner, reading, rows)
-            for request, owner, reading in zip(requests, owners, found, strict=True)
+            one if isinstance(one, Refusal) else answer(request.task, *one, outputs)
+            for request, one in zip(requests, found, strict=True)
         ]
 
     def facts(self) -> dict[str, Any]:
@@ -166,6 +159,23 @@ class Engine:
                 "cache_bytes": cache.rows * cache.row_bytes,
                 "cache_capacity_bytes": cache.capacity * cache.row_bytes,
             }
+
+    def _read(self, requests: Sequence[Request]) -> list[_Known | Refusal]:
+        """Whom each request means, and its text in tokens."""
+        names = self._names  # as they are now, whoever adds or removes meanwhile
+        owners = [names.find(request.task) for request in requests]
+        asked = zip(requests, owners, strict=True)
+        read = iter(
+            self._reader.read([_wanted(request, owner) for request, owner in asked if isinstance(owner, Loaded)])
+        )
+        found: list[_Known | Refusal] = []
+        for request, owner in zip(requests, owners, strict=True):
+            if isinstance(owner, str):
+                found.append(Refusal(request.task, "unknown_task", owner))
+            else:
+                reading = next(read)
+                found.append(reading if isinstance(reading, Refusal) else (owner, reading))
+        return found
 
     def _outputs(self, pieces: Sequence[Piece]) -> list[list[float]]:
         """The outputs of each piece's own head, by its place."""
@@ -192,11 +202,12 @@ def _wanted(request: Request, owner: Loaded) -> Wanted:
     return Wanted(request.task, owner.artifact.task, owner.artifact.max_length, request.fields)
 
 
-def _pieces(owners: Sequence[Loaded | str], found: Sequence[Reading | Refusal]) -> Iterable[Piece]:
+def _pieces(found: Sequence[_Known | Refusal]) -> Iterable[Piece]:
     """The sequences of all rows that could be read, one after the other."""
     place = itertools.count()
-    for owner, reading in zip(owners, found, strict=True):
-        if isinstance(owner, Loaded) and isinstance(reading, Reading):
+    for one in found:
+        if not isinstance(one, Refusal):
+            owner, reading = one
             for ids, types in reading.sequences:
                 yield Piece(next(place), owner, ids, types)
 
@@ -214,6 +225,7 @@ def _device(name: str) -> torch.device:
         torch.empty(0, device=found)
     except (RuntimeError, AssertionError) as error:  # a name that is none, or a GPU that is not there
         raise ValueError(f"device must be one that is here, but got {name!r} ({error}); use cpu or auto") from error
+    _require("device", found.type, tuple(_LAUNCH))
     return found
 
 

@@ -13,15 +13,16 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from serving._batches import Padded, Pairs, Piece, padded, pairs
+from serving._batches import Pairs, Piece, padded, pairs
 from serving._copies import Copied, Copies
 from serving._loaded import Loaded
 from serving.row_cache import RowCache
-from serving.rows import factor_rows, host_rows, stacked
+from serving.rows import factor_rows, host_rows, kind_of, stacked
 from trainables import head, methods
 from trainables.backbones import Backbone, Seams
 from trainables.batch import Batch, Distinct
 from trainables.data import distinct_of
+from trainables.devices import sent
 from trainables.methods import Method
 from trainables.padding import own_sizes
 
@@ -109,7 +110,8 @@ class Mixed:
         host = _host_part(found)
         rows = host_rows(host, self._copies.pinned) if len(host.ids) else None
         arrays = [*_tensors(batch.ids, batch.mask, batch.types, found.where), rows]
-        return self._prepared(pieces, (pieces[0].owner,), batch, self._copies.start(arrays), pairs=found)
+        copied = self._copies.start(arrays)
+        return Prepared(tuple(pieces), (pieces[0].owner,), batch.tokens, batch.padding, copied, pairs=found)
 
     def _with_members(self, pieces: Sequence[Piece]) -> Prepared:
         """Member after member: as many of equal size as make whole tasks of them."""
@@ -118,18 +120,14 @@ class Mixed:
         each = math.gcd(*counts)
         owners = tuple(piece.owner for piece in ordered[::each])
         batch = padded(ordered, self.backbone.spec.pad_token_id)
-        arrays, spare = _tensors(batch.ids, batch.mask, batch.types), ()
+        arrays = _tensors(batch.ids, batch.mask, batch.types)
+        spare: tuple[int, ...] = ()
         if methods.distinct_tokens(owners[0].method):
             members, real = (part.reshape(len(owners), -1) for part in (batch.ids, batch.mask > 0))
             distinct = distinct_of(members, real, self.backbone.spec.pad_token_id)
             arrays, spare = [*arrays, distinct.ids, distinct.where], distinct.spare
-        return self._prepared(ordered, owners, batch, self._copies.start(arrays), spare=spare)
-
-    def _prepared(
-        self, pieces: Sequence[Piece], owners: tuple[Loaded, ...], batch: Padded, copied: Copied, **others: Any
-    ) -> Prepared:
-        real = int(batch.mask.sum())
-        return Prepared(tuple(pieces), owners, real, batch.mask.size - real, copied, **others)
+        copied = self._copies.start(arrays)
+        return Prepared(tuple(ordered), owners, batch.tokens, batch.padding, copied, spare=spare)
 
     def _rows(self, found: Pairs, where: Tensor | None, host: Tensor | None) -> tuple[Tensor, Tensor]:
         """A table of rows ``(m, l, d)``, and the row of each token ``(b·n,)``."""
@@ -140,9 +138,9 @@ class Mixed:
             return host, where
         table, places = self.cache.get(cached, self._fetched)
         if host is not None:
-            index = torch.from_numpy(places).to(self._device)
+            index = sent(torch.from_numpy(places), self._device)
             return torch.cat([table.index_select(0, index), host]), where
-        return table, self._now(places[found.where])
+        return table, sent(torch.from_numpy(places[found.where]), self._device)
 
     def _fetched(self, wanted: Pairs) -> Tensor:
         """Rows of tasks whose rows are cached: their fused ones come first."""
@@ -152,8 +150,11 @@ class Mixed:
             rows = host_rows(wanted.part(0, fused), self._copies.pinned)
             parts.append(rows.to(self._device, non_blocking=True))
         if fused < len(wanted.owners):
-            parts.append(factor_rows(wanted.part(fused, len(wanted.owners)), self.backbone))
+            parts.append(factor_rows(wanted.part(fused, len(wanted.owners)), self.backbone, self._factors))
         return parts[0] if len(parts) == 1 else torch.cat(parts)
+
+    def _factors(self, owners: Sequence[Loaded]) -> dict[str, Tensor]:
+        return self._of_members(("factors", kind_of(owners[0])), owners, stacked)
 
     def _members(self, prepared: Prepared, batch: Batch, others: Sequence[Tensor | None]) -> tuple[Batch, Seams]:
         owners = prepared.owners
@@ -199,12 +200,8 @@ class Mixed:
         if list(owners) == distinct:
             return found
         place = {owner: i for i, owner in enumerate(distinct)}
-        index = self._now(np.array([place[owner] for owner in owners]))
+        index = sent(torch.tensor([place[owner] for owner in owners]), self._device)
         return {name: tensor.index_select(0, index) for name, tensor in found.items()}
-
-    def _now(self, array: np.ndarray) -> Tensor:
-        tensor = torch.from_numpy(array)
-        return tensor.pin_memory().to(self._device, non_blocking=True) if self._copies.pinned else tensor
 
 
 def add_rows(table: Tensor, where: Tensor, shape: torch.Size) -> Callable[[int, Tensor], Tensor]:

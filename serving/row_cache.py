@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from serving._batches import Pairs
+from trainables.devices import sent
 
 #: Of a full cache, the share whose order of use is found at a time: finding it looks at the whole.
 _SORTED = 16
@@ -144,4 +145,4 @@ class RowCache:
         return table, order
 
     def _on_device(self, index: np.ndarray) -> Tensor:
-        return torch.from_numpy(index).to(self._device)
+        return sent(torch.from_numpy(index), self._device)

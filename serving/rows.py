@@ -17,6 +17,7 @@ from serving._batches import Pairs
 from serving._loaded import Loaded
 from trainables import methods, padding
 from trainables.backbones import Backbone
+from trainables.devices import sent
 from trainables.trial import canonical
 
 
@@ -39,35 +40,38 @@ def _fused(owner: Loaded) -> Tensor:
     return owner.fused
 
 
-def factor_rows(pairs: Pairs, backbone: Backbone) -> Tensor:
+def factor_rows(pairs: Pairs, backbone: Backbone, stack: Callable[[Sequence[Loaded]], dict[str, Tensor]]) -> Tensor:
     """The pairs' rows ``(u, l, d)`` computed from the tasks' factors, on their device.
 
     Tasks whose methods differ in the rank alone are members of one batched product, each with as many tokens as the
-    most of them has.
+    most of them has. ``stack``: ``stacked``, or what remembers it.
     """
     alike: dict[str, list[int]] = {}
     for i, owner in enumerate(pairs.owners):
-        alike.setdefault(_kind(owner), []).append(i)
+        alike.setdefault(kind_of(owner), []).append(i)
     groups = list(alike.values())
     if len(groups) == 1:
-        return _computed(pairs, groups[0], backbone)
+        return _computed(pairs, groups[0], backbone, stack)
     found = torch.empty(0)
     for members in groups:
-        rows = _computed(pairs, members, backbone)
+        rows = _computed(pairs, members, backbone, stack)
         if not len(found):
             found = rows.new_empty(len(pairs.ids), *rows.shape[1:])
         places = np.concatenate([np.arange(pairs.starts[i], pairs.starts[i + 1]) for i in members])
-        found[torch.from_numpy(places).to(found.device)] = rows
+        found[sent(torch.from_numpy(places), found.device)] = rows
     return found
 
 
-def _kind(owner: Loaded) -> str:
+def kind_of(owner: Loaded) -> str:
+    """Equal for tasks whose rows are one batched product."""
     name = owner.artifact.method_name
     unlike = (*methods.padded(methods.get(name)), "dropout")  # which is for training alone
     return canonical([name, {k: v for k, v in owner.values.items() if k not in unlike}])
 
 
-def _computed(pairs: Pairs, members: Sequence[int], backbone: Backbone) -> Tensor:
+def _computed(
+    pairs: Pairs, members: Sequence[int], backbone: Backbone, stack: Callable[[Sequence[Loaded]], dict[str, Tensor]]
+) -> Tensor:
     """The rows of some tasks of one kind, task after task."""
     owners = [pairs.owners[i] for i in members]
     sizes = np.diff(pairs.starts)[members]
@@ -77,8 +81,8 @@ def _computed(pairs: Pairs, members: Sequence[int], backbone: Backbone) -> Tenso
     largest = max(owners, key=lambda owner: sum(tensor.numel() for tensor in owner.own.values()))
     rows: Callable[..., Tensor] = largest.method.rows  # type: ignore[attr-defined]
     device = backbone.embedding_matrix.device
-    found = rows(stacked(owners), backbone, torch.from_numpy(ids).to(device)).half().flatten(0, 1)  # (k·most, l, d)
-    return found if own.all() else found[torch.from_numpy(np.flatnonzero(own)).to(device)]
+    found = rows(stack(owners), backbone, sent(torch.from_numpy(ids), device)).half().flatten(0, 1)  # (k·most, l, d)
+    return found if own.all() else found[sent(torch.from_numpy(np.flatnonzero(own)), device)]
 
 
 def stacked(owners: Sequence[Loaded]) -> dict[str, Tensor]:

@@ -236,12 +236,13 @@ def test_order_is_kept_however_rows_are_batched(method: str, max_tokens: int, ei
         assert facts["padding"] == 0
 
 
-def test_bfloat16_is_near(eight) -> None:
+@pytest.mark.parametrize(("method", "rows"), [("aot_fc", "host"), ("aot_fc", "factors"), ("lora", "host")])
+def test_bfloat16_is_near(method: str, rows: Any, eight) -> None:
     """Half rows are added in the compute precision, which has 8 bits."""
-    artifacts, asked = eight("roberta", "aot_fc"), requests()
-    answers = engine(artifacts, precision="bfloat16").predict(asked)
+    artifacts, asked = eight("roberta", method), requests()
+    answers = engine(artifacts, precision="bfloat16", rows=rows).predict(asked)
     assert_as_alone(answers, asked, artifacts, rtol=0, atol=0.1)
-    assert answers != engine(artifacts).predict(asked)
+    assert answers != engine(artifacts, rows=rows).predict(asked)
 
 
 def test_what_an_answer_says(eight) -> None:

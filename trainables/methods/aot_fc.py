@@ -74,7 +74,7 @@ class FullyConnectedAoT:
         """Rows of P in all layers: token ids ``(k, u)``, on the device of ``params`` -> (k, u, l, d)."""
         import torch
 
-        embedded = backbone.token_embeddings(ids)
+        embedded = backbone.token_embeddings(ids).to(params["w_1"].dtype)
         return torch.stack([_network(layer, embedded) for layer in by_layer(params)], 2)
 
     def seams(self, params: Mapping[str, Tensor], backbone: Backbone, batch: Batch) -> Seams:
