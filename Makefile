@@ -1,4 +1,4 @@
-# make demo | test | test-fast | bench | bench-training | lint | docs | clean. Each makes .venv if it is missing and installs what it needs.
+# make demo | test | test-fast | bench | bench-training | bench-serving | lint | docs | clean. Each makes .venv if it is missing and installs what it needs.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 INSTALLED_DEV := $(VENV)/.installed-dev
 
-.PHONY: help demo test test-fast bench bench-training lint install dev clean
+.PHONY: help demo test test-fast bench bench-training bench-serving lint install dev clean
 
 help:
 	@echo "make demo   train the paper's eight methods on the demo tasks and write a report (about 2 minutes)"
@@ -16,6 +16,7 @@ help:
 	@echo "make test-fast  the part of it that starts no cluster, no server and no driver: for every save"
 	@echo "make bench  what the search itself costs, beside plain Ray Tune (short; docs/benchmarks.md has the long one)"
 	@echo "make bench-training  how fast trials are trained, beside Ray Tune with Trainer and PEFT (a quarter of an hour; docs/performance.md)"
+	@echo "make bench-serving  many tasks in one batch, beside PEFT and one model per task (a quarter of an hour; docs/serving_speed.md)"
 	@echo "make lint   ruff and mypy"
 
 install: $(INSTALLED)
@@ -52,6 +53,10 @@ bench: $(INSTALLED_DEV)
 
 bench-training: $(INSTALLED_DEV)
 	$(BIN)/python benchmarks/training.py --size cpu
+
+bench-serving: $(INSTALLED_DEV)
+	$(BIN)/python benchmarks/serving.py --size cpu
+	$(BIN)/python benchmarks/serving.py --load
 
 lint: $(INSTALLED_DEV)
 	$(BIN)/ruff check .

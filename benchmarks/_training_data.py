@@ -70,21 +70,31 @@ def data_folder(asked: str | None) -> str | None:
 
 def bound(grid: Grid, folder: Path, data_dir: str | None) -> tuple[Any, Task, bool]:
     """The backbone and the task of a grid, and whether the texts were drawn because there are none."""
-    task = tasks.get(grid.task)
+    task, drawn = bound_task(grid.task, folder, data_dir)
+    return bound_backbone(grid.backbone, task, folder), task, drawn
+
+
+def bound_task(name: str, folder: Path, data_dir: str | None) -> tuple[Task, bool]:
+    """The task of this name with its rows, and whether their texts were drawn because there are none."""
+    task = tasks.get(name)
     if task.choices > 1:
-        raise ValueError(f"the peer scores one sequence per example, but {grid.task} is multiple choice; give another")
+        raise ValueError(f"the peer scores one sequence per example, but {name} is multiple choice; give another")
     drawn = data_dir is None and not isinstance(task.source, Generated)
     if drawn:
         task = replace(task, source=_drawn(task, folder))
     elif not isinstance(task.source, Generated) and importlib.util.find_spec("datasets") is None:
         task = replace(task, source=_as_lines(task, str(data_dir), folder))
-    task = tasks.resolve(task, data_dir)
-    if grid.backbone not in ARCHITECTURES:
-        return backbones.resolve(grid.backbone, "backbone"), task, drawn
-    place = folder / f"{grid.backbone}-{task.name.replace('/', '-')}"
+    return tasks.resolve(task, data_dir), drawn
+
+
+def bound_backbone(name: str, task: Task, folder: Path) -> Any:
+    """A source as in a study, or a model of ``ARCHITECTURES`` with a tokenizer of the task's words, made once."""
+    if name not in ARCHITECTURES:
+        return backbones.resolve(name, "backbone")
+    place = folder / f"{name}-{task.name.replace('/', '-')}"
     if not place.exists():
-        _save(grid.backbone, task, place)
-    return backbones.resolve(str(place), grid.backbone), task, drawn
+        _save(name, task, place)
+    return backbones.resolve(str(place), name)
 
 
 def _save(name: str, task: Task, place: Path) -> None:

@@ -25,9 +25,11 @@ class LateError(RuntimeError):
 
 
 class Process:
-    """One worker, and how long its start took."""
+    """One worker, and how long its start took. ``way``: what the worker's ``module`` knows how to do."""
 
-    def __init__(self, way: Way, device: str, threads: int, folder: Path) -> None:
+    def __init__(
+        self, way: Any, device: str, threads: int, folder: Path, module: str = "benchmarks._training_worker"
+    ) -> None:
         job = folder / f"job-{time.monotonic_ns()}.pickle"
         with open(job, "wb") as file:
             pickle.dump((way, device, threads), file)
@@ -40,7 +42,7 @@ class Process:
         }
         with open(self._log, "w") as words:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "benchmarks._training_worker", str(job)],
+                [sys.executable, "-m", module, str(job)],
                 cwd=ROOT, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=words, text=True,
             )  # fmt: skip
 
