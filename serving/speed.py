@@ -8,6 +8,7 @@ What is measured stands in ``speed_settings.py``, how in ``speed_timing.py``, on
 from __future__ import annotations
 
 import argparse
+import gc
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -15,6 +16,8 @@ from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from common.speed import Measured, Point, SpeedFileError, form
 from serving import speed_settings
@@ -99,33 +102,30 @@ def _measure_backbone(
     file.know(source.name, {**bench.facts, "bytes_per_task": sizes})
     missed = []
     for point in own:
-        try:
-            file.add(_measured(bench, point, settings, machine, progress))
-        except (RuntimeError, MemoryError) as error:
-            if not out_of_memory(error):
-                raise
+        measured = _measured(bench, point, settings, machine, progress)
+        if measured is None:
             missed.append(point)
             progress.missed(point)
+            gc.collect()  # what the frames of the error held
+        else:
+            file.add(measured)
+            progress.done(measured)
     return missed
 
 
-def _measured(bench: Bench, point: Point, settings: Settings, machine: Machine, progress: Progress) -> Measured:
+def _measured(bench: Bench, point: Point, settings: Settings, machine: Machine, progress: Progress) -> Measured | None:
+    """A point's ratio, interval and time; ``None`` where memory is not enough."""
     import torch
 
-    with torch.inference_mode(), bench.ready(point) as (plain, method):
-        pairs = in_pairs(
-            plain,
-            method,
-            settings.evaluations_at(point.batch),
-            machine.wait,
-            seconds=progress.share(point),
-            tick=progress.tick,
-        )
-    ratio, low, high = interval(pairs.ratios)
-    milliseconds = float(sorted(pairs.method)[len(pairs.method) // 2])
-    measured = Measured(point, ratio, low, high, milliseconds, machine.name)
-    progress.done(measured)
-    return measured
+    most, seconds = settings.evaluations_at(point.batch), progress.share(point)
+    try:
+        with torch.inference_mode(), bench.ready(point) as (plain, method):
+            pairs = in_pairs(plain, method, most, machine.wait, seconds=seconds, tick=progress.tick)
+    except (RuntimeError, MemoryError) as error:
+        if not out_of_memory(error):
+            raise
+        return None
+    return Measured(point, *interval(pairs.ratios), float(np.median(pairs.method)), machine.name)
 
 
 def out_of_memory(error: BaseException) -> bool:

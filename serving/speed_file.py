@@ -12,6 +12,8 @@ from typing import Any
 
 from common.speed import COLUMNS, Measured, Point, Setup, SpeedFileError, line, read, read_setup, setup_path, setup_text
 
+_HEAD = (",".join(COLUMNS) + "\n").encode()
+
 
 class SpeedFile:
     """An open file of inference times; ``done``: the points that it holds."""
@@ -54,17 +56,19 @@ def opened(path: Path, device: str, settings: Mapping[str, Any], say: Callable[[
         else:
             setup, done = Setup({"device": device, **settings}), set()
             _write(path, setup)
-            os.write(descriptor, (",".join(COLUMNS) + "\n").encode())
+            os.write(descriptor, _HEAD)
         yield SpeedFile(path, descriptor, setup, done)
     finally:
         os.close(descriptor)
 
 
 def _whole_lines(path: Path, descriptor: int, say: Callable[[str], None]) -> bool:
-    """Cut off a last line without an end; whether anything is left."""
+    """Cut off a last line without an end, where the file is one of these at all; whether anything is left."""
     content = path.read_bytes()
     whole = content.rfind(b"\n") + 1
     if whole < len(content):
+        if not (content.startswith(_HEAD) or _HEAD.startswith(content)):
+            read(path)  # which refuses it
         os.ftruncate(descriptor, whole)
         say(f"the last line of {path} was cut off while it was written; its point is measured again")
     return whole > 0

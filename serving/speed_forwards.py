@@ -6,7 +6,6 @@ part of it.
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -142,7 +141,6 @@ class Bench:
 
     def _give_back(self) -> None:
         """The memory of the last line, before more is taken."""
-        gc.collect()
         if self._machine.device.type == "cuda":
             torch.cuda.empty_cache()
 
@@ -165,7 +163,7 @@ class Bench:
         tasks = max((point.tasks for point in points if point.rows in ("host", "device")), default=0)
         if not tasks:
             return None
-        most = min(ROWS_BYTES, int(ROWS_PART * host_memory()))
+        most = 0 if self._settings.quick else min(ROWS_BYTES, int(ROWS_PART * host_memory()))
         return random_rows(self._backbone.spec, tasks, most, self._settings.scratch)
 
 
