@@ -96,16 +96,16 @@ def read(path: Path) -> list[Measured]:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise SpeedFileError(f"{path} must be a CSV file that aot speed wrote, but cannot be read: {error}") from error
-    if text and not text.endswith("\n"):
-        raise SpeedFileError(
-            f"the last line of {path} has no end, as if it was being written; the same aot speed goes on there"
-        )
     lines = list(csv.reader(text.splitlines()))
     if not lines or tuple(lines[0]) != COLUMNS:
         found = ",".join(lines[0]) if lines else "nothing"
         raise SpeedFileError(
             f"{path} must begin with the columns {','.join(COLUMNS)}, but has {found[:200]}; give a file that aot "
             "speed wrote"
+        )
+    if text and not text.endswith("\n"):
+        raise SpeedFileError(
+            f"the last line of {path} has no end, as if it was being written; the same aot speed goes on there"
         )
     measured: list[Measured] = []
     seen: dict[tuple[Point, str], int] = {}
