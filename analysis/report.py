@@ -6,7 +6,8 @@ import re
 import shutil
 import tempfile
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from itertools import count
 from pathlib import Path
@@ -73,28 +74,56 @@ def write_report(
     care = coverage.sentences(cells, elsewhere, [*notes, *coverage.caveats(frame, others)])
     labels = {name: method.label for name, method in options.methods.items()}
     sizes = frame[frame["method"] == APART].groupby("backbone")["trainable_parameters"].max().dropna().to_dict()
-    folder = Path(out)
+    methods = [*frame["method"], *([] if options.speed is None else options.speed.table["method"])]
+    with _fresh(Path(out)) as fresh, style.context(labels, methods, sizes), kept(frame):
+        sections, answers = _sections(frame, options, chosen, fresh)
+        care += summary.caveats(frame, planned)
+        absent = [name for name in only if name not in sections]
+        care += [f"{reports.get(name).TITLE}: these runs have nothing for it." for name in absent]
+        document = Document(
+            title or "Report: " + ", ".join(sorted(frame["study"].unique())),
+            summary.what(frame),
+            (*summary.findings(frame, options), *answers),
+            tuple(care),
+            tuple(sections.values()),
+            standings(frame),
+        )
+        _write(document, fresh)
+    return Path(out) / "report.html"
+
+
+def write_report_without_runs(out: str | Path, options: Options, *, only: Sequence[str] = ()) -> Path:
+    """Write the report of what ``options`` hold, with no trial: of inference times. Otherwise as :func:`write_report`.
+
+    Raises ValueError for a report that does not exist or is of trials.
+    """
+    chosen = [name for name in reports.names() if not reports.needs_runs(reports.get(name))]
+    if of_trials := [name for name in only if reports.needs_runs(reports.get(name))]:
+        raise ValueError(f"{reports.get(of_trials[0]).TITLE!r} is a report of trials; give a study or --runs as well")
+    labels = {name: method.label for name, method in options.methods.items()}
+    methods = [] if options.speed is None else options.speed.table["method"]
+    with _fresh(Path(out)) as fresh, style.context(labels, methods):
+        sections, answers = _sections(pd.DataFrame(), options, [n for n in chosen if not only or n in only], fresh)
+        what = "What was measured without a study: no trial is in this report."
+        _write(Document("Report: inference time", what, tuple(answers), (), tuple(sections.values())), fresh)
+    return Path(out) / "report.html"
+
+
+@contextmanager
+def _fresh(folder: Path) -> Iterator[Path]:
+    """A folder for a new report, which takes the place of the earlier one in ``folder`` where nothing goes wrong."""
     folder.mkdir(parents=True, exist_ok=True)
     _sweep(folder)
     with tempfile.TemporaryDirectory(prefix=_BEGUN, dir=folder) as fresh:
-        with style.context(labels, frame["method"], sizes), kept(frame):
-            sections, answers = _sections(frame, options, chosen, Path(fresh))
-            images = _pictures(list(sections.values()), Path(fresh, "figures"))
-            care += summary.caveats(frame, planned)
-            absent = [name for name in only if name not in sections]
-            care += [f"{reports.get(name).TITLE}: these runs have nothing for it." for name in absent]
-            document = Document(
-                title or "Report: " + ", ".join(sorted(frame["study"].unique())),
-                summary.what(frame),
-                (*summary.findings(frame, options), *answers),
-                tuple(care),
-                tuple(sections.values()),
-                standings(frame),
-            )
-            Path(fresh, "report.md").write_text(markdown(document), encoding="utf-8")
-            Path(fresh, "report.html").write_text(page(document, images), encoding="utf-8")
+        yield Path(fresh)
         _move(Path(fresh), folder)
-    return folder / "report.html"
+
+
+def _write(document: Document, fresh: Path) -> None:
+    """The figures, the page and the Markdown of a document."""
+    images = _pictures(document.sections, fresh / "figures")
+    (fresh / "report.md").write_text(markdown(document), encoding="utf-8")
+    (fresh / "report.html").write_text(page(document, images), encoding="utf-8")
 
 
 def _sweep(folder: Path) -> None:

@@ -8,7 +8,8 @@ A report is a module with four names, and may have more:
 * ``render(data) -> Section``: the words, tables and figures; ``None`` where there is nothing to show;
 * ``exports(data) -> {stem: DataFrame}`` (optional): files for machines, written as ``tables/STEM.csv``;
 * ``answers(data) -> [Answer]`` (optional): what it says to the ``QUESTIONS`` of the report's first screen;
-* ``PAPER`` (optional): names of the paper's tables and figures that it is, such as ``("table-2", "table-3")``.
+* ``PAPER`` (optional): names of the paper's tables and figures that it is, such as ``("table-2", "table-3")``;
+* ``NEEDS_RUNS`` (optional): false for one that can be made without a run, by what the options hold alone.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from analysis.reports._section import DEFAULT, QUESTIONS, Answer, MethodInfo, Op
 
 __all__ = [
     "DEFAULT", "PARTS", "QUESTIONS", "Answer", "MethodInfo", "Options", "Picture", "Report", "Section", "answers",
-    "exports", "find", "get", "names", "part",
+    "exports", "find", "get", "names", "needs_runs", "part",
 ]  # fmt: skip
 
 
@@ -73,6 +74,11 @@ def answers(report: Report, data: Any) -> Sequence[Answer]:
 def part(report: Report) -> str:
     """The part of the whole report that a report belongs to."""
     return PARTS[max(first for first in PARTS if first <= report.POSITION)]
+
+
+def needs_runs(report: Report) -> bool:
+    """Whether a report is of trials; else it is of what the options hold."""
+    return getattr(report, "NEEDS_RUNS", True)
 
 
 def paper_names(report: Report) -> tuple[str, ...]:

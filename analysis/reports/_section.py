@@ -13,6 +13,7 @@ from analysis import style
 from analysis.evp import Estimator, Failures
 from analysis.predictions import Predictions
 from analysis.tables import Table
+from analysis.timings import Timings
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,7 @@ class Options:
     split, by trial id, ``None`` where they were not kept. ``tokens``: a frame of ``analysis.tokens``, ``None`` where no
     file of them was given. ``studies``: the text of each study's file, by its name.
     ``command``: what makes the report again. ``tracking``: the address of the experiment in MLflow's UI, for links.
+    ``speed``: what ``aot speed`` measured; ``None`` where no file of it was given.
     """
 
     paper: bool = False
@@ -53,6 +55,7 @@ class Options:
     studies: Mapping[str, str] = field(default_factory=dict)
     command: str = ""
     tracking: str | None = None
+    speed: Timings | None = None
 
 
 DEFAULT = Options()

@@ -7,7 +7,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
-from analysis import style, times
+from analysis import style, times, timings
 from analysis.reports._section import (
     DEFAULT,
     QUESTIONS,
@@ -27,15 +27,26 @@ from analysis.times import Unit
 TITLE = "Score, size and cost"
 POSITION = 205
 _KEY = ["benchmark", "backbone", "method"]
-#: What a method costs, each to be small: the column, and what it is.
-COSTS = {"parameters": "trained parameters", "hours": "device-time of the search"}
+#: What a method costs, each to be small: the column, and what it is. The last two are known where inference was timed.
+COSTS = {
+    "parameters": "trained parameters",
+    "hours": "device-time of the search",
+    "slowdown": "inference time over the plain model's",
+    "bytes_per_task": "bytes for one more task",
+}
+_OF_SEARCH = ("parameters", "hours")
 COLUMNS = [*_KEY, "macro", *COSTS, "unfinished", "front", "beaten_by"]
 _INTRO = (
     "Macro score against what it takes: the parameters that the best assignments train, as a mean over tasks, and the "
     "device-time of the whole search of that method, its failed trials included. A method is on the front (ringed) if "
-    "no other is at least as good in all three and better in one; the table names one that is. Scores are as they "
+    "no other is at least as good in all of them and better in one; the table names one that is. Scores are as they "
     "stand: where two differ by less than seeds alone can do, the front is no verdict. The time depends on how many "
     "assignments a method was given. Methods without a score on every task are left out."
+)
+
+_TIMED = (
+    " Inference is timed by aot speed, of each method in the form in which most tasks are served together (fused rows "
+    "of P, other methods unfused), as the geometric mean over batches and lengths; beside it, what one more task takes."
 )
 
 
@@ -52,11 +63,19 @@ def compute(frame: pd.DataFrame, options: Options = DEFAULT) -> pd.DataFrame:
     hours = frame.groupby(_KEY)["seconds"].sum(min_count=1).rename("hours") / 3600
     known = sizes.agg(parameters=("parameters", "mean"), unfinished=("n_missing", "sum"))
     table = table.join(known, on=_KEY).join(hours, on=_KEY)
+    table = _with_inference(table, options)
     parts = [rows.assign(beaten_by=_beaten_by(rows)) for _, rows in table.groupby(["benchmark", "backbone"])]
     if not parts:
         return pd.DataFrame(columns=COLUMNS)
     found = pd.concat(parts, ignore_index=True)
     return found.assign(front=found["beaten_by"] == "")[COLUMNS]
+
+
+def _with_inference(table: pd.DataFrame, options: Options) -> pd.DataFrame:
+    """The table with ``slowdown`` and ``bytes_per_task``, NaN where inference was not timed."""
+    if options.speed is None:
+        return table.assign(slowdown=np.nan, bytes_per_task=np.nan)
+    return table.merge(timings.costs(options.speed, table["backbone"]), "left", on=["backbone", "method"])
 
 
 def _known(rows: pd.DataFrame) -> list[str]:
@@ -105,7 +124,8 @@ def render(data: pd.DataFrame) -> Section | None:
         if len(rows) > 1 and costs:
             fits = times.unit(3_600 * rows["hours"].max())
             blocks += [_picture(benchmark, backbone, rows, costs, fits), _table(benchmark, backbone, rows, fits)]
-    return Section(TITLE, _INTRO, tuple(blocks)) if blocks else None
+    timed = _TIMED if data["slowdown"].notna().any() else ""
+    return Section(TITLE, _INTRO + timed, tuple(blocks)) if blocks else None
 
 
 def _name(cost: str, fits: Unit) -> str:
@@ -115,28 +135,38 @@ def _name(cost: str, fits: Unit) -> str:
 
 def _table(benchmark: str, backbone: str, rows: pd.DataFrame, fits: Unit) -> Table:
     found = {row["method"]: row for row in rows.to_dict("records")}
+    timed = [cost for cost in COSTS if cost not in _OF_SEARCH and rows[cost].notna().any()]
     body = []
     for method in style.methods(found):
         row = found[method]
         front = "on the front" if row["front"] else f"no: {style.method(row['beaten_by'])}"
         parameters = EMPTY if np.isnan(row["parameters"]) else f"{row['parameters']:,.0f}"
         spent = Cell(fits.count(3_600 * row["hours"]), "", "§" if row["unfinished"] else "")
-        body.append((Cell(style.method(method)), Cell(front), Cell(printed(row["macro"])), Cell(parameters), spent))
-    columns = ("Method", "Front", "Macro", *(_name(cost, fits) for cost in COSTS))
+        costs = (Cell(parameters), spent, *(Cell(_timed(cost, row[cost])) for cost in timed))
+        body.append((Cell(style.method(method)), Cell(front), Cell(printed(row["macro"])), *costs))
+    columns = ("Method", "Front", "Macro", *(_name(cost, fits) for cost in (*_OF_SEARCH, *timed)))
     notes = ("§ The search of this method has not ended: it will take more.",) if rows["unfinished"].any() else ()
     title = f"{heading(benchmark, backbone)}: macro score, trained parameters and device-{fits.name}s"
     return Table(slug("front", benchmark, backbone), title, columns, tuple(body), notes, left=2,
                  place=(benchmark, backbone))  # fmt: skip
 
 
+def _timed(cost: str, value: float) -> str:
+    """A cost of inference in a table."""
+    if np.isnan(value):
+        return EMPTY
+    return printed(value, 2) if cost == "slowdown" else _short(value)
+
+
 def _picture(benchmark: str, backbone: str, rows: pd.DataFrame, costs: list[str], fits: Unit) -> Picture:
-    figure, axes = style.panels(len(costs), "", "Macro score", width=4.2, height=2.9)
+    figure, axes = style.panels(len(costs), "", "Macro score", width=4.2, height=2.9, columns=2)
     shown = rows.assign(hours=rows["hours"] / fits.hours)
     for axis, cost in zip(axes, costs, strict=True):
         _panel(axis, shown, cost, _name(cost, fits))
         axis.set_title(_name(cost, fits))
     style.legend(figure, rows["method"])
-    title = f"{heading(benchmark, backbone)}: macro score against trained parameters and search cost; ringed: the front"
+    timed = ", the search's cost and inference" if len(costs) > len(_OF_SEARCH) else " and search cost"
+    title = f"{heading(benchmark, backbone)}: macro score against trained parameters{timed}; ringed: the front"
     return Picture(slug("pareto", benchmark, backbone), title, figure, (benchmark, backbone))
 
 
@@ -153,12 +183,15 @@ def _panel(axis: Axes, rows: pd.DataFrame, cost: str, name: str) -> None:
         if row["front"]:
             (ring,) = axis.plot([x], [y], marker="o", ms=12, mfc="none", mec=look.color, mew=1.1, ls="", zorder=2)
             style.mark(ring, method)
-    axis.set_xscale("log")
     values = [row[cost] for row in found.values()]
     least, most = min(values), max(values)
+    axis.margins(y=0.12)
+    if cost == "slowdown":  # within a factor of two or so
+        axis.set_xlim(least - 0.05 * (most - least + 0.1), most + 0.4 * (most - least + 0.1))
+        return
+    axis.set_xscale("log")
     span = max(most / least, 1.5)
     axis.set_xlim(least / span**0.1, most * span**0.45)  # names stand to the right of their points
-    axis.margins(y=0.12)
     axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if span < 100 else (1,), numticks=8))
     axis.xaxis.set_major_formatter(FuncFormatter(_short))
     axis.xaxis.set_minor_locator(NullLocator())

@@ -16,7 +16,7 @@ from typing import Annotated, Any
 
 import typer
 
-from search.cli import comparing, fusing, jobs, planning, predicting, replaying, reporting, results, running
+from search.cli import comparing, fusing, jobs, planning, predicting, replaying, reporting, results, running, speed
 from search.cli._shared import FAILED, INTERRUPTED, say
 
 app = typer.Typer(
@@ -33,7 +33,7 @@ app = typer.Typer(
 #: are exported, a fifth of the time went there.
 OBJECTS_BETWEEN_COLLECTIONS = 100_000
 
-for part in (planning, running, jobs, results, reporting, comparing, replaying, fusing, predicting):
+for part in (planning, running, jobs, results, reporting, comparing, replaying, fusing, predicting, speed):
     part.register(app)
 
 

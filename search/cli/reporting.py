@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
     from analysis.reports import MethodInfo, Options
+    from analysis.timings import Timings
 
 ADDRESS = ("http://", "https://")
 OUT, MARGIN = Path("report"), 1.0
@@ -65,6 +66,7 @@ class _Asked:
     predictions: Path | None
     tokens: Path | None
     tracking_url: str | None
+    speed: Sequence[Path]
 
     @property
     def command(self) -> str:
@@ -72,6 +74,8 @@ class _Asked:
         words = ["aot", "report", *map(str, self.studies)]
         for path in self.files:
             words += ["--runs", str(path)]
+        for path in self.speed:
+            words += ["--speed", str(path)]
         words += ["--out", str(self.out)] if self.out != OUT else []
         words += ["--paper"] if self.paper else []
         for name in self.only:
@@ -87,7 +91,7 @@ class _Asked:
         return shlex.join(words)
 
     def options(self, runs: Runs) -> Options:
-        """The same as the reports take it, with what is known of the runs."""
+        """The same as the reports take it, with what is known of the runs. SpeedFileError: of a file of times."""
         from analysis import tokens
         from analysis.reports import Options
         from analysis.selection import is_scored
@@ -112,7 +116,14 @@ class _Asked:
             studies=runs.texts,
             command=self.command,
             tracking=self.tracking_url or runs.tracking,
+            speed=self.times(),
         )
+
+    def times(self) -> Timings | None:
+        """The inference times of the files that were given, if any was."""
+        from analysis import timings
+
+        return timings.load(self.speed) if self.speed else None
 
 
 def report(
@@ -159,6 +170,10 @@ def report(
     tracking_url: Annotated[
         str | None, typer.Option(metavar="URL", help="The experiment's page in MLflow's UI, for links to its runs.")
     ] = None,
+    speed: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="FILE", help="Inference times that aot speed measured; also by itself; several times."),
+    ] = None,
     attach: Annotated[
         bool, typer.Option(help="Put the report of one study into its experiment in MLflow, where aot ui shows it.")
     ] = True,
@@ -168,13 +183,13 @@ def report(
 ) -> None:
     """Write the report: what came out, how sure it is, what to choose, and what of the paper holds.
 
-    It is of one study or of several, of files of runs, or of both together.
+    It is of one study or of several, of files of runs, or of both together; or of inference times alone.
     """
     if listed:
         wide_console().print(_list())
         return
-    if not study_files and not runs:
-        fail("give at least one STUDY or --runs FILE; what a report holds is told by: aot report --list")
+    if not study_files and not runs and not speed:
+        fail("give at least one STUDY, --runs FILE or --speed FILE; what a report holds is told by: aot report --list")
     for path in study_files or ():
         if path.suffix.lower() in RUNS:
             fail(f"a STUDY is a YAML file, but {path} is a file of runs; report it with: aot report --runs {path}")
@@ -184,13 +199,22 @@ def report(
     url = without_user(tracking_url).rstrip("/") if tracking_url else None
     sources = study_files or (), runs or ()
     asked = _Asked(
-        *sources, out, paper, only or (), against, margin, price, estimator, failures, predictions, tokens, url
-    )
+        *sources, out, paper, only or (), against, margin, price, estimator, failures, predictions, tokens, url,
+        speed or (),
+    )  # fmt: skip
     names = _only(asked.only)
     from analysis.frame import FrameError
     from analysis.tokens import TokensError
+    from common.speed import SpeedFileError
 
-    with faults(FrameError, TokensError):
+    with faults(FrameError, TokensError, SpeedFileError):
+        if not study_files and not runs:
+            if watch is not None:
+                fail("--watch follows studies and runs, but there is none; leave it out")
+            page = _write_times(asked, names)
+            say("the report is written; open")
+            typer.echo(page)
+            return
         if watch is not None:
             _watch.until_interrupted(asked.studies, asked.files, watch, lambda found: _write(asked, names, found))
             return
@@ -207,6 +231,17 @@ def _write(asked: _Asked, names: Sequence[str], runs: Runs) -> Path:
     from analysis.report import write_report
 
     return write_report(runs.frame, asked.out, asked.options(runs), notes=runs.notes, only=names)
+
+
+def _write_times(asked: _Asked, names: Sequence[str]) -> Path:
+    """The report of inference times alone."""
+    from analysis import reports
+    from analysis.report import write_report_without_runs
+
+    if of_trials := [name for name in names if reports.needs_runs(reports.get(name))]:
+        fail(f"--only {of_trials[0]} is a report of trials; give a STUDY or --runs FILE as well")
+    options = reports.Options(methods=method_infos(), speed=asked.times(), command=asked.command)
+    return write_report_without_runs(asked.out, options, only=names)
 
 
 def _attach(path: Path, page: Path, experiment: str | None) -> None:

@@ -14,13 +14,16 @@ import pytest
 from helpers.stored import write_down
 from typer.testing import CliRunner
 
-from analysis import tokens
+from analysis import timings, tokens
 from analysis.frame import COLUMNS, OPTIONAL, tidy
 from analysis.report import write_report
 from analysis.reports import Options
 from search import study
 from search.cli import app
 from search.planning.plan import plan
+
+#: Times that were made up for tests.
+SPEED = Path(__file__).parent / "data" / "speed.csv"
 
 STUDY = """
 study: surface
@@ -64,6 +67,7 @@ def test_the_columns_of_every_table_of_a_report(make_runs: Callable[..., pd.Data
     planned = {"planned_in_cell": 24, "planned_in_study": 96, "planned_seeds": 2}
     frame = tidy(frame.assign(promotion=frame["seed"].map({0: "first", 1: "promoted"}), **planned))
     token = dict.fromkeys(tokens.COLUMNS, 1) | {"backbone": "roberta-base", "task": "glue/rte", "method": "aot_fc"}
-    write_report(frame, tmp_path, Options(paper=True, tokens=tokens.table([token | {"token": "she"}])))
+    moved = tokens.table([token | {"token": "she"}])
+    write_report(frame, tmp_path, Options(paper=True, tokens=moved, speed=timings.load([SPEED])))
     written = {path.name: columns(pd.read_csv(path)) for path in (tmp_path / "tables").glob("*.csv")}
     assert written == {name: listed for name, listed in frozen().items() if name != "runs.csv"}

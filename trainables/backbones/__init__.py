@@ -12,21 +12,22 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from trainables.backbones._facts import spec
+from trainables.backbones._known_configs import KNOWN_CONFIGS
 from trainables.backbones._seams import Seams, Site, Spec
-from trainables.backbones._sources import resolve
+from trainables.backbones._sources import folder_of, resolve
 from trainables.backbones._tokenizer import check_tokenizer, tokenizer, tokenizer_if_here
 
 if TYPE_CHECKING:
     from trainables.backbones._encoder import Backbone
-    from trainables.backbones._loading import load, spec_of
+    from trainables.backbones._loading import load, spec_of, unpretrained
 
 __all__ = [
-    "Backbone", "Seams", "Site", "Spec", "check_tokenizer", "families", "load", "resolve", "spec", "spec_of",
-    "tokenizer", "tokenizer_if_here",
+    "Backbone", "Seams", "Site", "Spec", "check_tokenizer", "families", "folder_of", "known", "load", "resolve",
+    "spec", "spec_of", "tokenizer", "tokenizer_if_here", "unpretrained",
 ]  # fmt: skip
 
 #: Names that come with torch and transformers, and where they stand: imported when they are used.
-_WITH_TORCH = {"Backbone": "_encoder", "load": "_loading", "spec_of": "_loading"}
+_WITH_TORCH = {"Backbone": "_encoder", "load": "_loading", "spec_of": "_loading", "unpretrained": "_loading"}
 
 
 def __getattr__(name: str) -> Any:
@@ -40,3 +41,8 @@ def families() -> dict[str, tuple[str, ...]]:
     from trainables.backbones import _registry
 
     return {name: family.model_types for name, family in _registry.known().items()}
+
+
+def known() -> tuple[str, ...]:
+    """The hub ids whose sizes are known without a network: the paper's backbones."""
+    return tuple(KNOWN_CONFIGS)

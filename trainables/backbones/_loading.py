@@ -64,6 +64,19 @@ def load(source: BackboneSource, dtype: torch.dtype = torch.float32) -> Backbone
     return Backbone(model, family).eval()
 
 
+def unpretrained(source: BackboneSource, dtype: torch.dtype, device: torch.device | str) -> Backbone:
+    """A backbone of the sizes of ``source`` with random weights, for measurements that ask no more; errors as ``spec``.
+
+    Frozen, in evaluation mode, made on ``device``.
+    """
+    config = config_of(source)
+    family = _registry.of_model_type(config.model_type)
+    with quiet(), torch.random.fork_rng(), torch.device(device):
+        torch.manual_seed(0)
+        model = transformers.AutoModel.from_config(config, **family.options)
+    return Backbone(model, family).to(dtype).eval()
+
+
 def _check_complete(source: BackboneSource, report: Mapping[str, Any]) -> None:
     """ValueError if the weights left a tensor of the model as it was made, which is random."""
     unfilled = sorted(report["missing_keys"]) + [f"{name} (wrong shape)" for name, *_ in report["mismatched_keys"]]

@@ -4,12 +4,13 @@ import math
 import re
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from analysis import reports, style, tokens
+from analysis import reports, style, timings, tokens
 from analysis.latex import to_latex
 from analysis.predictions import Predictions
 from analysis.reports import MethodInfo, Options
@@ -17,6 +18,9 @@ from analysis.reports._section import Picture
 from analysis.svg import to_svg
 from analysis.tables import Table, to_html, to_markdown
 from common.seeds import seed_of
+
+#: Times that were made up for tests.
+SPEED = Path(__file__).parents[1] / "data" / "speed.csv"
 
 
 def failed(frame: pd.DataFrame) -> pd.DataFrame:
@@ -107,7 +111,9 @@ def check_picture(picture: Picture) -> None:
 
 
 @pytest.mark.parametrize(
-    "options", [Options(), Options(paper=True, estimator="u", methods=KNOWN)], ids=["plain", "everything"]
+    "options",
+    [Options(), Options(paper=True, estimator="u", methods=KNOWN, speed=timings.load([SPEED]))],
+    ids=["plain", "everything"],
 )
 @pytest.mark.parametrize("name", reports.names())
 def test_a_report_computes_and_renders_any_runs(name: str, options: Options, runs: pd.DataFrame) -> None:
@@ -160,8 +166,8 @@ def test_a_report_shows_something_of_ordinary_runs(name: str, make_runs: Callabl
     frame = frame.assign(
         planned_in_cell=40, planned_in_study=2_000, max_length=128, dev_cut=0.25, reason="a", commit="b"
     )
-    report = reports.get(name)
-    options = Options(paper=True, predictions=answered, tokens=moved_tokens())
+    report, speed = reports.get(name), timings.load([SPEED])
+    options = Options(paper=True, predictions=answered, tokens=moved_tokens(), speed=speed)
     section = report.render(report.compute(frame, options))
     assert section is not None
     assert section.blocks
