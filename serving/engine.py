@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import threading
 from collections.abc import Iterable, Sequence
+from copy import deepcopy
 from typing import Any, Literal, get_args
 
 import torch
@@ -79,7 +80,7 @@ class Engine:
         self._rows = rows
         self._max_tokens = max_tokens
         self._reader = Reader(backbone, too_long)
-        encoder = backbones.load(backbone, _DTYPES[precision]).to(self.device)
+        encoder = _encoder(backbone, _DTYPES[precision], self.device)
         self._mixed = Mixed(encoder, _cache(encoder, self.device, cache_bytes))
         self._names = Names()
         self._numbers = itertools.count()
@@ -227,6 +228,12 @@ def _device(name: str) -> torch.device:
         raise ValueError(f"device must be one that is here, but got {name!r} ({error}); use cpu or auto") from error
     _require("device", found.type, tuple(_LAUNCH))
     return found
+
+
+def _encoder(source: BackboneSource, dtype: torch.dtype, device: torch.device) -> backbones.Backbone:
+    """The backbone on the device. What ``backbones.load`` keeps is for others as well, so a copy of it is moved."""
+    kept = backbones.load(source, dtype)
+    return kept if kept.embedding_matrix.device == device else deepcopy(kept).to(device)
 
 
 def _cache(encoder: backbones.Backbone, device: torch.device, cache_bytes: int | None) -> RowCache:

@@ -7,12 +7,15 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 from helpers.artifacts import trained, write_artifact
 
+from serving import engine as engines
 from serving import fuse
 from serving.artifact import Artifact, ArtifactError
 from serving.engine import Engine
 from serving.request import Answer, Refusal, Request
+from trainables import backbones
 from trainables.backbones import resolve
 from trainables.tasks.custom import Columns, custom_task, files
 
@@ -205,3 +208,11 @@ def test_a_pretrained_backbone(minilm, tmp_path: Path) -> None:
         assert isinstance(answer, Answer)
         assert answer.logits == pytest.approx(other.logits, abs=1e-3)
     assert resolve(minilm.source).identity == engine.backbone.identity
+
+
+def test_an_engine_moves_a_copy_of_the_backbone_that_load_keeps(source) -> None:
+    kept = backbones.load(source("bert"), torch.float32)
+    moved = engines._encoder(source("bert"), torch.float32, torch.device("meta"))
+    assert moved.embedding_matrix.device.type == "meta"
+    assert kept.embedding_matrix.device.type == "cpu"
+    assert engines._encoder(source("bert"), torch.float32, torch.device("cpu")) is kept
