@@ -93,10 +93,12 @@ class Mixed:
         vocabulary = self.backbone.spec.vocabulary
         if owner.rows == "device" and self.cache.capacity - self.cache.rows >= vocabulary:
             for start in range(0, vocabulary, _CHUNK):
-                ids = np.arange(start, min(start + _CHUNK, vocabulary))
-                chunk = Pairs((owner,), np.array([0, len(ids)]), ids, ids)
-                with torch.inference_mode():
-                    self.cache.get(chunk, self._fetched, counted=False)
+                self.take_in(owner, np.arange(start, min(start + _CHUNK, vocabulary)))
+
+    @torch.inference_mode()
+    def take_in(self, owner: Loaded, ids: np.ndarray) -> None:
+        """The rows of some distinct tokens ``(u,)`` of a task come into the cache, which counts no misses for them."""
+        self.cache.get(Pairs((owner,), np.array([0, len(ids)]), ids, ids), self._fetched, counted=False)
 
     def remove(self, owner: Loaded) -> None:
         """Forget what was kept of a task."""

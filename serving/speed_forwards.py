@@ -17,7 +17,7 @@ from torch import Tensor
 
 from common.speed import Point
 from serving import _loaded
-from serving._batches import Pairs, Piece
+from serving._batches import Piece
 from serving._copies import Copied, Copies
 from serving._loaded import Loaded
 from serving.mixed import Mixed
@@ -200,9 +200,6 @@ def _pieces(ids: np.ndarray, index: int, owners: Sequence[Loaded]) -> list[Piece
 def _fill(mixed: Mixed, owners: Sequence[Loaded]) -> None:
     """Let the cache see texts of every task, the tasks in turn, as if they had been served for a while."""
     texts = Texts(mixed.backbone.spec, 1, AT_ONCE)
-    with torch.inference_mode():
-        for index in range(SEEN // AT_ONCE):
-            for number, owner in enumerate(owners):
-                ids = np.unique(texts.ids(index * len(owners) + number))
-                seen = Pairs((owner,), np.array([0, len(ids)]), ids, ids)
-                mixed.cache.get(seen, mixed._fetched, counted=False)
+    for index in range(SEEN // AT_ONCE):
+        for number, owner in enumerate(owners):
+            mixed.take_in(owner, np.unique(texts.ids(index * len(owners) + number)))
