@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from trainables import dropout
@@ -11,8 +11,10 @@ from trainables.batch import Batch
 if TYPE_CHECKING:
     from torch import Tensor
 
-#: Tokens whose rows are computed at once when the whole of P is written out.
-CHUNK = 2048
+    from trainables.backbones import Backbone, Spec
+
+#: Tokens whose rows are computed at once, in float32 for all layers, when the whole of P is written out.
+CHUNK = 512
 
 
 def take(table: Tensor, index: Tensor) -> Tensor:
@@ -40,32 +42,45 @@ def add_rows(rows: Callable[[int], Tensor], batch: Batch, p: float) -> Callable[
     return before_layer
 
 
-def all_rows(rows: Callable[[int, Tensor], Tensor], vocabulary: int, layers: int, width: int) -> Tensor:
+def all_rows(
+    rows: Callable[[Mapping[str, Tensor], Backbone, Tensor], Tensor],
+    params: Mapping[str, Tensor],
+    backbone: Backbone,
+    spec: Spec,
+) -> Tensor:
     """The whole of P, ``(v, l, d)`` in half precision and in host memory; arguments and errors as ``row_chunks``."""
     import torch
 
-    full = torch.empty(vocabulary, layers, width, dtype=torch.float16)
-    for start, chunk in zip(range(0, vocabulary, CHUNK), row_chunks(rows, vocabulary, layers, width), strict=True):
-        full[start : start + CHUNK] = chunk
+    full = torch.empty(spec.vocabulary, spec.layers, spec.width, dtype=torch.float16)
+    start = 0
+    for chunk in row_chunks(rows, params, backbone, spec):
+        full[start : start + len(chunk)] = chunk
+        start += len(chunk)
     return full
 
 
-def row_chunks(rows: Callable[[int, Tensor], Tensor], vocabulary: int, layers: int, width: int) -> Iterator[Tensor]:
+def row_chunks(
+    rows: Callable[[Mapping[str, Tensor], Backbone, Tensor], Tensor],
+    params: Mapping[str, Tensor],
+    backbone: Backbone,
+    spec: Spec,
+) -> Iterator[Tensor]:
     """P in pieces of some tokens each, in the tokens' order: ``(c, l, d)`` in half precision and in host memory.
 
-    They are computed in float32. ``rows(layer, ids)`` are the rows ``(1, c, d)`` of the tokens ``ids`` ``(1, c)``.
+    ``rows`` is the method's own, see ``Method``; ``params`` are float32 and of one member, without its axis.
 
     Raises:
         ValueError: if a row is too large for half precision, or is not a number.
     """
     import torch
 
-    for start in range(0, vocabulary, CHUNK):
-        ids = torch.arange(start, min(start + CHUNK, vocabulary)).unsqueeze(0)  # (1, c)
-        chunk = torch.empty(ids.shape[1], layers, width, dtype=torch.float16)
-        for layer in range(layers):
-            with torch.no_grad():
-                chunk[:, layer] = rows(layer, ids)[0]
+    one = {name: tensor.unsqueeze(0) for name, tensor in params.items()}
+    device = next(iter(params.values())).device
+    for start in range(0, spec.vocabulary, CHUNK):
+        ids = torch.arange(start, min(start + CHUNK, spec.vocabulary), device=device).unsqueeze(0)  # (1, c)
+        chunk = torch.empty(ids.shape[1], spec.layers, spec.width, dtype=torch.float16)
+        with torch.no_grad():
+            chunk.copy_(rows(one, backbone, ids)[0])
         if not chunk.isfinite().all():
             raise ValueError(
                 f"rows of P must be finite in half precision (at most 65504), but some of tokens {start} to "

@@ -6,7 +6,7 @@ The paper is Ahead-of-Time P-Tuning (Gavrilov and Balagansky, 2023, https://arxi
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import BaseModel, Field
@@ -92,23 +92,11 @@ class FullyConnectedAoT:
 
     def fuse(self, params: Mapping[str, Tensor], backbone: Backbone) -> Fused:
         """The rows of P ``(v, l, d)`` in half precision."""
-        rows = self._member_rows(params, backbone)
-        return Fused(rows=all_rows(rows, self.spec.vocabulary, self.spec.layers, self.spec.width))
+        return Fused(rows=all_rows(self.rows, params, backbone, self.spec))
 
     def fused_rows(self, params: Mapping[str, Tensor], backbone: Backbone) -> Iterator[Tensor]:
         """The same in pieces ``(c, l, d)``, so that P need not fit into memory."""
-        rows = self._member_rows(params, backbone)
-        return row_chunks(rows, self.spec.vocabulary, self.spec.layers, self.spec.width)
-
-    def _member_rows(self, params: Mapping[str, Tensor], backbone: Backbone) -> Callable[[int, Tensor], Tensor]:
-        """Rows ``(1, c, d)`` of one member in a layer, of the tokens ``(1, c)``."""
-        layers = by_layer({name: value.unsqueeze(0) for name, value in params.items()})
-        device = params["w_1"].device
-
-        def rows(layer: int, ids: Tensor) -> Tensor:
-            return _network(layers[layer], backbone.token_embeddings(ids.to(device)))
-
-        return rows
+        return row_chunks(self.rows, params, backbone, self.spec)
 
 
 def _network(layer: Mapping[str, Tensor], embedded: Tensor) -> Tensor:
