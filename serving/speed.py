@@ -1,7 +1,8 @@
 """Inference time of every method beside the plain model, as section 4.3 of the paper measures it (Figures 4 and 9).
 
 ``aot speed``, or where neither Ray nor MLflow is installed ``python -m serving.speed``, which takes the same options.
-What is measured stands in ``speed_settings.py``, how in ``speed_timing.py``, on what in ``speed_inputs.py``;
+What is measured stands in ``speed_settings.py``, how in ``speed_timing.py``, on what in ``speed_inputs.py`` and
+``speed_machine.py``;
 ``speed_forwards.py`` has the forward passes, which are those of the engine.
 """
 
@@ -12,7 +13,7 @@ import gc
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,9 +21,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from common.speed import Measured, Point, SpeedFileError, form
-from serving import speed_settings
+from serving import speed_machine, speed_settings
 from serving.speed_file import SpeedFile, opened
-from serving.speed_inputs import host_memory
+from serving.speed_machine import Machine
 from serving.speed_progress import Progress
 from serving.speed_settings import QUICK_SECONDS, Settings, points
 from serving.speed_statistics import interval
@@ -39,23 +40,6 @@ Say = Callable[[str], None]
 WRONG, INTERRUPTED, MISSING = 2, 130, 1
 
 
-@dataclass(frozen=True)
-class Machine:
-    """What computes: a device, what it is called, the precision of the forward pass, and the bytes of its memory."""
-
-    device: torch.device
-    name: str
-    dtype: torch.dtype
-    memory: int
-
-    @property
-    def wait(self) -> Callable[[], None]:
-        """Returns when the device has nothing left to do; a CPU never has."""
-        import torch
-
-        return torch.cuda.synchronize if self.device.type == "cuda" else lambda: None
-
-
 def measure(settings: Settings, out: Path, say: Say, clock: Callable[[], float] = time.monotonic) -> list[Point]:
     """Measure what is asked for and not yet in the file ``out``; what did not fit into memory comes back.
 
@@ -65,7 +49,7 @@ def measure(settings: Settings, out: Path, say: Say, clock: Callable[[], float] 
         SpeedFileError: as ``speed_file.opened``.
     """
     begun = clock()
-    machine = found_machine(settings)
+    machine = speed_machine.found(settings)
     asked, sources = _asked(settings)
     _check_lengths(asked, sources)
     too_large: list[Point] = []
@@ -163,38 +147,6 @@ def _check_lengths(asked: Sequence[Point], sources: dict[str, BackboneSource]) -
             )
 
 
-def found_machine(settings: Settings) -> Machine:
-    """The device that ``settings`` ask for; ValueError where it is not there.
-
-    ``auto``: the first GPU if there is one; its precision bfloat16, that of a CPU float32.
-    """
-    import torch
-
-    gpu = torch.cuda.is_available()
-    if settings.device == "cuda" and not gpu:
-        raise ValueError("--device cuda needs a GPU that PyTorch can use, but there is none; leave it out, or give cpu")
-    device = torch.device("cuda" if gpu and settings.device != "cpu" else "cpu")
-    precision = settings.precision
-    if precision == "auto":
-        precision = "bfloat16" if device.type == "cuda" else "float32"
-    if device.type == "cuda":
-        properties = torch.cuda.get_device_properties(device)
-        return Machine(device, properties.name, getattr(torch, precision), properties.total_memory)
-    return Machine(device, _processor(), getattr(torch, precision), host_memory())
-
-
-def _processor() -> str:
-    import torch
-
-    name = "CPU"
-    info = Path("/proc/cpuinfo")
-    if info.exists():
-        lines = info.read_text(encoding="utf-8").splitlines()
-        name = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), name)
-    threads = torch.get_num_threads()
-    return f"{name}, {threads} thread{'s' if threads > 1 else ''}"
-
-
 def told(settings: Settings, machine: Machine) -> dict[str, Any]:
     """What all points of a file have in common: one that was measured otherwise is not to be mixed with them."""
     import torch
@@ -233,8 +185,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = vars(parser.parse_args(arguments))
     out = given.pop("out")
     try:
-        settings = Settings(**{name: tuple(v) if isinstance(v, list) else v for name, v in given.items()})
-        return run(settings, out, lambda words: print(words, file=sys.stderr, flush=True))
+        values: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in given.items()}
+        return run(Settings(**values), out, lambda words: print(words, file=sys.stderr, flush=True))
     except (ValueError, SpeedFileError, OSError) as error:
         print(error, file=sys.stderr)
         return WRONG

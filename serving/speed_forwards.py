@@ -31,7 +31,7 @@ from trainables.batch import Batch
 from trainables.trial import BackboneSource
 
 if TYPE_CHECKING:
-    from serving.speed import Machine
+    from serving.speed_machine import Machine
 
 #: Random rows of P on the disk, where those of all tasks are more: bytes, at least of two tasks, and the part of the
 #: host's memory that they may take, as they are to stay in the page cache.

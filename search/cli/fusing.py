@@ -88,7 +88,8 @@ def tokens(
         found = [one for one in artifact.find(directory, verify=False) if one.rows() is not None]
     if not found:
         fail(f"no artifact in {directory} has rows of P; fuse one of an AoT method: aot fuse STUDY --out {directory}")
-    from analysis.tokens import table, write
+    from analysis.tokens import table
+    from analysis.tokens_folder import write
     from serving import norms
 
     rows: list[dict[str, Any]] = []

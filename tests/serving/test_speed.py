@@ -12,7 +12,7 @@ import torch
 from helpers.families import save_tiny
 
 from common.speed import Point, SpeedFileError, read, read_setup
-from serving import speed
+from serving import speed, speed_machine
 from serving.speed_forwards import Bench
 from serving.speed_settings import Settings
 from trainables import head, methods
@@ -121,7 +121,7 @@ def test_what_cannot_be_measured_is_refused_before_anything_is(tiny: Callable, t
 
 
 def bench_of(tiny: Callable, settings: Settings, found: list[Point]) -> Bench:
-    machine = speed.found_machine(settings)
+    machine = speed_machine.found(settings)
     return Bench(speed.source_of(str(tiny("roberta"))), found, settings, machine)
 
 
