@@ -52,14 +52,15 @@ class Metrics:
 
     def __init__(self) -> None:
         disable_created_metrics()  # one more series for each, which nobody reads
-        own = {"registry": CollectorRegistry()}
-        self._registry = own["registry"]
-        self.requests = Counter("aot_requests", "Requests by path and status", ["path", "status"], **own)
-        self.seconds = Histogram("aot_request_seconds", "Seconds until the answer", ["path"], buckets=_SECONDS, **own)
-        self.rows = Counter("aot_rows", "Rows that were answered, by task", ["task"], **own)
-        self.refused = Counter("aot_refused_rows", "Rows that were refused, by rule", ["rule"], **own)
-        self.queue = Gauge("aot_queue_rows", "Rows that were accepted and are not answered yet", **own)
-        self.retries = Counter("aot_retries", "Requests that were sent again, as their replica died", **own)
+        self._registry = own = CollectorRegistry()
+        self.requests = Counter("aot_requests", "Requests by path and status", ["path", "status"], registry=own)
+        self.seconds = Histogram(
+            "aot_request_seconds", "Seconds until the answer", ["path"], buckets=_SECONDS, registry=own
+        )
+        self.rows = Counter("aot_rows", "Rows that were answered, by task", ["task"], registry=own)
+        self.refused = Counter("aot_refused_rows", "Rows that were refused, by rule", ["rule"], registry=own)
+        self.queue = Gauge("aot_queue_rows", "Rows that were accepted and are not answered yet", registry=own)
+        self.retries = Counter("aot_retries", "Requests that were sent again, as their replica died", registry=own)
         self._replicas = _Replicas()
         self._registry.register(self._replicas)
 

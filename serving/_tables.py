@@ -226,11 +226,11 @@ class Parquet:
             if self._writer is None:
                 schema = self._schema or self._inferred(own)
                 fields = [field for field in schema if field.name not in self._added.names]
-                self._schema = pa.schema([*fields, *self._added])
-                self._writer = pq.ParquetWriter(self._path, self._schema)
-            _columns(rows, self._schema.names, ())
+                self._writer = pq.ParquetWriter(self._path, pa.schema([*fields, *self._added]))
+            schema = self._writer.schema
+            _columns(rows, schema.names, ())
             plain = [{name: _flat(value, name, self._added.names) for name, value in row.items()} for row in rows]
-            self._writer.write_table(pa.Table.from_pylist(plain, self._schema))
+            self._writer.write_table(pa.Table.from_pylist(plain, schema))
         except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
             raise TableError(f"a row does not fit the columns of those before it: {error}; write JSON lines") from None
 

@@ -10,7 +10,7 @@ import asyncio
 import logging
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from fastapi import FastAPI
 from ray import serve
@@ -145,9 +145,11 @@ def _bound(service: Service) -> serve.Application:
                 "target_ongoing_requests": chosen.replicas.requests,
             }
         }
-    replica = Replica.options(ray_actor_options={"num_cpus": cpus, "num_gpus": gpu}, logging_config=_LOGS, **scale)
+    # what the decorators make of the classes, which mypy does not see
+    engine, http = cast(serve.Deployment, Replica), cast(serve.Deployment, Front)
+    replica = engine.options(ray_actor_options={"num_cpus": cpus, "num_gpus": gpu}, logging_config=_LOGS, **scale)
     file = str(service.token_file) if service.token_file is not None else None
-    front = Front.options(logging_config=_LOGS)
+    front = http.options(logging_config=_LOGS)
     return front.bind(replica.bind(service, max(1, int(cpus))), chosen.limits, file)
 
 

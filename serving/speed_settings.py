@@ -111,7 +111,7 @@ def points(settings: Settings) -> list[Point]:
     for backbone in settings.backbones or tuple(BACKBONES):
         for line in sorted(lines, key=_is_extra):
             sizes = [size for size in product(batches, lengths) if _wanted(settings, *size, line)]
-            found += [Point(backbone, *size, *line) for size in sizes]
+            found += [Point(backbone, batch, length, *line) for batch, length in sizes]
     return found
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -47,7 +49,7 @@ def _panel(axis: Axes, rows: pd.DataFrame, forms: list[tuple[str, str, str]]) ->
             told = f"{name}: {interval(point)}, {printed(point['milliseconds'], 2)} ms"
             style.mark(bar, method, [told])
             fill = GREYS["card"] if variant == "unfused" else look.color
-            shape = {"marker": look.marker, "ls": look.line, "ms": 5, "mew": 1.1}
+            shape: dict[str, Any] = {"marker": look.marker, "ls": look.line, "ms": 5, "mew": 1.1}
             (dot,) = axis.plot([x], [point["ratio"]], color=look.color, mfc=fill, zorder=3, **shape)
             style.mark(dot, method, [told])
     axis.set_xticks(range(len(batches)), [str(batch) for batch in batches])

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import pandas as pd
 
@@ -100,7 +101,7 @@ def left_out(device: str, backbone: str, rows: pd.DataFrame, setup: Setup | None
                  folded=True)  # fmt: skip
 
 
-def _exceeds(facts: dict, method: str, tasks: int) -> bool:
+def _exceeds(facts: Mapping[str, Any], method: str, tasks: int) -> bool:
     """Whether the rows of P of so many tasks are more than the cache takes."""
     one = facts.get("bytes_per_task", {}).get(form(method, "fused", "host"), 0)
     return bool(facts.get("cache_bytes")) and tasks * one > facts["cache_bytes"]

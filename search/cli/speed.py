@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated, Any
 
 import typer
 from typer.core import TyperCommand
 
 from search.cli import _outputs
 from search.cli._shared import FAILED, faults, say
-
-if TYPE_CHECKING:
-    from click import Context
 
 
 class RowsFrom(StrEnum):
@@ -44,7 +41,7 @@ class PrecisionName(StrEnum):
 class SeveralValues(TyperCommand):
     """A command whose repeatable options take several values at once: ``--batch 1 16`` is ``--batch 1 --batch 16``."""
 
-    def parse_args(self, ctx: Context, args: list[str]) -> list[str]:
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:  # a Context of Typer's own copy of Click
         """Write the option before each further value, and read that."""
         several = {name for option in self.params if getattr(option, "multiple", False) for name in option.opts}
         written: list[str] = []

@@ -49,7 +49,7 @@ def rendered(task: Task, table: RawSplit) -> Texts:
 def segments_of(task: Task, columns: Mapping[str, Sequence[Any]], rows: int) -> list[list[str]]:
     """The texts of so many rows: of each segment those of all sequences, a row's choices one after the other."""
     columns = _with_derived(task, columns)
-    choices = [{**columns, CHOICE: _fill(option, columns, rows)} for option in task.options] or [columns]
+    choices = [{**columns, CHOICE: _fill(option, columns, rows)} for option in task.options] or [{**columns}]
     segments = []
     for template in task.text:
         sequences = [_fill(template, choice, rows) for choice in choices]  # a list for each choice
