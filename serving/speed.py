@@ -2,8 +2,7 @@
 
 ``aot speed``, or where neither Ray nor MLflow is installed ``python -m serving.speed``, which takes the same options.
 What is measured stands in ``speed_settings.py``, how in ``speed_timing.py``, on what in ``speed_inputs.py`` and
-``speed_machine.py``;
-``speed_forwards.py`` has the forward passes, which are those of the engine.
+``speed_machine.py``; ``speed_forwards.py`` has the forward passes, which are those of the engine.
 """
 
 from __future__ import annotations
