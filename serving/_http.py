@@ -15,6 +15,7 @@ from fastapi import Depends, FastAPI, Request, Response
 from fastapi.responses import HTMLResponse, JSONResponse
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from serving import _wire
@@ -230,6 +231,8 @@ class _Counted:
 
         try:
             await self._app(scope, receive, noted)
+        except ClientDisconnect:
+            pass  # in the middle of its body: nobody is left to be answered
         except Exception as error:
             if status != 499:
                 raise

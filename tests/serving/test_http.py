@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import shutil
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -113,6 +115,9 @@ def test_a_client_that_goes_away_harms_nobody(server: Running) -> None:
         with socket.create_connection(("127.0.0.1", port)) as connection:
             connection.sendall(sent)
     assert ask(server, RTE).status_code == 200
+    while not (counted := re.findall(r'path="/v1/predict",status="(499|500)"', server.server.metrics.text().decode())):
+        time.sleep(0.01)
+    assert set(counted) == {"499"}, "it is no fault of the server's"
 
 
 def test_what_is_served_and_that_it_is(server: Running) -> None:
