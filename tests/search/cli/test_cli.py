@@ -21,7 +21,10 @@ from typer.testing import CliRunner
 from search.cli import app
 
 ROOT = Path(__file__).parents[3]
-COMMANDS = ("plan", "run", "submit", "status", "logs", "stop", "list", "ui", "export", "replay", "report", "diff")
+COMMANDS = (
+    "plan", "run", "submit", "status", "logs", "stop", "list", "ui", "export", "replay", "report", "diff", "fuse",
+    "tokens", "predict", "serve", "speed",
+)  # fmt: skip
 
 runner = CliRunner()
 

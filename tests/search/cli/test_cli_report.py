@@ -133,9 +133,9 @@ def test_a_part_is_found_by_its_name_and_by_the_papers(two: Path, name: str) -> 
 
 
 def test_an_unknown_part_is_told_with_the_known_ones(two: Path) -> None:
-    told = refused("report", two / "a/study.yaml", "--only", "table-9", "--out", two / "report")
-    assert "unknown report 'table-9'; known: coverage, results" in told
-    assert "of the paper: table-2, table-3, table-4, table-5, table-6, figure-1" in told
+    told = refused("report", two / "a/study.yaml", "--only", "table-12", "--out", two / "report")
+    assert "unknown report 'table-12'; known: coverage, results" in told
+    assert "of the paper: table-2, table-3, table-4, table-5, table-6, table-7" in told
 
 
 def test_the_page_says_what_makes_it_again(two: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -165,7 +165,7 @@ def test_against_names_what_the_runs_have(two: Path) -> None:
     assert "known: bitfit" in refused("report", path, "--against", "prefix", "--out", two / "report")
     assert "compared with itself" in refused("report", path, "--against", "bitfit:BitFit", "--out", two / "report")
     assert "must be an address" in refused("report", path, "--tracking-url", "sqlite:///runs/mlflow.db")
-    assert "give at least one STUDY or --runs FILE" in refused("report")
+    assert "give at least one STUDY, --runs FILE or --speed FILE" in refused("report")
     runs = two / "runs.csv"
     runs.touch()
     assert f"report it with: aot report --runs {runs}" in refused("report", runs, "--out", two / "other")
