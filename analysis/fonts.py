@@ -31,6 +31,12 @@ def families() -> list[str]:
     return [_small(), _WHOLE]
 
 
+def can_set(text: str) -> bool:
+    """Whether figures have every sign of a text; in place of another one they would show a box."""
+    font = font_manager.get_font(font_manager.findfont(_WHOLE))
+    return all(font.get_char_index(ord(sign)) for sign in text)
+
+
 @cache
 def _small() -> str:
     """Make the small font known to matplotlib, until the process ends, and return its family."""

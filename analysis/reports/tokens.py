@@ -8,8 +8,9 @@ import numpy as np
 import pandas as pd
 from matplotlib.colors import to_rgb
 from matplotlib.patches import Rectangle
+from matplotlib.typing import ColorType
 
-from analysis import style
+from analysis import fonts, style
 from analysis.figures import GREYS
 from analysis.reports._section import DEFAULT, Options, Picture, Section, heading, slug
 from analysis.tables import Cell, Table, printed
@@ -25,7 +26,6 @@ _SPECIAL, _UNSEEN = "*", "†"
 _MOST_LAYERS = 8  # that a table or figure shows, from the first to the last; the file has all
 _IN_FIGURE = 12  # tokens of a layer
 _SIGNS = 13  # of a token that has room in its box
-_DARK = 0.6  # of the largest norm, from which words on it are white
 _INTRO = (
     "The row of P that belongs to a token is added to its hidden state before each layer, so its length says how much "
     "the method moves that token there. Names and pronouns for a task on coreference, verbs for one on causes: that "
@@ -114,11 +114,13 @@ def _picture(backbone: str, task: str, method: str, rows: pd.DataFrame) -> Pictu
     figure, (axis,) = style.panels(1, "Layer", "Rank", width=1.05 * len(shown) + 0.6, height=0.24 * ranks + 0.3)
     for row in rows.to_dict("records"):
         x, y, strength = shown.index(row["layer"]), row["rank"] - 1, row["norm"] / top
-        box = axis.add_patch(Rectangle((x, y), 1, 1, facecolor=(*color, 0.05 + 0.85 * strength), linewidth=0))
+        ground = tuple(1 - (0.05 + 0.85 * strength) * (1 - part) for part in color)  # on white
+        box = axis.add_patch(Rectangle((x, y), 1, 1, facecolor=ground, linewidth=0))
         text = _token(row)
         style.mark(box, method, (f"{text}, layer {row['layer']}: {printed(row['norm'], 3)}",))
+        text = text if fonts.can_set(text) else f"id {row['token_id']}"
         short = text if len(text) <= _SIGNS else f"{text[: _SIGNS - 1]}…"
-        ink = "#ffffff" if strength > _DARK else GREYS["ink"]
+        ink = max("#ffffff", GREYS["ink"], key=lambda words: _contrast(words, ground))
         axis.text(x + 0.5, y + 0.5, short, ha="center", va="center", fontsize=7, color=ink, parse_math=False)
     axis.grid(False)
     axis.set(xlim=(0, len(shown)), ylim=(ranks, 0), title=_title(backbone, task, method))
@@ -129,3 +131,15 @@ def _picture(backbone: str, task: str, method: str, rows: pd.DataFrame) -> Pictu
         f"{_SPECIAL} special, {_UNSEEN} never in the train split"
     )
     return Picture(slug("tokens", task, backbone, method), title, figure, _place(backbone, task))
+
+
+def _contrast(words: ColorType, ground: ColorType) -> float:
+    """How well words are read on a ground, from 1 to 21 (WCAG 2)."""
+    dark, light = sorted(
+        sum(
+            share * (part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4)
+            for share, part in zip((0.2126, 0.7152, 0.0722), to_rgb(color), strict=True)
+        )
+        for color in (words, ground)
+    )
+    return (light + 0.05) / (dark + 0.05)
