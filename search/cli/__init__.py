@@ -87,10 +87,17 @@ def options(
     """What ``aot`` takes by itself."""
 
 
+def _leave_objects() -> None:
+    """At the end Python would look through all that the libraries have made, for 0.3 s; what is left unfreed makes a
+    library of PyTorch's complain at length."""
+    if "triton" not in sys.modules:
+        gc.freeze()
+
+
 def main() -> None:
     """Entry point of ``aot``."""
     gc.set_threshold(OBJECTS_BETWEEN_COLLECTIONS)
-    atexit.register(gc.freeze)  # at the end Python would look through all that the libraries have made, for 0.3 s
+    atexit.register(_leave_objects)
     for stream in (sys.stdout, sys.stderr):
         _never_fail_to_print(stream)
     if COMPLETE in os.environ:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import atexit
-import gc
 import ipaddress
 import signal
 import threading
@@ -86,7 +84,6 @@ def predict(
         source = Source(file)
         if out != STDIO:
             format_of(out)
-        atexit.unregister(gc.freeze)  # a library of PyTorch's complains at length of what is never freed
         engine, _ = _load.engine(service, verify=True)
         known = {name for each in engine.tasks() for name in (each.name, f"{each.task}@{each.method}")}
         if task is not None and task not in known:
