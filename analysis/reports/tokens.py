@@ -114,12 +114,14 @@ def _picture(backbone: str, task: str, method: str, rows: pd.DataFrame) -> Pictu
     figure, (axis,) = style.panels(1, "Layer", "Rank", width=1.05 * len(shown) + 0.6, height=0.24 * ranks + 0.3)
     for row in rows.to_dict("records"):
         x, y, strength = shown.index(row["layer"]), row["rank"] - 1, row["norm"] / top
-        ground = tuple(1 - (0.05 + 0.85 * strength) * (1 - part) for part in color)  # on white
-        box = axis.add_patch(Rectangle((x, y), 1, 1, facecolor=ground, linewidth=0))
+        share = 0.05 + 0.85 * strength  # of the method's colour, which a dark page has another one for
+        box = axis.add_patch(Rectangle((x, y), 1, 1, facecolor=(*color, share), linewidth=0))
         text = _token(row)
         style.mark(box, method, (f"{text}, layer {row['layer']}: {printed(row['norm'], 3)}",))
-        text = text if fonts.can_set(text) else f"id {row['token_id']}"
+        if not fonts.can_set(text):
+            text = _token({**row, "token": f"id {row['token_id']}"})
         short = text if len(text) <= _SIGNS else f"{text[: _SIGNS - 1]}…"
+        ground = tuple(1 - share * (1 - part) for part in color)
         ink = max("#ffffff", GREYS["ink"], key=lambda words: _contrast(words, ground))
         axis.text(x + 0.5, y + 0.5, short, ha="center", va="center", fontsize=7, color=ink, parse_math=False)
     axis.grid(False)

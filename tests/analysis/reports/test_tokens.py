@@ -8,7 +8,7 @@ import warnings
 import pandas as pd
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.colors import to_rgb
+from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
 
 from analysis import style
@@ -21,9 +21,17 @@ WORDS = ("[CLS]", "terrace", "志", "colour", "ほ", "food")
 
 @pytest.fixture
 def heat_map() -> Figure:
-    place = {"backbone": "tiny", "task": "demo/sentiment", "method": "aot_fc", "layer": 0, "seen": True}
+    place = {"backbone": "tiny", "task": "demo/sentiment", "method": "aot_fc", "layer": 0}
     rows = [
-        {**place, "rank": rank, "token_id": 100 + rank, "token": word, "norm": 7.0 - rank, "special": rank == 1}
+        {
+            **place,
+            "rank": rank,
+            "token_id": 100 + rank,
+            "token": word,
+            "norm": 7.0 - rank,
+            "special": rank == 1,
+            "seen": rank < 5,
+        }
         for rank, word in enumerate(WORDS, start=1)
     ]
     with style.context(names=["aot_fc"]):
@@ -35,7 +43,7 @@ def heat_map() -> Figure:
 
 def test_a_word_that_the_font_has_not_is_named_by_its_id(heat_map: Figure) -> None:
     shown = [text.get_text() for text in heat_map.axes[0].texts]
-    assert shown == ["[CLS]*", "terrace", "id 103", "colour", "id 105", "food"]
+    assert shown == ["[CLS]*", "terrace", "id 103", "colour", "id 105†", "food†"]
     with warnings.catch_warnings(), style.context():
         warnings.simplefilter("error")
         FigureCanvasAgg(heat_map).print_png(io.BytesIO())
@@ -44,7 +52,10 @@ def test_a_word_that_the_font_has_not_is_named_by_its_id(heat_map: Figure) -> No
 def test_words_stand_out_from_their_ground(heat_map: Figure) -> None:
     (axis,) = heat_map.axes
     for box, text in zip(axis.patches, axis.texts, strict=True):
-        assert contrast(to_rgb(box.get_facecolor()), to_rgb(text.get_color())) >= 3.5
+        *color, share = box.get_facecolor()
+        assert to_hex(color) == style.look("aot_fc").color  # as the page knows it, which has another where it is dark
+        red, green, blue = (1 - share * (1 - part) for part in color)
+        assert contrast((red, green, blue), to_rgb(text.get_color())) >= 3.5
 
 
 def contrast(*colors: tuple[float, float, float]) -> float:
