@@ -40,18 +40,20 @@ def start(workers: int, preloaded: Sequence[str]) -> None:
 
 @contextmanager
 def running(workers: int) -> Iterator[None]:
-    """Ray here, as ``start`` starts it, for a while."""
+    """Ray here, as ``start`` starts it, for a while; nothing that it says is printed."""
     import ray
+    from ray._private import worker
 
-    try:
+    with _replaced(worker, print_to_stdstream=_silent):
         try:
-            start(workers, ())
-        except Exception:  # Ray gives itself 30 seconds, which a busy machine may exceed
+            try:
+                start(workers, ())
+            except Exception:  # Ray gives itself 30 seconds, which a busy machine may exceed
+                ray.shutdown()
+                start(workers, ())
+            yield
+        finally:
             ray.shutdown()
-            start(workers, ())
-        yield
-    finally:
-        ray.shutdown()
 
 
 @contextmanager
@@ -120,6 +122,10 @@ def _when_it_is_there(services: Any) -> Callable[..., Any]:
 
 def _nothing(_: Any) -> None:
     """In place of what Ray does for others."""
+
+
+def _silent(data: Any, ignore_prefix: bool) -> None:
+    """In place of what puts words of Ray's processes on stdout, among those of a command."""
 
 
 def _with_workers(number: int, start_process: Callable[..., Any]) -> Callable[..., Any]:
