@@ -93,7 +93,7 @@ def write_report(
 
 
 def write_report_without_runs(out: str | Path, options: Options, *, only: Sequence[str] = ()) -> Path:
-    """Write the report of what ``options`` hold, with no trial: of inference times. Otherwise as :func:`write_report`.
+    """Write the report of what ``options`` hold, with no trial: times, tokens. Otherwise as :func:`write_report`.
 
     Raises ValueError for a report that does not exist or is of trials.
     """
@@ -101,11 +101,14 @@ def write_report_without_runs(out: str | Path, options: Options, *, only: Sequen
     if of_trials := [name for name in only if reports.needs_runs(reports.get(name))]:
         raise ValueError(f"{reports.get(of_trials[0]).TITLE!r} is a report of trials; give a study or --runs as well")
     labels = {name: method.label for name, method in options.methods.items()}
-    methods = [] if options.speed is None else options.speed.table["method"]
+    methods: list[str] = [] if options.speed is None else [*options.speed.table["method"]]
+    methods += [] if options.tokens is None else [*options.tokens["method"]]
     with _fresh(Path(out)) as fresh, style.context(labels, methods):
         sections, answers = _sections(pd.DataFrame(), options, [n for n in chosen if not only or n in only], fresh)
         what = "What was measured without a study: no trial is in this report."
-        _write(Document("Report: inference time", what, tuple(answers), (), tuple(sections.values())), fresh)
+        titles = [f"{one.title[0].lower()}{one.title[1:]}" for one in sections.values()]
+        title = f"Report: {'; '.join(titles)}" if titles else "Report"
+        _write(Document(title, what, tuple(answers), (), tuple(sections.values())), fresh)
     return Path(out) / "report.html"
 
 

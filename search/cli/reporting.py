@@ -92,7 +92,6 @@ class _Asked:
 
     def options(self, runs: Runs) -> Options:
         """The same as the reports take it, with what is known of the runs. SpeedFileError: of a file of times."""
-        from analysis import tokens
         from analysis.reports import Options
         from analysis.selection import is_scored
         from search.cli import _predictions
@@ -112,7 +111,7 @@ class _Asked:
             methods=infos,
             coverage=runs.planned,
             predictions=_predictions.reader(self.studies, self.predictions, unscored),
-            tokens=None if self.tokens is None else tokens.read(self.tokens),
+            tokens=self.moved_tokens(),
             studies=runs.texts,
             command=self.command,
             tracking=self.tracking_url or runs.tracking,
@@ -124,6 +123,12 @@ class _Asked:
         from analysis import timings
 
         return timings.load(self.speed) if self.speed else None
+
+    def moved_tokens(self) -> DataFrame | None:
+        """The rows of the file of ``aot tokens`` that was given, if one was."""
+        from analysis import tokens
+
+        return None if self.tokens is None else tokens.read(self.tokens)
 
 
 def report(
@@ -165,7 +170,8 @@ def report(
         Path | None, typer.Option(help="Answers on dev that aot export --predictions copied; a STUDY has its own.")
     ] = None,
     tokens: Annotated[
-        Path | None, typer.Option(help="The tokens.csv of aot tokens, to show what AoT does to which words.")
+        Path | None,
+        typer.Option(help="The tokens.csv of aot tokens, on what AoT does to which words; also by itself."),
     ] = None,
     tracking_url: Annotated[
         str | None, typer.Option(metavar="URL", help="The experiment's page in MLflow's UI, for links to its runs.")
@@ -183,13 +189,16 @@ def report(
 ) -> None:
     """Write the report: what came out, how sure it is, what to choose, and what of the paper holds.
 
-    It is of one study or of several, of files of runs, or of both together; or of inference times alone.
+    It is of one study or of several, of files of runs, or of both together; or of inference times or tokens alone.
     """
     if listed:
         wide_console().print(_list())
         return
-    if not study_files and not runs and not speed:
-        fail("give at least one STUDY, --runs FILE or --speed FILE; what a report holds is told by: aot report --list")
+    if not study_files and not runs and not speed and tokens is None:
+        fail(
+            "give at least one STUDY, --runs FILE, --speed FILE or --tokens FILE; what a report holds is told by: "
+            "aot report --list"
+        )
     for path in study_files or ():
         if path.suffix.lower() in RUNS:
             fail(f"a STUDY is a YAML file, but {path} is a file of runs; report it with: aot report --runs {path}")
@@ -211,7 +220,7 @@ def report(
         if not study_files and not runs:
             if watch is not None:
                 fail("--watch follows studies and runs, but there is none; leave it out")
-            page = _write_times(asked, names)
+            page = _write_without_runs(asked, names)
             say("the report is written; open")
             typer.echo(page)
             return
@@ -233,14 +242,16 @@ def _write(asked: _Asked, names: Sequence[str], runs: Runs) -> Path:
     return write_report(runs.frame, asked.out, asked.options(runs), notes=runs.notes, only=names)
 
 
-def _write_times(asked: _Asked, names: Sequence[str]) -> Path:
-    """The report of inference times alone."""
+def _write_without_runs(asked: _Asked, names: Sequence[str]) -> Path:
+    """The report of inference times and tokens alone."""
     from analysis import reports
     from analysis.report import write_report_without_runs
 
     if of_trials := [name for name in names if reports.needs_runs(reports.get(name))]:
         fail(f"--only {of_trials[0]} is a report of trials; give a STUDY or --runs FILE as well")
-    options = reports.Options(methods=method_infos(), speed=asked.times(), command=asked.command)
+    options = reports.Options(
+        methods=method_infos(), speed=asked.times(), tokens=asked.moved_tokens(), command=asked.command
+    )
     return write_report_without_runs(asked.out, options, only=names)
 
 

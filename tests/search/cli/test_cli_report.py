@@ -165,7 +165,7 @@ def test_against_names_what_the_runs_have(two: Path) -> None:
     assert "known: bitfit" in refused("report", path, "--against", "prefix", "--out", two / "report")
     assert "compared with itself" in refused("report", path, "--against", "bitfit:BitFit", "--out", two / "report")
     assert "must be an address" in refused("report", path, "--tracking-url", "sqlite:///runs/mlflow.db")
-    assert "give at least one STUDY, --runs FILE or --speed FILE" in refused("report")
+    assert "give at least one STUDY, --runs FILE, --speed FILE or --tokens FILE" in refused("report")
     runs = two / "runs.csv"
     runs.touch()
     assert f"report it with: aot report --runs {runs}" in refused("report", runs, "--out", two / "other")

@@ -97,4 +97,4 @@ def test_what_cannot_be_drawn_is_refused(tmp_path: Path) -> None:
     assert "cannot be read" in refused("report", "--speed", tmp_path / "none.csv", *out)
     assert "is a report of trials" in refused("report", "--speed", FILE, "--only", "scale", *out)
     assert "--watch follows studies and runs" in refused("report", "--speed", FILE, "--watch", "5", *out)
-    assert "give at least one STUDY, --runs FILE or --speed FILE" in refused("report", *out)
+    assert "give at least one STUDY, --runs FILE, --speed FILE or --tokens FILE" in refused("report", *out)

@@ -98,6 +98,15 @@ def test_it_is_part_of_a_report(made: Path, tmp_path: Path) -> None:
     assert "Tokens that P moves most" not in (tmp_path / "report/report.html").read_text()
 
 
+def test_they_are_a_report_by_themselves(made: Path, tmp_path: Path) -> None:
+    done = runner.invoke(
+        app, ["report", "--tokens", str(made / "tokens/tokens.csv"), "--out", str(tmp_path / "report")]
+    )
+    assert done.exit_code == 0, done.output
+    assert "<title>Report: tokens that P moves most</title>" in (tmp_path / "report/report.html").read_text()
+    assert (tmp_path / "report/figures/tokens_demo-sentiment_tiny_aot-fc.png").exists()
+
+
 def test_without_artifacts_or_rows(tiny: BackboneSource, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     assert "holds no artifact" in refused("tokens", tmp_path / "empty", "--out", tmp_path / "out")
