@@ -221,7 +221,7 @@ def test_the_disk_is_full_when_a_checkpoint_is_written(
 @pytest.mark.usefixtures("ray_two_cpus")
 def test_the_disk_is_full_when_a_result_is_written_down(tmp_path: Path) -> None:
     with small_disk(tmp_path / "runs", 6_000):
-        path = write_study(tmp_path, {"seconds": 0.2}, seeds=list(range(8)))
+        path = write_study(tmp_path, {"seconds": 1.0}, seeds=list(range(8)))
         (tmp_path / "runs" / "stub" / "checkpoints").rmdir()  # the stub then writes none
         driver = start(path, address=ray_address())
         try:

@@ -184,14 +184,16 @@ def test_two_studies_share_a_cluster(cpu: int, tmp_path: Path) -> None:
         assert second.returncode == 0, words
         assert first.poll() is None, "it is still at work"
         assert len(times(one, "long")) < trials
-        wish(one, "long", {})  # the rest takes no time
         assert "the cluster is shared with long: at most 1 pack at once" in words
+        hold.touch()  # so that it does not end before it has looked who is there
+        words = "\n".join(hear(first, "the cluster is this study's alone again"))
+        assert "the cluster is shared with short: at most 1 pack at once" in words
+        wish(one, "long", {})  # the rest takes no time
+        hold.unlink()
         while len(times(one, "long")) < trials:
             assert time.monotonic() < end + 200
             time.sleep(0.1)
-        _, words = first.communicate(timeout=100)
-        assert "the cluster is shared with short: at most 1 pack at once" in words
-        assert "the cluster is this study's alone again" in words
+        first.communicate(timeout=100)
     finally:
         first.kill()
     long, short = times(one, "long"), times(two, "short")
