@@ -10,33 +10,13 @@ The job is ``(way, device, threads)``. Commands come as lines of JSON, and each 
 
 from __future__ import annotations
 
-import json
-import os
 import pickle
-import sys
 import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
-
-def main() -> None:
-    """Serve until the pipe closes."""
-    answers = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)  # what libraries print is no answer
-    with open(sys.argv[1], "rb") as file:
-        way, device, threads = pickle.load(file)
-    import torch
-
-    torch.set_num_threads(threads)
-    worker = Worker(way, device)
-    print(json.dumps({"ready": time.time()}), file=answers, flush=True)
-    for line in sys.stdin:
-        try:
-            answer = worker.answer(json.loads(line))
-        except Exception as error:  # told to whoever measures, who goes on with the next way
-            answer = {"error": f"{type(error).__name__}: {error}"[:500]}
-        print(json.dumps(answer), file=answers, flush=True)
+from benchmarks._worker import serve
 
 
 class Worker:
@@ -105,4 +85,4 @@ class Worker:
 
 
 if __name__ == "__main__":
-    main()
+    serve(Worker)

@@ -11,19 +11,18 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Annotated, Any, Protocol
 
-from fastapi import Depends, FastAPI, Request, Response
+from fastapi import Depends, FastAPI, Response
 from fastapi.responses import HTMLResponse, JSONResponse
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from starlette import requests
 from starlette.exceptions import HTTPException
-from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from serving import _wire
 from serving._metrics import Metrics
 from serving._wire import FaultError
 from serving.options import Limits
-from serving.request import Answer, Refusal
-from serving.request import Request as Row
+from serving.request import Answer, Refusal, Request
 
 #: A body that takes longer to arrive is not waited for.
 BODY_SECONDS = 30
@@ -43,7 +42,7 @@ _log = logging.getLogger("ray.serve")
 class Backend(Protocol):
     """Whoever answers."""
 
-    async def predict(self, rows: list[Row]) -> list[Answer | Refusal]:
+    async def predict(self, rows: list[Request]) -> list[Answer | Refusal]:
         """Answers in order; ``FaultError`` where there is nobody to give them."""
         ...
 
@@ -79,7 +78,7 @@ class Server:
             what = "another one was given" if given else "none was given"
             raise FaultError(401, "wrong_token", f"this needs the header 'Authorization: Bearer TOKEN', but {what}")
 
-    async def predict(self, request: Request) -> Response:
+    async def predict(self, request: requests.Request) -> Response:
         """Answers for the rows of a body."""
         if self._ending:
             raise FaultError(503, "ending", "the server is ending and takes nothing new; ask again", RETRY_SECONDS)
@@ -90,17 +89,17 @@ class Server:
             self._open -= 1
             self._quiet.set()
 
-    async def _predict(self, request: Request) -> Response:
+    async def _predict(self, request: requests.Request) -> Response:
         self._check_queue(1)
         asked = _wire.read(await self._body(request), self.limits.rows)
-        requests = asked.requests
-        self._check_queue(len(requests))
-        self._queued += len(requests)
+        rows = asked.requests
+        self._check_queue(len(rows))
+        self._queued += len(rows)
         self.metrics.queue.set(self._queued)
         try:
-            answers = asked.answered(await self._answers(requests) if requests else [])
+            answers = asked.answered(await self._answers(rows) if rows else [])
         finally:
-            self._queued -= len(requests)
+            self._queued -= len(rows)
             self.metrics.queue.set(self._queued)
         self.metrics.count(answers)
         said = [_wire.written(answer, logits=asked.logits) for answer in answers]
@@ -108,11 +107,11 @@ class Server:
             return JSONResponse(said[0], _wire.status(answers[0]))
         return JSONResponse({"answers": said})
 
-    async def _answers(self, requests: list[Row]) -> Sequence[Answer | Refusal]:
+    async def _answers(self, rows: list[Request]) -> Sequence[Answer | Refusal]:
         seconds = self.limits.seconds
         try:
             async with asyncio.timeout(seconds):
-                return await self.backend.predict(requests)
+                return await self.backend.predict(rows)
         except TimeoutError:
             reason = f"no answer within {seconds:g} seconds, which limits.seconds allows; ask for less, or later"
             raise FaultError(503, "too_slow", reason, RETRY_SECONDS) from None
@@ -122,7 +121,7 @@ class Server:
             reason = f"{self._queued:,} rows are waiting, and at most {self.limits.queue:,} may; ask again later"
             raise FaultError(429, "queue_full", reason, RETRY_SECONDS)
 
-    async def _body(self, request: Request) -> bytes:
+    async def _body(self, request: requests.Request) -> bytes:
         most = self.limits.bytes
         too_large = FaultError(413, "too_many_bytes", f"the body of a request has at most {most:,} bytes; send several")
         if request.headers.get("content-encoding", "identity") != "identity":
@@ -155,7 +154,7 @@ def application(server: Server) -> FastAPI:
     body = {"requestBody": {"required": True, "content": {"application/json": {"schema": _wire.BODY_SCHEMA}}}}
 
     @app.post("/v1/predict", dependencies=guarded, responses=faults, openapi_extra=body)
-    async def predict(request: Request) -> Any:
+    async def predict(request: requests.Request) -> Any:
         """Label and scores, or a value, for one row or many of any tasks; a refused row says so in its place."""
         return await server.predict(request)
 
@@ -197,13 +196,13 @@ def _page(name: str) -> Callable[[], Awaitable[Response]]:
     return shown
 
 
-async def _told(_: Request, error: Exception) -> Response:
+async def _told(_: requests.Request, error: Exception) -> Response:
     assert isinstance(error, FaultError)
     headers = {**error.headers, **({"WWW-Authenticate": "Bearer"} if error.status == 401 else {})}
     return JSONResponse(_wire.fault(error.rule, error.reason), error.status, headers)
 
 
-async def _told_by_starlette(request: Request, error: Exception) -> Response:
+async def _told_by_starlette(request: requests.Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     rule, reason = {
         404: ("unknown_path", "nothing is here; /docs lists what there is"),
@@ -231,7 +230,7 @@ class _Counted:
 
         try:
             await self._app(scope, receive, noted)
-        except ClientDisconnect:
+        except requests.ClientDisconnect:
             pass  # in the middle of its body: nobody is left to be answered
         except Exception as error:
             if status != 499:
